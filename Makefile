@@ -1,0 +1,59 @@
+# The commands of this repository. Needs Python 3.11+, git and make; root only where a Debian package must be installed.
+#
+#   make test                    all checks: ruff, mypy --strict, import-linter, pytest   (what .ci/run calls)
+#   make lint                    the same without pytest
+#   make demo [CHECK=1]          a bridge at work on a real homeserver; CHECK=1: a scripted conversation, then exit
+#   make chaos [KILLS=] [SEED=]  kill the bridge again and again, compare what both ends hold
+#   make bench BENCH=ingest      one benchmark
+#   make clean                   remove everything that make has made
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := test
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := $(wildcard bridgekit example_bridge tests benchmarks)
+PYTEST_ARGS ?=
+
+# Says nothing when the command succeeds, everything when it fails.
+quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; echo 'failed: $(1)' >&2; exit 1; }
+
+.PHONY: test lint demo chaos bench clean tools venv
+
+test: lint tools
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(call quietly,$(BIN)/ruff check .)
+	$(call quietly,$(BIN)/ruff format --check .)
+	$(call quietly,$(BIN)/mypy --strict $(CODE))
+	$(call quietly,$(BIN)/lint-imports)
+
+demo: $(STAMP)
+	@exec $(BIN)/python -m example_bridge.demo $(if $(CHECK),--check)
+
+chaos: $(STAMP)
+	@exec $(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+bench: $(STAMP)
+	@[[ -n "$(BENCH)" ]] || { echo 'say which benchmark: make bench BENCH=ingest' >&2; exit 2; }
+	@exec $(BIN)/python -m benchmarks.$(BENCH)
+
+# PostgreSQL's binaries and strace for the tests that need them.
+tools:
+	@scripts/ensure-tools.sh test
+
+venv: $(STAMP)
+
+# Made again when pyproject.toml changes; a second run costs nothing.
+$(STAMP): pyproject.toml scripts/make-venv.sh
+	@scripts/make-venv.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,70 @@
+"""What a session can do beyond receiving. A capability is a mixin: inheriting it is declaring it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import ClassVar, TypeVar
+
+from bridgekit.errors import NotSupported
+from bridgekit.model.ids import Nonce, PortalKey, RemoteUserID
+from bridgekit.model.matrix import MatrixMessage
+from bridgekit.model.remote import Avatar, RemoteChat, RemoteProfile, Sent
+
+
+class Capability(ABC):  # noqa: B024 - a name for what its subclasses are; each of them has its method
+    """Base of all capabilities."""
+
+
+class CanSend(Capability):
+    """Messages go from Matrix to the network.
+
+    `dedupes_for`: how long the network drops a message whose nonce it has seen; None if it does not. With it a
+    repeat after a crash is harmless; without it such a message is reported as uncertain instead of repeated.
+    """
+
+    dedupes_for: ClassVar[timedelta | None] = None
+
+    @abstractmethod
+    async def send(self, message: MatrixMessage) -> Sent:
+        """Send it, and return when the network has taken it. Called for one message of a portal at a time, in order.
+
+        Raises: see the table in the author's guide: `Transient` (the network took nothing), `Rejected`,
+        `NotSupported`, `Uncertain`, `AuthFailed`; connection errors and timeouts may simply escape.
+        """
+
+
+class CanConfirm(Capability):
+    """The network can be asked whether it took a message."""
+
+    @abstractmethod
+    async def find(self, portal: PortalKey, nonce: Nonce) -> Sent | None:
+        """What became of the message sent with this nonce; None if the network does not have it."""
+
+
+class CanDescribe(Capability):
+    """The network can be asked what chats and people are called and look like."""
+
+    @abstractmethod
+    async def describe_chat(self, portal: PortalKey) -> RemoteChat:
+        """Name, kind, picture and members of a chat."""
+
+    @abstractmethod
+    async def describe_user(self, user: RemoteUserID) -> RemoteProfile:
+        """Name and picture of a person."""
+
+    def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
+        """The picture's bytes, in pieces. Raises `NotSupported` unless overridden."""
+        raise NotSupported("this network has no pictures")
+
+
+CAPABILITIES: tuple[type[Capability], ...] = (CanSend, CanConfirm, CanDescribe)
+"""All of them, in the order in which people read about them."""
+
+C = TypeVar("C", bound=Capability)
+
+
+def capability(session: object, kind: type[C]) -> C | None:
+    """The session as one that has this capability, None if it has not (or there is no session)."""
+    return session if isinstance(session, kind) else None

@@ -1,0 +1,23 @@
+"""How a login flow talks with the person who logs in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+
+class Prompt(ABC):
+    """A conversation with one person, for the length of one `Adapter.login`.
+
+    Answers are never journalled; the framework redacts them in the room and forgets them when they are used.
+    """
+
+    @abstractmethod
+    async def ask(self, question: str, *, secret: bool = False, choices: Sequence[str] = ()) -> str:
+        """Ask, and wait for the answer (stripped). With `choices` only one of them is taken, the question is repeated
+        otherwise. Raises `LoginCancelled` when the person cancels, stays silent for too long, or the bridge stops."""
+
+    @abstractmethod
+    async def show(self, text: str = "", *, qr: str | None = None) -> None:
+        """Tell the person something. `qr` is the content of a QR code; it is shown as text too, for those who cannot
+        scan."""

@@ -1,0 +1,233 @@
+"""The composition root: the one place where all the parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from bridgekit.adapter.base import Adapter
+from bridgekit.config import Config
+from bridgekit.core.namespace import exclusive_alias_regex
+from bridgekit.errors import ConfigError
+from bridgekit.matrix import registration as registrations
+from bridgekit.matrix.homeserver import Homeserver
+from bridgekit.matrix.ping import Pinger
+from bridgekit.matrix.registration import Registration
+from bridgekit.matrix.server import AppserviceServer
+from bridgekit.model.entry import Retention
+from bridgekit.model.raw import Transaction
+from bridgekit.ports import Store
+from bridgekit.runtime.bridge import Bridge, Identity, Times
+from bridgekit.runtime.retrying import Delivery
+from bridgekit.store import open_store
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+
+CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    EOFError,
+    aiohttp.ClientConnectionError,
+    aiohttp.ClientPayloadError,
+)
+"""What escapes from a broken connection, whatever the adapter talks with. `TimeoutError` is an `OSError`."""
+
+
+class SystemClock:
+    """The real time."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def prefixes(config: Config, adapter: type[Adapter]) -> tuple[str, str]:
+    """How the localparts of ghosts and of aliases begin."""
+    default = f"{adapter.network.id}_"
+    return config.appservice.ghost_prefix or default, config.appservice.alias_prefix or default
+
+
+def new_registration(config: Config, adapter: type[Adapter], *, url: str, bot_localpart: str) -> Registration:
+    """A registration with new tokens that fits the configuration."""
+    ghost_prefix, alias_prefix = prefixes(config, adapter)
+    server_name = config.homeserver.server_name
+    identity = Identity(
+        server_name=server_name, bot_localpart=bot_localpart, ghost_prefix=ghost_prefix, alias_prefix=alias_prefix
+    )
+    return registrations.generate(
+        id=adapter.network.id,
+        url=url,
+        server_name=server_name,
+        sender_localpart=bot_localpart,
+        users=[identity.ghosts.exclusive_regex()],
+        aliases=[exclusive_alias_regex(alias_prefix, server_name)],
+    )
+
+
+def times_of(config: Config) -> Times:
+    """The configuration's times in the runtime's units."""
+    delivery = config.delivery
+    return Times(
+        delivery=Delivery(
+            retry_for_ms=int(delivery.retry_for_s * 1000),
+            tell_after_ms=int(delivery.tell_after_s * 1000),
+            send_timeout_ms=int(delivery.send_timeout_s * 1000),
+        ),
+        retention=Retention(
+            seen_ms=int(delivery.keep_event_ids_days * DAY_MS), dead_ms=int(delivery.keep_dead_letters_days * DAY_MS)
+        ),
+        drain_s=delivery.drain_s,
+    )
+
+
+def database_url(config: Config, directory: Path) -> str:
+    """The configuration's database; a relative SQLite path is relative to the configuration file."""
+    scheme, _, rest = config.database.partition(":")
+    if scheme == "sqlite" and not rest.startswith("/"):
+        return f"sqlite://{(directory / rest).resolve()}"
+    return config.database
+
+
+class App:
+    """One bridge process: the store, the homeserver client, the server that listens, and the bridge between them."""
+
+    def __init__(self, adapter: type[Adapter], config: Config, settings: msgspec.Struct, *, directory: Path) -> None:
+        self._config = config
+        self._registration = registrations.load(directory / config.appservice.registration)
+        url = self._registration.url
+        ghost_prefix, alias_prefix = prefixes(config, adapter)
+        identity = Identity(
+            server_name=config.homeserver.server_name,
+            bot_localpart=self._registration.sender_localpart,
+            ghost_prefix=ghost_prefix,
+            alias_prefix=alias_prefix,
+        )
+        clock = SystemClock()
+        self.homeserver = Homeserver(
+            url=config.homeserver.url,
+            as_token=self._registration.as_token,
+            server_name=identity.server_name,
+            bot=identity.bot,
+            appservice_id=self._registration.id,
+            clock=clock,
+            random=random.random,
+        )
+        listen = f"http://{config.appservice.host}:{config.appservice.port}"
+        self._pinger = Pinger(
+            self.homeserver,
+            registration_url=url,
+            bridge_listen=listen,
+            clock=clock,
+            new_id=lambda: secrets.token_urlsafe(16),
+            random=random.random,
+        )
+        store: Store = open_store(database_url(config, directory))
+        self.bridge = Bridge(
+            adapter(settings),
+            store,
+            self.homeserver,
+            clock,
+            identity,
+            ping=self._pinger.ping,
+            random=random.random,
+            times=times_of(config),
+            connection_errors=CONNECTION_ERRORS,
+        )
+        self.server = AppserviceServer(
+            hs_token=self._registration.hs_token,
+            handler=self,
+            max_body_bytes=config.appservice.max_body_mib * 1024 * 1024,
+        )
+
+    # --- the application service API's handler --------------------------------------------------------------------
+    async def transaction(self, txn_id: str, transaction: Transaction) -> None:
+        await self.bridge.transaction(txn_id, transaction)
+
+    async def user_exists(self, user_id: str) -> bool:
+        return await self.bridge.user_exists(user_id)
+
+    async def alias_exists(self, alias: str) -> bool:
+        return await self.bridge.alias_exists(alias)
+
+    def ping_received(self, transaction_id: str | None) -> None:
+        self._pinger.received(transaction_id)
+
+    # --- running --------------------------------------------------------------------------------------------------
+    async def run(self, *, wait_for_lease: bool = True) -> int:
+        """Run until SIGTERM or SIGINT; the process's exit code. Raises `BridgekitError` if it cannot start."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        opening = asyncio.ensure_future(self.bridge.open(wait=wait_for_lease))
+        if not await _first(opening, stopping):
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await self.homeserver.close()
+            return 0
+        await opening
+        try:
+            await self.server.start(self._config.appservice.host, self._config.appservice.port)
+        except OSError as error:
+            await self.bridge.stop()
+            await self.homeserver.close()
+            raise ConfigError(
+                "appservice.port",
+                f"the bridge cannot listen on {self._config.appservice.host}:{self._config.appservice.port} ({error})",
+                "Choose a free port, here and in the registration's url.",
+            ) from None
+        log.info("listening on %s:%d", self._config.appservice.host, self.server.port)
+        self.bridge.start()
+        lost = asyncio.ensure_future(self.bridge.lease.lost.wait())
+        await _first(lost, stopping)
+        was_lost = self.bridge.lease.lost.is_set()
+        lost.cancel()
+        log.info("stopping")
+        await self.server.stop()
+        await self.bridge.stop()
+        await self.homeserver.close()
+        return 1 if was_lost else 0
+
+
+async def _first(work: asyncio.Future[Any], stop: asyncio.Event) -> bool:
+    """Wait for either; whether it was the work."""
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+    return work.done()
+
+
+def set_up_logging(level: str) -> None:
+    """Log to standard error, with the fields that say where."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for noisy in ("aiohttp.access", "mau"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+class _Formatter(logging.Formatter):
+    FIELDS = ("room_id", "event_id", "lane", "login")
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{name}={value!r}" for name in self.FIELDS if (value := getattr(record, name, None)))
+        line = super().format(record)
+        return f"{line} [{fields}]" if fields else line

@@ -1,0 +1,51 @@
+"""Which lane an event belongs to, and which partition a lane belongs to."""
+
+from __future__ import annotations
+
+import zlib
+
+from bridgekit.model.entry import PARTITIONS
+from bridgekit.model.ids import LaneKey, LoginID, PortalKey, RemoteUserID, RoomID
+
+_SEP = "\x1f"
+
+
+def matrix_lane(room: RoomID) -> LaneKey:
+    """The lane of what comes from a room. By room, not by portal: a push may come before createRoom answers."""
+    return LaneKey(f"m:{room}")
+
+
+def remote_lane(portal: PortalKey) -> LaneKey:
+    """The lane of everything that comes from a remote chat."""
+    receiver = "" if portal.receiver is None else "@" + _escape(portal.receiver)
+    return LaneKey(f"r:{receiver}{_SEP}{_escape(portal.chat)}")
+
+
+def user_lane(user: RemoteUserID) -> LaneKey:
+    """The lane of what belongs to a remote person and to no chat: name and picture."""
+    return LaneKey(f"u:{_escape(user)}")
+
+
+def room_of(lane: LaneKey) -> RoomID | None:
+    """The room of a `matrix_lane`; None for the others."""
+    return RoomID(lane[2:]) if lane.startswith("m:") else None
+
+
+def _escape(text: str) -> str:
+    # The separator must not occur in a part, or two portals could share a lane.
+    return text.replace("\\", "\\\\").replace(_SEP, "\\s")
+
+
+def partition(lane: LaneKey) -> int:
+    """A stable number from 0 to 63. Stored with the lane, so that a change here moves no existing lane."""
+    return zlib.crc32(lane.encode("utf-8", "surrogatepass")) % PARTITIONS
+
+
+def login_event_key(login: LoginID, scope: str, value: str, index: int) -> str:
+    """The dedupe key of an event that has no id of its own but came at a cursor."""
+    return _SEP.join(("c", _escape(login), _escape(scope), _escape(value), str(index)))
+
+
+def message_key(portal: PortalKey, remote_id: str, occurrence: str = "message") -> str:
+    """The dedupe key of a remote message: the same one seen by two logins is bridged once."""
+    return _SEP.join(("r", remote_lane(portal), _escape(remote_id), occurrence))

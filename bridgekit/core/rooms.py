@@ -1,0 +1,137 @@
+"""What a portal's room is made of: the createRoom body and the state events, as values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bridgekit.model.ids import ContentURI, PortalKey, RoomID, UserID
+
+JSON = dict[str, Any]
+
+CREATOR_IN_POWER_LEVELS = frozenset(str(version) for version in range(1, 12))
+"""Room versions in which the creator needs a place in the power levels. From 12 on the creator stands above them, and
+naming it there is refused."""
+
+
+class RoomShape(msgspec.Struct, frozen=True, kw_only=True):
+    """How a portal's room should look. `network_*` describe the protocol in the bridge state event (MSC2346)."""
+
+    key: PortalKey
+    bot: UserID
+    network_id: str
+    network_name: str
+    network_url: str = ""
+    network_icon: str = ""
+    name: str = ""
+    topic: str = ""
+    avatar_mxc: ContentURI | None = None
+    dm: bool = False
+    room_version: str = ""
+
+
+def bridge_info(shape: RoomShape) -> JSON:
+    """The content of ``m.bridge`` and ``uk.half-shot.bridge`` (MSC2346)."""
+    protocol: JSON = {"id": shape.network_id, "displayname": shape.network_name}
+    if shape.network_icon.startswith("mxc://"):
+        protocol["avatar_url"] = shape.network_icon
+    if shape.network_url:
+        protocol["external_url"] = shape.network_url
+    channel: JSON = {"id": clean(shape.key.chat)}
+    if shape.name:
+        channel["displayname"] = clean(shape.name)
+    if shape.avatar_mxc:
+        channel["avatar_url"] = shape.avatar_mxc
+    return {"bridgebot": shape.bot, "creator": shape.bot, "protocol": protocol, "channel": channel}
+
+
+def bridge_state_key(shape: RoomShape) -> str:
+    """Unique per bridge and chat; the same chat has the same key for ever."""
+    return clean(f"bridgekit://{shape.network_id}/{shape.key.receiver or ''}/{shape.key.chat}")[:255]
+
+
+def power_levels(shape: RoomShape) -> JSON:
+    """Everybody may speak; what the network decides (name, picture, encryption) stays with the bridge."""
+    reserved = {
+        # An encrypted portal would be one that the bridge cannot read.
+        "m.room.encryption": 100,
+        "m.room.name": 100,
+        "m.room.avatar": 100,
+        "m.room.topic": 100,
+        "m.room.power_levels": 100,
+        "m.room.join_rules": 100,
+        "m.room.history_visibility": 100,
+        "m.room.tombstone": 150 if shape.room_version not in CREATOR_IN_POWER_LEVELS else 100,
+        "m.bridge": 100,
+        "uk.half-shot.bridge": 100,
+    }
+    users = {shape.bot: 100} if shape.room_version in CREATOR_IN_POWER_LEVELS else {}
+    return {
+        "events_default": 0,
+        "state_default": 50,
+        "users_default": 0,
+        "invite": 50,
+        "kick": 50,
+        "ban": 50,
+        "redact": 50,
+        "users": users,
+        "events": reserved,
+    }
+
+
+def wanted_state(shape: RoomShape) -> list[tuple[str, str, JSON]]:
+    """(type, state key, content) of everything that the bridge keeps true in the room."""
+    info = bridge_info(shape)
+    state: list[tuple[str, str, JSON]] = [
+        ("m.bridge", bridge_state_key(shape), info),
+        ("uk.half-shot.bridge", bridge_state_key(shape), info),
+    ]
+    if shape.name:
+        state.append(("m.room.name", "", {"name": clean(shape.name)}))
+    if shape.topic:
+        state.append(("m.room.topic", "", {"topic": clean(shape.topic)}))
+    if shape.avatar_mxc:
+        state.append(("m.room.avatar", "", {"url": shape.avatar_mxc}))
+    return state
+
+
+def create_body(shape: RoomShape, alias_localpart: str, invite: list[UserID]) -> JSON:
+    """The createRoom body. Never ``trusted_private_chat``: that would make the invited people creators too."""
+    body: JSON = {
+        "preset": "private_chat",
+        "visibility": "private",
+        "room_alias_name": alias_localpart,
+        "invite": invite,
+        "is_direct": shape.dm,
+        "power_level_content_override": power_levels(shape),
+        "initial_state": [
+            {"type": type, "state_key": state_key, "content": content}
+            for type, state_key, content in wanted_state(shape)
+            if type not in ("m.room.name", "m.room.topic")
+        ],
+    }
+    if shape.room_version:
+        body["room_version"] = shape.room_version
+    if shape.name:
+        body["name"] = clean(shape.name)
+    if shape.topic:
+        body["topic"] = clean(shape.topic)
+    return body
+
+
+def is_wanted(current: JSON | None, wanted: JSON) -> bool:
+    """Whether the state already says what we want (other keys may stay)."""
+    return current is not None and all(current.get(key) == value for key, value in wanted.items())
+
+
+def clean(text: str) -> str:
+    """Text that every homeserver's JSON and database take: no lone surrogates, no NUL."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
+def known_room(room: RoomID | None) -> RoomID:
+    """The room of a portal that is ready; a missing one is a programming error."""
+    if room is None:
+        raise ValueError("the portal has no room yet")
+    return room

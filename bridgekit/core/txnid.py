@@ -1,0 +1,84 @@
+"""Names that make a repeat harmless: Matrix transaction ids and the nonces that go to the network.
+
+All are functions of what they name, so that after a crash the same thing gets the same name. They are hashes over an
+encoding in which no two different tuples look alike; two names are equal only if what they name is equal.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+
+from bridgekit.model.ids import EventID, Nonce, PortalKey, TxnID
+
+_PREFIX = "bk_"
+_NONCE_PREFIX = "bk"
+_NONCE_ID_BYTES = 18  # 144 bits, 24 characters: a multiple of 3 bytes leaves no spare bits in the last character
+_NONCE_MAC_BYTES = 12  # 96 bits, 16 characters
+_NONCE = re.compile(r"bk[A-Za-z0-9_-]{40}", re.ASCII)
+
+
+def encode_fields(*fields: str | int | None) -> bytes:
+    """The fields as bytes, injectively: each is a tag, its length and its content, so none can run into the next.
+
+    None, "" and 0 differ. Lone surrogates, which JSON can carry into an id, are kept (`surrogatepass`).
+    """
+    out = bytearray()
+    for field in fields:
+        if field is None:
+            tag, raw = b"n", b""
+        elif isinstance(field, str):
+            tag, raw = b"s", field.encode("utf-8", "surrogatepass")
+        else:
+            tag, raw = b"i", hex(field).encode("ascii")
+        out += tag + len(raw).to_bytes(8, "big") + raw
+    return bytes(out)
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def event_txn_id(*, portal: PortalKey, sender: str, kind: str, remote_id: str, occurrence: int, part: int) -> TxnID:
+    """The transaction id under which one part of one remote event goes into a portal's room.
+
+    `sender`: the Matrix user that sends. `kind`: message, reaction, edit, ... `remote_id`: the network's event id or
+    revision. `occurrence`: which time this is (react, unreact, react are three sends). `part`: from 0, of a split
+    message. URL-safe, 46 characters. The sender is included, and the id is unique over the whole application service,
+    because a homeserver's scope for transaction ids differs (MSC3970: the device; before it, the access token).
+    """
+    fields = encode_fields("event", portal.chat, portal.receiver, sender, kind, remote_id, occurrence, part)
+    return TxnID(_PREFIX + _base64url(hashlib.sha256(fields).digest()))
+
+
+def reply_txn_id(event_id: EventID, index: int) -> TxnID:
+    """The transaction id of answer number `index` (from 0) of the bot to `event_id`. URL-safe, 46 characters."""
+    return TxnID(_PREFIX + _base64url(hashlib.sha256(encode_fields("reply", event_id, index)).digest()))
+
+
+def outgoing_nonce(secret: bytes, event_id: EventID, part: int) -> Nonce:
+    """The nonce given to the network with part `part` (from 0) of a Matrix event.
+
+    42 characters of ``[A-Za-z0-9_-]``: a hash of the event and part, then a truncated HMAC of that hash, so that an
+    echo is recognised as ours without looking anything up (`is_our_nonce`). Raises ValueError for an empty secret.
+    """
+    digest = hashlib.sha256(encode_fields("nonce", event_id, part)).digest()
+    ident = _NONCE_PREFIX + _base64url(digest[:_NONCE_ID_BYTES])
+    return Nonce(ident + _nonce_mac(secret, ident))
+
+
+def is_our_nonce(secret: bytes, nonce: str) -> bool:
+    """Whether `outgoing_nonce` with this secret made the nonce. Any string may be asked about; constant time."""
+    if _NONCE.fullmatch(nonce) is None:
+        return False
+    split = len(nonce) - _NONCE_MAC_BYTES // 3 * 4
+    return hmac.compare_digest(_nonce_mac(secret, nonce[:split]), nonce[split:])
+
+
+def _nonce_mac(secret: bytes, ident: str) -> str:
+    if not secret:
+        raise ValueError("the secret must not be empty")
+    mac = hmac.new(secret, encode_fields("bridgekit nonce", ident), hashlib.sha256).digest()
+    return _base64url(mac[:_NONCE_MAC_BYTES])

@@ -1,0 +1,87 @@
+"""What every client-server call shares: whose it is, on whose behalf, and what is common to their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+from mautrix.api import Method
+
+from bridgekit.errors import MatrixRequestError
+from bridgekit.matrix.http import JSON, Query, Transport, path
+from bridgekit.model.ids import EventID, UserID
+from bridgekit.ports import Clock
+
+T = TypeVar("T")
+
+
+class _Event(msgspec.Struct):
+    event_id: EventID
+
+
+class Client:
+    """The part of `Homeserver` below its calls."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        as_token: str,
+        server_name: str,
+        bot: UserID,
+        appservice_id: str,
+        clock: Clock,
+        random: Callable[[], float],
+        session: aiohttp.ClientSession | None = None,
+        timeout_s: float = 30.0,
+        device_id: str = "BRIDGEKIT",
+    ) -> None:
+        self._http = Transport(
+            url=url, as_token=as_token, clock=clock, random=random, session=session, timeout_s=timeout_s
+        )
+        self.on_failure = self._http.on_failure
+        self.on_recovered = self._http.on_recovered
+        self.url = url
+        self.server_name = server_name
+        self.bot = bot
+        self.appservice_id = appservice_id
+        self.device_id = device_id
+
+    @property
+    def failures(self) -> int:
+        return self._http.failures
+
+    async def close(self) -> None:
+        """Close the connections, unless the session was given."""
+        await self._http.close()
+
+    async def _call(
+        self,
+        method: Method,
+        where: str,
+        answer: type[T],
+        *,
+        user: UserID | None = None,
+        query: Query | None = None,
+        **options: Any,
+    ) -> T:
+        params = dict(query or {})
+        if user is not None and user != self.bot:
+            params["user_id"] = user
+        return await self._http.request(method, where, answer, query=params, **options)
+
+    async def ensure_device(self, user: UserID | None = None, device_id: str | None = None) -> str:
+        """Give a user a device (MSC4190) and return its id; one that exists is success."""
+        device_id = device_id or self.device_id
+        await self._call(Method.PUT, path("v3", "devices", device_id), JSON, user=user, body={})
+        return device_id
+
+    async def _put_event(self, where: str, body: Mapping[str, Any], user: UserID | None, query: Query) -> EventID:
+        return (await self._call(Method.PUT, where, _Event, body=body, user=user, query=query)).event_id
+
+
+def is_absent(error: MatrixRequestError) -> bool:
+    """Whether the homeserver says that the thing asked for does not exist, rather than that it knows no such call."""
+    return error.status == 404 and error.errcode == "M_NOT_FOUND"

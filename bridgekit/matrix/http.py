@@ -1,0 +1,302 @@
+"""One request to the homeserver: its errors typed, its refusals waited for, and nothing secret in the log.
+
+Built on mautrix's `HTTPAPI`, which joins paths and counts calls. Its retries, its logging of bodies, its error classes
+and its silence about timeouts are replaced (notes/mautrix.md, "Wrap it").
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from mautrix.api import HTTPAPI, Method
+from yarl import URL
+
+from bridgekit.core.backoff import Backoff
+from bridgekit.core.rawjson import mend_surrogates
+from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
+from bridgekit.ports import Clock
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+JSON = dict[str, Any]
+Query = Mapping[str, str | Sequence[str]]
+
+
+class Repeat(Enum):
+    """When a request may be sent again by itself."""
+
+    SAFE = auto()  # a repeat does no harm: also when there was no answer
+    REFUSED = auto()  # only after a 429, which says that nothing was done
+    NEVER = auto()
+
+
+class Transport:
+    """Sends requests with the application service's token. `Homeserver` tells what the public attributes mean.
+
+    `tries`: how often one request is sent at most. `max_wait_s`: the longest wait between two of them; a homeserver
+    that asks for more gets its error raised, with `retry_after_ms`, so that the caller decides. Raises ValueError for an
+    `url` that is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        as_token: str,
+        clock: Clock,
+        random: Callable[[], float],
+        session: aiohttp.ClientSession | None = None,
+        timeout_s: float = 30.0,
+        max_wait_s: float = 30.0,
+        tries: int = 4,
+    ) -> None:
+        self.failures = 0
+        self.on_failure: list[Callable[[], None]] = []
+        self.on_recovered: list[Callable[[], None]] = []
+        address = URL(url)  # raises ValueError too
+        if address.scheme not in ("http", "https") or not address.host:
+            raise ValueError(
+                f"{url!r} is not the address of a homeserver: it must look like https://matrix.example.com"
+            )
+        self._url = url
+        self._token = as_token
+        self._clock = clock
+        self._random = random
+        self._session = session
+        self._owns_session = session is None
+        self._timeout_s = timeout_s
+        self._max_wait_s = max_wait_s
+        self._tries = tries
+        self._backoff = Backoff(base_s=0.5, factor=2.0, max_s=8.0, retry_after_cap_s=max_wait_s)
+        self._down = False
+
+    async def close(self) -> None:
+        """Close the connections, if they are our own. A later request opens new ones."""
+        if self._owns_session and self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    async def request(
+        self,
+        method: Method,
+        path: str,
+        answer: type[T],
+        *,
+        body: Mapping[str, Any] | bytes | None = None,
+        mimetype: str = "application/json",
+        query: Query | None = None,
+        repeat: Repeat = Repeat.SAFE,
+        counts: bool = True,
+        timeout_s: float | None = None,
+    ) -> T:
+        """Send, and decode the answer as `answer` (`bytes`: as it came).
+
+        Raises `HomeserverUnreachable` or `MatrixRequestError`. `counts` False: a 5xx to this request says nothing about
+        the homeserver's health. `timeout_s` is for one try.
+        """
+        data = body if isinstance(body, bytes) else encode({} if body is None else body)
+        api = self._api(timeout_s or self._timeout_s)
+        params: dict[str, Any] = dict(query or {})
+        failed = 0
+        while True:
+            try:
+                raw = await api.request(
+                    method,
+                    path,
+                    data,
+                    headers={"Content-Type": mimetype},
+                    query_params=dict(params),
+                    retry_count=0,
+                )
+                result = raw if answer is bytes else _decode(raw, answer, f"{method} /{path}")
+            except HomeserverError as error:
+                self._note(error, counts=counts)
+                failed += 1
+                wait = self._wait(error, repeat, failed)
+                if wait is None:
+                    raise
+                log.warning("%s; try %d of %d in %.1f s", error, failed + 1, self._tries, wait)
+            else:
+                self._note(None, counts=counts)
+                return result
+            await self._clock.sleep(wait)
+
+    def _api(self, timeout_s: float) -> _API:
+        if self._session is None or (self._owns_session and self._session.closed):
+            # No cookies: a load balancer's would tie every ghost to one backend, and the token is all we need.
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": f"bridgekit {HTTPAPI.default_ua}"}
+            )
+            # aiohttp repeats a request by itself when a kept connection turns out to be dead. We do that too, but count
+            # it first: a homeserver that was restarted meanwhile may have lost what it had for us.
+            self._session._retry_connection = False
+        return _API(self._url, self._token, self._session, self._clock, timeout_s)
+
+    def _note(self, error: HomeserverError | None, *, counts: bool) -> None:
+        unwell = isinstance(error, HomeserverUnreachable) or (
+            counts and isinstance(error, MatrixRequestError) and error.status >= 500
+        )
+        if unwell:
+            self.failures += 1
+            self._down = True
+            listeners = self.on_failure
+        elif self._down:
+            self._down = False
+            listeners = self.on_recovered
+        else:
+            return
+        for listener in list(listeners):
+            listener()
+
+    def _wait(self, error: HomeserverError, repeat: Repeat, failed: int) -> float | None:
+        """How long to wait before sending again, in seconds; None for not at all."""
+        if repeat is Repeat.NEVER or failed >= self._tries:
+            return None
+        after_s: float | None = None
+        if isinstance(error, MatrixRequestError):
+            # Spec, rate limiting: "Homeservers SHOULD include a Retry-After header"; but one was seen to ask for 24 h.
+            after_s = None if error.retry_after_ms is None else error.retry_after_ms / 1000
+            if after_s is not None and after_s > self._max_wait_s:
+                return None
+            if error.status != 429 and (repeat is not Repeat.SAFE or error.status not in (502, 503, 504)):
+                return None
+        elif repeat is not Repeat.SAFE:
+            return None
+        return self._backoff.delay(failed - 1, self._random(), after_s)
+
+
+class _API(HTTPAPI):
+    def __init__(self, url: str, token: str, session: aiohttp.ClientSession, clock: Clock, timeout_s: float) -> None:
+        super().__init__(url, token, client_session=session, log=None)  # what mautrix would log is overridden below
+        self._clock = clock
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+
+    def _log_request(self, *args: Any, **kwargs: Any) -> None:
+        """Not with mautrix's text, which holds the body."""
+
+    def _log_request_done(self, *args: Any, **kwargs: Any) -> None:
+        """Logged by `_send`, which knows the method."""
+
+    async def _send(  # type: ignore[override]  # the answer stays bytes: msgspec decodes it into a type
+        self, method: Method, url: URL, content: Any, query_params: dict[str, str], headers: dict[str, str]
+    ) -> tuple[bytes, aiohttp.ClientResponse]:
+        endpoint = f"{method} {url.path}"  # never the query
+        data = content
+        if isinstance(content, bytes):
+            data = io.BytesIO(content)  # aiohttp warns of large bytes, and writes a file in pieces
+        elif isinstance(content, str | dict):
+            data = None  # what mautrix makes of an empty body
+        start = time.perf_counter()
+        try:
+            # Not redirected: PUT and POST do not survive it, and the token is for this server only.
+            async with self.session.request(
+                str(method),
+                url,
+                data=data,
+                params=query_params,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await response.read()
+        except TimeoutError:
+            log.debug("%s: no answer in time", endpoint)
+            raise HomeserverUnreachable(
+                f"no answer within {self._timeout.total:g} s", endpoint=endpoint, timed_out=True
+            ) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.debug("%s: %s", endpoint, type(error).__name__)
+            raise HomeserverUnreachable(str(error) or type(error).__name__, endpoint=endpoint) from error
+        log.debug("%s: %d in %.1f ms", endpoint, response.status, (time.perf_counter() - start) * 1000)
+        if not 200 <= response.status < 300:
+            raise self._refusal(response, body, endpoint)
+        return body, response
+
+    def _refusal(self, response: aiohttp.ClientResponse, body: bytes, endpoint: str) -> MatrixRequestError:
+        try:
+            data: JSON = _decode(body, JSON, endpoint)
+        except HomeserverUnreachable:
+            data = {}
+        errcode, message = data.get("errcode"), data.get("error")
+        if not isinstance(message, str):
+            if location := response.headers.get("Location"):
+                message = f"it redirects to {location}: is that the homeserver's address?"
+            else:
+                message = f"not a Matrix error: {body[:200].decode(errors='replace')!r}"
+        return MatrixRequestError(
+            response.status,
+            errcode if isinstance(errcode, str) else "M_UNKNOWN",
+            message,
+            endpoint=endpoint,
+            retry_after_ms=self._retry_after_ms(response.headers.get("Retry-After"), data.get("retry_after_ms")),
+            data=data,
+        )
+
+    def _retry_after_ms(self, header: str | None, in_body: object) -> int | None:
+        """The longer one of the two places where a server may ask for patience."""
+        asked: list[float] = []
+        if isinstance(in_body, int | float) and not isinstance(in_body, bool):
+            asked.append(in_body)
+        if header is not None:
+            # RFC 9110: "Retry-After = HTTP-date / delay-seconds"
+            try:
+                asked.append(int(header) * 1000)
+            except ValueError:
+                try:
+                    asked.append(parsedate_to_datetime(header).timestamp() * 1000 - self._clock.now())
+                except (ValueError, OverflowError):
+                    pass
+        sensible = [ms for ms in asked if 0 <= ms <= 2**53]
+        return int(max(sensible)) if sensible else None
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def _decode(raw: bytes, type: type[T], endpoint: str) -> T:
+    decoder = _decoders.get(type)
+    if decoder is None:
+        decoder = _decoders[type] = msgspec.json.Decoder(type)
+    try:
+        try:
+            result: T = decoder.decode(raw)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            result = decoder.decode(mend_surrogates(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # A proxy's page, or another program: whether the homeserver ever saw the request is unknown.
+        raise HomeserverUnreachable(f"the answer is not what a homeserver says: {error}", endpoint=endpoint) from None
+    return result
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """JSON in UTF-8. A lone surrogate, which no UTF-8 can hold, becomes U+FFFD."""
+    try:
+        return msgspec.json.encode(dict(body))
+    except UnicodeEncodeError:
+        mended = mend_surrogates(json.dumps(dict(body), allow_nan=False).encode())
+        return msgspec.json.encode(msgspec.json.decode(mended))
+
+
+def path(*segments: str, api: str = "_matrix/client") -> str:
+    """A path below `api`, each segment percent-encoded whole, so that no id can reach another endpoint."""
+    return "/".join([api, *map(_segment, segments)])
+
+
+def _segment(value: str) -> str:
+    # "." and ".." are resolved by URL joining, ours and proxies'; a state key may well be one.
+    if value in (".", ".."):
+        return "%2E" * len(value)
+    return quote(value, safe="", errors="replace")

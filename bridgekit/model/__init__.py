@@ -1,0 +1,4 @@
+"""The values everything else speaks in: identifiers, content, events, journal entries.
+
+Frozen msgspec Structs only. Nothing in this package does I/O or knows the time.
+"""

@@ -1,0 +1,183 @@
+"""The journal's values: what must still be done, what ended, and what is written down with it.
+
+All times are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID, RoomID
+from bridgekit.model.records import Fact
+from bridgekit.model.remote import Cursor
+
+PARTITIONS = 64
+"""Every lane belongs to one of this many partitions, by a stable hash of its key, stored with the lane."""
+
+
+class Direction(StrEnum):
+    """Where an entry comes from."""
+
+    MATRIX = "matrix"
+    REMOTE = "remote"
+
+
+class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event to be made durable. `payload` is the raw event: bytes, because a ``\\u0000`` must not wedge a column.
+
+    `login` is the session that a remote event came through. `event_id` is set for Matrix events.
+    """
+
+    lane: LaneKey
+    dedupe: DedupeKey
+    direction: Direction
+    kind: str
+    payload: bytes
+    received_at: int
+    login: LoginID | None = None
+    event_id: EventID | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A pending entry. `seq` orders it in its lane. `attempts` and `failed_since` are of the current row of failures;
+    `not_before` is when it may be tried again (0: at once). `marked_at` is set when an outside call that cannot be
+    repeated may have begun; `progress` is what its handler noted of parts already done."""
+
+    lane: LaneKey
+    seq: int
+    dedupe: DedupeKey
+    direction: Direction
+    kind: str
+    payload: bytes
+    received_at: int
+    login: LoginID | None = None
+    event_id: EventID | None = None
+    attempts: int = 0
+    failed_since: int | None = None
+    not_before: int = 0
+    marked_at: int | None = None
+    progress: bytes | None = None
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """What one SQL transaction makes durable: entries, cursors of a session and its state, facts, and what could not
+    even be read (`dead`)."""
+
+    entries: tuple[NewEntry, ...] = ()
+    login: LoginID | None = None
+    cursors: tuple[Cursor, ...] = ()
+    state: bytes | None = None
+    facts: tuple[Fact, ...] = ()
+    dead: tuple[NewDeadLetter, ...] = ()
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """`entries`: those that were new, with their numbers, in the order given. `duplicates`: how many were known."""
+
+    entries: tuple[Entry, ...]
+    duplicates: int = 0
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of an entry: its raw content is deleted, `facts` are written, and with `dead` a dead letter is kept."""
+
+    lane: LaneKey
+    seq: int
+    facts: tuple[Fact, ...] = ()
+    dead: Ending | None = None
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Why an entry failed for good. `code` is for machines (an errcode, an error's type), `reason` for people."""
+
+    code: str
+    reason: str
+    at: int
+
+
+class NewDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that never became an entry, such as a malformed event in a good transaction; raw bytes kept."""
+
+    lane: LaneKey | None
+    direction: Direction
+    kind: str
+    payload: bytes
+    received_at: int
+    code: str
+    reason: str
+    dedupe: DedupeKey
+    event_id: EventID | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that failed for good, kept until a person retries or drops it, or its time is over."""
+
+    id: int
+    lane: LaneKey | None
+    direction: Direction
+    kind: str
+    payload: bytes
+    dedupe: DedupeKey
+    received_at: int
+    ended_at: int
+    code: str
+    reason: str
+    login: LoginID | None = None
+    event_id: EventID | None = None
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """Up to here a portal's timeline was compared with the journal. `at` is when that check finished, in ms."""
+
+    room: RoomID
+    event_id: EventID
+    at: int
+
+
+class Repair(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a gap check, to be written while the lane is held.
+
+    `timeline` is every bridgeable event of the room after the old anchor, oldest first; those that the journal does
+    not know are appended in their place before what is pending behind them.
+    """
+
+    lane: LaneKey
+    timeline: tuple[NewEntry, ...]
+    anchor: Anchor
+
+
+class Repaired(msgspec.Struct, frozen=True):
+    """`missing`: appended because the journal did not know them. `late`: those of them that stand before events which
+    are already finished, so that they cross late."""
+
+    missing: int
+    late: int
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who may work on this database. `epoch` grows with every new holder; `expires_at` is in ms."""
+
+    owner: str
+    epoch: int
+    expires_at: int
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long things are kept, in ms. `seen_ms`: event ids (never shorter than an anchor needs them);
+    `dead_ms`: dead letters; `messages_ms`: which event is which remote message, None for ever."""
+
+    seen_ms: int
+    dead_ms: int
+    messages_ms: int | None = None
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Numbers for people. `oldest_*_ms`: when the oldest waiting entry of that direction was received, None if none."""
+
+    pending_matrix: int
+    pending_remote: int
+    oldest_matrix_ms: int | None
+    oldest_remote_ms: int | None
+    dead: int

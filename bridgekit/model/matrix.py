@@ -1,0 +1,30 @@
+"""What people on Matrix did, as the adapter sees it: frozen values, named ``Matrix*``, without a Matrix id in them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bridgekit.model.content import Text
+from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID
+
+
+class Speaker(msgspec.Struct, frozen=True):
+    """Who speaks. `relayed` is True when it is not the login's own person, so that the network should show the name."""
+
+    name: str
+    relayed: bool = False
+
+
+class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A text to send. One call per part where `Limits` made the framework split it; each part has its own `nonce`.
+
+    `nonce` stays the same over repeats of the same part: give it to the network, and a repeat does no harm.
+    `timestamp` is the homeserver's, in ms since the epoch.
+    """
+
+    portal: PortalKey
+    text: Text
+    nonce: Nonce
+    timestamp: int
+    speaker: Speaker
+    reply_to: RemoteMessageID | None = None

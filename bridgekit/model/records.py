@@ -1,0 +1,202 @@
+"""What the bridge knows for good: portals, ghosts, logins, and which event is which remote message.
+
+A `Fact` is one thing to write down. Facts are idempotent upserts: writing one twice is writing it once.
+All times are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from bridgekit.model.ids import (
+    ContentURI,
+    EventID,
+    LoginID,
+    Nonce,
+    PortalKey,
+    RemoteMessageID,
+    RemoteUserID,
+    RoomID,
+    UserID,
+)
+from bridgekit.model.remote import Login
+
+
+class PortalState(StrEnum):
+    """How far a portal's room is. It is written before createRoom is called, so that a crash cannot forget it."""
+
+    CREATING = "creating"
+    READY = "ready"
+
+
+class LoginState(StrEnum):
+    """Whether a login may be connected."""
+
+    ACTIVE = "active"
+    BAD_CREDENTIALS = "bad_credentials"
+
+
+class Portal(msgspec.Struct, frozen=True, kw_only=True):
+    """A portal and what its room looks like now, so that state is compared before it is written.
+
+    `room` is set when createRoom has answered or its alias was resolved. `avatar` is the remote avatar's id that
+    `avatar_mxc` was uploaded from. `dm` is whether the remote chat is between two people.
+    """
+
+    key: PortalKey
+    state: PortalState
+    alias_localpart: str
+    room: RoomID | None = None
+    name: str = ""
+    topic: str = ""
+    avatar: str = ""
+    avatar_mxc: ContentURI | None = None
+    dm: bool = False
+
+
+class Ghost(msgspec.Struct, frozen=True, kw_only=True):
+    """A remote user's Matrix user. `registered` is set when the homeserver has it; `device_id` is its device, needed
+    so that transaction ids are remembered (MSC3970)."""
+
+    remote_id: RemoteUserID
+    user_id: UserID
+    registered: bool = False
+    device_id: str = ""
+    name: str = ""
+    avatar: str = ""
+    avatar_mxc: ContentURI | None = None
+
+
+class LoginRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A login and the Matrix user it belongs to."""
+
+    login: Login
+    user_id: UserID
+    state: LoginState = LoginState.ACTIVE
+
+
+class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """This event is that remote message. A message of several parts has several records with `part` from 0.
+
+    `sender` is the Matrix user that sent the event, `timestamp` the original one.
+    """
+
+    portal: PortalKey
+    remote_id: RemoteMessageID
+    part: int
+    room: RoomID
+    event_id: EventID
+    sender: UserID
+    timestamp: int
+
+
+class Membership(StrEnum):
+    """A ghost's membership, as far as the bridge knows."""
+
+    JOINED = "joined"
+    LEFT = "left"
+
+
+# --- facts ------------------------------------------------------------------------------------------------------
+class PortalSaved(msgspec.Struct, frozen=True, tag=True):
+    portal: Portal
+
+
+class PortalRemoved(msgspec.Struct, frozen=True, tag=True):
+    key: PortalKey
+
+
+class GhostSaved(msgspec.Struct, frozen=True, tag=True):
+    ghost: Ghost
+
+
+class LoginSaved(msgspec.Struct, frozen=True, tag=True):
+    """Inserts or replaces a login; `login.state` is not written by this (sessions' batches write it)."""
+
+    record: LoginRecord
+
+
+class LoginRemoved(msgspec.Struct, frozen=True, tag=True):
+    """Forgets a login with its cursors, its state and its places in portals."""
+
+    id: LoginID
+
+
+class PortalLoginSaved(msgspec.Struct, frozen=True, tag=True):
+    """This login sees that portal."""
+
+    portal: PortalKey
+    login: LoginID
+
+
+class PortalLoginRemoved(msgspec.Struct, frozen=True, tag=True):
+    portal: PortalKey
+    login: LoginID
+
+
+class MemberSaved(msgspec.Struct, frozen=True, tag=True):
+    room: RoomID
+    user_id: UserID
+    membership: Membership
+
+
+class MessageSaved(msgspec.Struct, frozen=True, tag=True):
+    message: MessageRecord
+
+
+class AliasSaved(msgspec.Struct, frozen=True, tag=True):
+    """The network also calls this message by another id."""
+
+    portal: PortalKey
+    alias: RemoteMessageID
+    remote_id: RemoteMessageID
+
+
+class UncertainSaved(msgspec.Struct, frozen=True, tag=True):
+    """A send whose outcome is unknown; an echo with this nonce turns it into done."""
+
+    nonce: Nonce
+    portal: PortalKey
+    room: RoomID
+    event_id: EventID
+    sender: UserID
+    part: int
+    at: int
+
+
+class UncertainResolved(msgspec.Struct, frozen=True, tag=True):
+    nonce: Nonce
+
+
+class ManagementRoomSaved(msgspec.Struct, frozen=True, tag=True):
+    """The room in which this user talks to the bridge bot."""
+
+    user_id: UserID
+    room: RoomID
+
+
+class ValueSaved(msgspec.Struct, frozen=True, tag=True):
+    """A small named value of the bridge itself (the bot's own room, for instance)."""
+
+    key: str
+    value: str
+
+
+Fact = (
+    PortalSaved
+    | PortalRemoved
+    | GhostSaved
+    | LoginSaved
+    | LoginRemoved
+    | PortalLoginSaved
+    | PortalLoginRemoved
+    | MemberSaved
+    | MessageSaved
+    | AliasSaved
+    | UncertainSaved
+    | UncertainResolved
+    | ManagementRoomSaved
+    | ValueSaved
+)

@@ -1,0 +1,278 @@
+"""What the runtime needs from the outside, as Protocols. The composition root (`bridgekit.app`) plugs them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, Protocol
+
+from bridgekit.model.entry import (
+    Anchor,
+    Append,
+    Appended,
+    Completion,
+    DeadLetter,
+    Direction,
+    Entry,
+    Lease,
+    Repair,
+    Repaired,
+    Retention,
+    Stats,
+)
+from bridgekit.model.ids import (
+    ContentURI,
+    DedupeKey,
+    EventID,
+    LaneKey,
+    LoginID,
+    Nonce,
+    PortalKey,
+    RemoteMessageID,
+    RemoteUserID,
+    RoomAlias,
+    RoomID,
+    TxnID,
+    UserID,
+)
+from bridgekit.model.raw import MessagesPage
+from bridgekit.model.records import (
+    Fact,
+    Ghost,
+    LoginRecord,
+    Membership,
+    MessageRecord,
+    Portal,
+    UncertainSaved,
+)
+
+
+class Journal(Protocol):
+    """The durable, ordered record of what must still be done.
+
+    Every method that writes returns only when the write is on disk (SQLite ``synchronous=FULL``, PostgreSQL
+    ``synchronous_commit=on``). Writes that wait together are committed together. A cancelled caller leaves no SQL
+    transaction open: its write happens wholly or not at all.
+
+    Every write but those on the lease carries the holder's `epoch`.
+
+    Raises: `StoreUnavailable` (try again; a repeat is harmless), `LeaseLost` (stop).
+    """
+
+    async def acquire_lease(self, owner: str, *, now: int, ttl_ms: int, replacing: int | None = None) -> Lease:
+        """Become the one process that works here: a free, expired or own lease is taken with the next epoch.
+
+        `replacing`: the epoch of a holder that is known to be dead, whose lease is taken although it has not expired.
+        Raises `LeaseHeld` if somebody else holds it.
+        """
+
+    async def renew_lease(self, lease: Lease, *, now: int, ttl_ms: int) -> Lease:
+        """Raises `LeaseLost` if another holder has taken it; an expired lease that nobody took is renewed."""
+
+    async def release_lease(self, lease: Lease) -> None:
+        """Give it up, if it is still ours."""
+
+    async def append(self, append: Append, *, epoch: int) -> Appended:
+        """Make new entries durable, in the order given, each with the next number of its lane.
+
+        An entry whose `dedupe` key was seen before (pending, done or dead, within the retention) is left out, also
+        within one call. Numbers are given out under the lane's lock: a lower one never appears after a higher one.
+        """
+
+    async def lanes(self, *, after: LaneKey | None = None, limit: int = 1000) -> list[LaneKey]:
+        """The keys of lanes with pending entries, by key, from behind `after`."""
+
+    async def peek(self, lane: LaneKey, *, after: int = 0, limit: int = 100) -> list[Entry]:
+        """The lane's pending entries with a number above `after`, in order."""
+
+    async def complete(self, completions: Collection[Completion], *, epoch: int) -> None:
+        """End entries, in one SQL transaction with their facts. One that is not pending only has its facts written."""
+
+    async def defer(
+        self, lane: LaneKey, seq: int, *, attempts: int, failed_since: int, not_before: int, epoch: int
+    ) -> None:
+        """An attempt failed and may be repeated: remember how often and until when to wait."""
+
+    async def mark(
+        self,
+        lane: LaneKey,
+        seq: int,
+        *,
+        at: int | None,
+        progress: bytes | None = None,
+        epoch: int,
+        facts: Collection[Fact] = (),
+    ) -> None:
+        """Remember that an outside call may have begun (`at`) or that none has (None), and the handler's progress."""
+
+    async def cancel(self, dedupe: DedupeKey, *, epoch: int) -> bool:
+        """Forget a pending, unmarked entry whose event was redacted before its turn. False if it was not pending."""
+
+    async def repair(self, repair: Repair, *, epoch: int) -> Repaired:
+        """Write a gap check's result: append what is missing in its place, renumber what is pending behind it, and
+        move the anchor, in one SQL transaction."""
+
+    async def anchor(self, room: RoomID) -> Anchor | None: ...
+
+    async def dead_letters(
+        self, *, after: int = 0, limit: int = 100, direction: Direction | None = None
+    ) -> list[DeadLetter]: ...
+
+    async def dead_letter(self, id: int) -> DeadLetter | None: ...
+
+    async def retry_dead(self, id: int, *, now: int, epoch: int | None = None) -> Entry | None:
+        """Append a dead letter at the end of its lane again. None if there is no such letter or it has no lane.
+        `epoch` None: called by the command line beside a running bridge."""
+
+    async def drop_dead(self, id: int, *, epoch: int | None = None) -> bool: ...
+
+    async def clean(self, retention: Retention, *, now: int, epoch: int) -> int:
+        """Delete what is older than its retention; how many rows. Event ids that an anchor still needs are kept."""
+
+    async def stats(self) -> Stats: ...
+
+
+class Directory(Protocol):
+    """What the bridge knows for good. Same promises as `Journal`."""
+
+    async def record(self, facts: Collection[Fact], *, epoch: int) -> None: ...
+
+    async def secret(self) -> bytes:
+        """32 random bytes, made once with the database; keys for aliases and nonces."""
+
+    async def value(self, key: str) -> str | None: ...
+
+    async def portal(self, key: PortalKey) -> Portal | None: ...
+
+    async def portal_by_room(self, room: RoomID) -> Portal | None: ...
+
+    async def portals(self, *, after: PortalKey | None = None, limit: int = 1000) -> list[Portal]:
+        """By key (chat, then receiver with None first), from behind `after`."""
+
+    async def portal_logins(self, key: PortalKey) -> list[LoginID]:
+        """Which logins see this portal, by id."""
+
+    async def ghost(self, remote_id: RemoteUserID) -> Ghost | None: ...
+
+    async def ghost_by_user(self, user_id: UserID) -> Ghost | None: ...
+
+    async def logins(self, *, user_id: UserID | None = None) -> list[LoginRecord]:
+        """All logins, or one Matrix user's, by id; with their stored state."""
+
+    async def login(self, id: LoginID) -> LoginRecord | None: ...
+
+    async def cursors(self, login: LoginID) -> dict[str, str]:
+        """Scope -> value."""
+
+    async def membership(self, room: RoomID, user_id: UserID) -> Membership | None: ...
+
+    async def members(self, room: RoomID) -> list[UserID]:
+        """Who is known to be joined, by id."""
+
+    async def message_by_remote(self, portal: PortalKey, remote_id: RemoteMessageID) -> list[MessageRecord]:
+        """The parts of a remote message in order, found by its id or an alias."""
+
+    async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None: ...
+
+    async def uncertain(self, nonce: Nonce) -> UncertainSaved | None: ...
+
+    async def management_room(self, user_id: UserID) -> RoomID | None: ...
+
+    async def management_user(self, room: RoomID) -> UserID | None: ...
+
+
+class Store(Journal, Directory, Protocol):
+    """Both, on one database."""
+
+    async def open(self) -> None:
+        """Connect and migrate. Safe when two processes start at once. Raises `MigrationFailed`, `StoreUnavailable`."""
+
+    async def close(self) -> None:
+        """Finish the writes that wait, then close."""
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Homeserver(Protocol):
+    """The client-server API, as far as the runtime needs it. `user` None is the bridge's bot.
+
+    Every method raises `HomeserverUnreachable` or `MatrixRequestError`, and no other error.
+    `on_recovered` listeners are called at the first answer that follows a failure.
+    """
+
+    on_recovered: list[Callable[[], None]]
+
+    async def capabilities(self) -> dict[str, Any]: ...
+
+    async def register(self, localpart: str) -> UserID:
+        """Register a user of our namespace. Already registered is success."""
+
+    async def ensure_device(self, user: UserID, device_id: str | None = None) -> str:
+        """Give a user a device (MSC4190), so that its transaction ids are remembered (MSC3970). Returns its id."""
+
+    async def send_event(
+        self,
+        room: RoomID,
+        type: str,
+        content: Mapping[str, Any],
+        *,
+        txn_id: TxnID,
+        user: UserID | None = None,
+        device_id: str | None = None,
+        timestamp: int | None = None,
+    ) -> EventID: ...
+
+    async def send_state(
+        self, room: RoomID, type: str, state_key: str, content: Mapping[str, Any], *, user: UserID | None = None
+    ) -> EventID: ...
+
+    async def get_state(
+        self, room: RoomID, type: str, state_key: str = "", *, user: UserID | None = None
+    ) -> dict[str, Any] | None: ...
+
+    async def redact(
+        self,
+        room: RoomID,
+        event_id: EventID,
+        *,
+        txn_id: TxnID,
+        reason: str | None = None,
+        user: UserID | None = None,
+        device_id: str | None = None,
+    ) -> EventID: ...
+
+    async def create_room(self, **body: Any) -> RoomID:
+        """Never repeated by itself: a repeat would make a second room."""
+
+    async def resolve_alias(self, alias: RoomAlias) -> RoomID | None: ...
+
+    async def delete_alias(self, alias: RoomAlias) -> None: ...
+
+    async def join(self, room: RoomID, *, user: UserID | None = None) -> None: ...
+
+    async def invite(
+        self, room: RoomID, target: UserID, *, by: UserID | None = None, is_direct: bool = False
+    ) -> None: ...
+
+    async def leave(self, room: RoomID, *, user: UserID | None = None, reason: str | None = None) -> None: ...
+
+    async def joined_members(self, room: RoomID, *, user: UserID | None = None) -> list[UserID]: ...
+
+    async def messages(
+        self, room: RoomID, *, from_: str | None = None, dir: Literal["b", "f"] = "b", limit: int = 100
+    ) -> MessagesPage: ...
+
+    async def set_displayname(self, user: UserID | None, name: str) -> None: ...
+
+    async def set_avatar_url(self, user: UserID | None, mxc: ContentURI | Literal[""]) -> None: ...
+
+    async def upload(self, data: bytes, *, mimetype: str, filename: str | None = None) -> ContentURI: ...

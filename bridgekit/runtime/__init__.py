@@ -1,0 +1,1 @@
+"""The asyncio drivers around the pure cores."""

@@ -1,0 +1,164 @@
+"""What the bridge knows, with the parts that every message asks for kept in memory.
+
+One process owns the database (`runtime.lease`), so what was read stays true until it is written here. Facts that are
+committed with an entry's completion must not concern what is cached; `save` is for those.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from bridgekit.model.ids import EventID, LoginID, PortalKey, RemoteMessageID, RemoteUserID, RoomID, UserID
+from bridgekit.model.records import (
+    Fact,
+    Ghost,
+    GhostSaved,
+    LoginRecord,
+    LoginRemoved,
+    LoginSaved,
+    MemberSaved,
+    Membership,
+    MessageRecord,
+    Portal,
+    PortalLoginRemoved,
+    PortalLoginSaved,
+    PortalRemoved,
+    PortalSaved,
+)
+from bridgekit.ports import Directory
+from bridgekit.runtime.lease import LeaseKeeper
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+CACHE_SIZE = 20_000
+
+
+class _Cache(Generic[K, V]):
+    """The most recently used values, so many at most."""
+
+    def __init__(self, size: int = CACHE_SIZE) -> None:
+        self._size = size
+        self._values: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._values[key] = value
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        self._values.pop(key, None)
+        self._values[key] = value
+        if len(self._values) > self._size:
+            del self._values[next(iter(self._values))]
+
+    def drop(self, key: K) -> None:
+        self._values.pop(key, None)
+
+
+class Books:
+    """Reads and writes of the directory, cached."""
+
+    def __init__(self, directory: Directory, lease: LeaseKeeper) -> None:
+        self.directory = directory
+        self._lease = lease
+        self._portals: _Cache[PortalKey, Portal] = _Cache()
+        self._rooms: _Cache[RoomID, PortalKey] = _Cache()
+        self._ghosts: _Cache[RemoteUserID, Ghost] = _Cache()
+        self._members: _Cache[tuple[RoomID, UserID], Membership] = _Cache()
+        self._portal_logins: _Cache[PortalKey, tuple[LoginID, ...]] = _Cache()
+        self._logins: dict[LoginID, LoginRecord] = {}
+
+    async def open(self) -> None:
+        """Read what is always needed. Call once the lease is held."""
+        self._logins = {record.login.id: record for record in await self.directory.logins()}
+        self.secret = await self.directory.secret()
+
+    async def save(self, *facts: Fact) -> None:
+        """Write facts to disk, then to the cache."""
+        await self.directory.record(facts, epoch=self._lease.epoch)
+        for fact in facts:
+            self._apply(fact)
+
+    def _apply(self, fact: Fact) -> None:
+        match fact:
+            case PortalSaved(portal):
+                self._portals.put(portal.key, portal)
+                if portal.room is not None:
+                    self._rooms.put(portal.room, portal.key)
+            case PortalRemoved(key):
+                portal_before = self._portals.get(key)
+                if portal_before is not None and portal_before.room is not None:
+                    self._rooms.drop(portal_before.room)
+                self._portals.drop(key)
+                self._portal_logins.drop(key)
+            case GhostSaved(ghost):
+                self._ghosts.put(ghost.remote_id, ghost)
+            case MemberSaved(room, user_id, membership):
+                self._members.put((room, user_id), membership)
+            case PortalLoginSaved(key, _) | PortalLoginRemoved(key, _):
+                self._portal_logins.drop(key)
+            case LoginSaved(record):
+                self._logins[record.login.id] = record
+            case LoginRemoved(id):
+                self._logins.pop(id, None)
+                self._portal_logins = _Cache()
+            case _:
+                pass
+
+    # --- portals --------------------------------------------------------------------------------------------------
+    async def portal(self, key: PortalKey) -> Portal | None:
+        portal = self._portals.get(key)
+        if portal is None and (portal := await self.directory.portal(key)) is not None:
+            self._portals.put(key, portal)
+        return portal
+
+    async def portal_by_room(self, room: RoomID) -> Portal | None:
+        key = self._rooms.get(room)
+        if key is not None:
+            return await self.portal(key)
+        portal = await self.directory.portal_by_room(room)
+        if portal is not None:
+            self._rooms.put(room, portal.key)
+            self._portals.put(portal.key, portal)
+        return portal
+
+    async def portal_logins(self, key: PortalKey) -> tuple[LoginRecord, ...]:
+        """The logins that see this portal."""
+        ids = self._portal_logins.get(key)
+        if ids is None:
+            ids = tuple(await self.directory.portal_logins(key))
+            self._portal_logins.put(key, ids)
+        return tuple(record for id in ids if (record := self._logins.get(id)) is not None)
+
+    # --- people ---------------------------------------------------------------------------------------------------
+    async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:
+        ghost = self._ghosts.get(remote_id)
+        if ghost is None and (ghost := await self.directory.ghost(remote_id)) is not None:
+            self._ghosts.put(remote_id, ghost)
+        return ghost
+
+    async def membership(self, room: RoomID, user_id: UserID) -> Membership | None:
+        membership = self._members.get((room, user_id))
+        if membership is None and (membership := await self.directory.membership(room, user_id)) is not None:
+            self._members.put((room, user_id), membership)
+        return membership
+
+    def logins(self, user_id: UserID | None = None) -> list[LoginRecord]:
+        """All logins, or one Matrix user's."""
+        return [record for record in self._logins.values() if user_id is None or record.user_id == user_id]
+
+    def login(self, id: LoginID) -> LoginRecord | None:
+        return self._logins.get(id)
+
+    def is_own_account(self, user: RemoteUserID) -> bool:
+        """Whether a remote user is an account that somebody has logged in through this bridge."""
+        return any(record.login.user == user for record in self._logins.values())
+
+    # --- messages -------------------------------------------------------------------------------------------------
+    async def message_by_remote(self, portal: PortalKey, remote_id: RemoteMessageID) -> list[MessageRecord]:
+        return await self.directory.message_by_remote(portal, remote_id)
+
+    async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None:
+        return await self.directory.message_by_event(room, event_id)

@@ -1,0 +1,337 @@
+"""The bridge: the parts of the runtime, put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from bridgekit.adapter.base import Adapter
+from bridgekit.core.backoff import Backoff
+from bridgekit.core.lane import room_of
+from bridgekit.core.namespace import GhostNamespace
+from bridgekit.core.txnid import encode_fields
+from bridgekit.errors import HomeserverError, LeaseLost, PingFailed, StoreUnavailable
+from bridgekit.model.entry import Entry, Retention
+from bridgekit.model.ids import EventID, RoomAlias, RoomID, TxnID, UserID
+from bridgekit.model.raw import Transaction
+from bridgekit.model.records import LoginRecord, ValueSaved
+from bridgekit.ports import Clock, Homeserver, Store
+from bridgekit.runtime import points
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.commands import Commands
+from bridgekit.runtime.completer import Completer
+from bridgekit.runtime.gaps import GapCheck
+from bridgekit.runtime.ghosts import DEVICE_ID, Ghosts
+from bridgekit.runtime.inbox import Inbox
+from bridgekit.runtime.incoming import Incoming
+from bridgekit.runtime.lanes import Handled, Lane, Lanes
+from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.logins import Logins
+from bridgekit.runtime.outgoing import Outgoing
+from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.retrying import Delivery, Retrying
+from bridgekit.runtime.sessions import Sessions
+from bridgekit.runtime.status import Status
+from bridgekit.runtime.talk import Talk
+
+log = logging.getLogger(__name__)
+
+CANARY_ROOM = "canary_room"
+CANARY_TYPE = "io.bridgekit.canary"
+CANARY_WAIT_S = 60.0
+CLEAN_EVERY_S = 3600.0
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the bridge is on the homeserver. `bot_localpart` is the registration's ``sender_localpart``."""
+
+    server_name: str
+    bot_localpart: str
+    ghost_prefix: str
+    alias_prefix: str
+
+    @property
+    def bot(self) -> UserID:
+        """The bot's user id."""
+        return UserID(f"@{self.bot_localpart}:{self.server_name}")
+
+    @property
+    def ghosts(self) -> GhostNamespace:
+        """The ghosts' user ids; the bot is not one of them."""
+        return GhostNamespace(self.ghost_prefix, self.server_name, frozenset({self.bot_localpart}))
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things are kept and waited for. `drain_s`: how long a stop lets begun work go on."""
+
+    delivery: Delivery = Delivery()
+    retention: Retention = Retention(seen_ms=30 * 86_400_000, dead_ms=90 * 86_400_000)
+    drain_s: float = 10.0
+
+
+class Bridge:
+    """One running bridge. `inbox` takes what the homeserver pushes; `ping` is MSC2659's, and raises `PingFailed`."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        store: Store,
+        homeserver: Homeserver,
+        clock: Clock,
+        identity: Identity,
+        *,
+        ping: Callable[[], Awaitable[object]],
+        random: Callable[[], float],
+        times: Times | None = None,
+        connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
+    ) -> None:
+        self._store = store
+        self._homeserver = homeserver
+        self._clock = clock
+        self._identity = identity
+        self._ping = ping
+        self._random = random
+        self._times = times = times or Times()
+        bot = identity.bot
+        namespace = identity.ghosts
+        network = self._network = adapter.network
+        self.lease = LeaseKeeper(store, clock)
+        self._completer = Completer(store, self.lease, clock)
+        self._lanes = Lanes(store, self._completer, self.lease, clock, self._handle)
+        self.books = Books(store, self.lease)
+        self._ghosts = Ghosts(self.books, homeserver, namespace)
+        retrying = Retrying(clock, times.delivery, random)
+        self.portals = Portals(
+            self.books,
+            homeserver,
+            self._ghosts,
+            network=network,
+            bot=bot,
+            alias_prefix=identity.alias_prefix,
+            server_name=identity.server_name,
+        )
+        self.talk = Talk(
+            self.books,
+            homeserver,
+            bot=bot,
+            network=network.name,
+            alias_prefix=identity.alias_prefix,
+            server_name=identity.server_name,
+        )
+        self.sessions = Sessions(
+            adapter,
+            self.books,
+            store,
+            self._lanes,
+            self.lease,
+            clock,
+            random=random,
+            connection_errors=(*connection_errors, OSError, EOFError),
+            on_auth_failed=self._auth_failed,
+        )
+        self.logins = Logins(adapter, self.books, self.sessions, self.talk)
+        commands = Commands(self.books, homeserver, self.logins, self.sessions, self.talk, retrying, network)
+        self.inbox = Inbox(
+            store,
+            self._lanes,
+            self.lease,
+            clock,
+            bot=bot,
+            is_ours=lambda user: user == bot or namespace.is_ghost(user),
+        )
+        self.gaps = GapCheck(
+            self.books, store, homeserver, self._lanes, self.lease, clock, entry=self.inbox.entry, random=random
+        )
+        self._incoming = Incoming(
+            self.books, homeserver, self.portals, self._ghosts, self.sessions, self._lanes, retrying, bot=bot
+        )
+        self._outgoing = Outgoing(
+            self.books,
+            store,
+            self.lease,
+            self.portals,
+            self._ghosts,
+            self.sessions,
+            self._lanes,
+            retrying,
+            Status(homeserver, bot),
+            elsewhere=commands.handle,
+            checked=self.gaps.until_checked,
+            connection_errors=(*connection_errors, OSError, EOFError),
+        )
+        self.inbox.on_activity = self.gaps.note_activity
+        self.inbox.on_transaction = self.gaps.note_transaction
+        self.inbox.on_own_event = self._own_event
+        homeserver.on_recovered.append(self.gaps.want_all)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._canary: EventID | None = None
+        self._own_events: set[EventID] = set()
+        self._canary_seen = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set once the homeserver has answered the start-up ping."""
+
+    # --- the application service API's handler --------------------------------------------------------------------
+    async def transaction(self, txn_id: str, transaction: Transaction) -> None:
+        """Make a transaction durable. Raises `StoreError`."""
+        await self.inbox.transaction(txn_id, transaction)
+        points.reach(points.ANSWER_BEFORE)
+
+    async def user_exists(self, user_id: str) -> bool:
+        """Whether this ghost, or the bot, is registered."""
+        return user_id == self._identity.bot or await self._ghosts.is_registered(UserID(user_id))
+
+    async def alias_exists(self, alias: str) -> bool:
+        """Whether a room has this alias: only the homeserver knows, and it asks because it knows of none."""
+        return False
+
+    # --- starting and stopping ------------------------------------------------------------------------------------
+    async def open(self, *, wait: bool = True) -> None:
+        """Open the database and take the lease. Raises `StoreError`, and `LeaseHeld` unless `wait`."""
+        await self._store.open()
+        await self.lease.acquire(wait=wait)
+        await self.books.open()
+        await self._lanes.recover()
+        self._completer.start()
+
+    def start(self) -> None:
+        """Begin to work. The application service API must be listening by now."""
+        self._tasks = [
+            asyncio.create_task(self._start(), name="start"),
+            asyncio.create_task(self._clean(), name="clean"),
+        ]
+
+    async def stop(self) -> None:
+        """Finish what has begun, for so long as is configured, then let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.logins.stop()
+        await self.gaps.stop()
+        if not await self._lanes.stop(drain_s=self._times.drain_s):
+            log.info("not everything was finished in time; it goes on at the next start")
+        await self.sessions.stop()
+        await self.inbox.stop()
+        await self._completer.stop()
+        await self.lease.release()
+        await self._store.close()
+
+    async def _start(self) -> None:
+        await self._until_reachable("the bridge's bot could not be set up", self._set_up)
+        self._lanes.start()
+        self.gaps.start()
+        self.sessions.start()
+        await self._until_pinged()
+        self.ready.set()
+        await self._until_reachable("the first event could not be sent", self._wake_homeserver)
+        await self._watch_canary()
+
+    async def _set_up(self) -> None:
+        bot = self._identity.bot
+        await self._homeserver.register(self._identity.bot_localpart)
+        await self._homeserver.ensure_device(bot, DEVICE_ID)
+        await self.portals.finish_begun()
+
+    async def _until_reachable(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        attempt = 0
+        while True:
+            try:
+                await work()
+            except (HomeserverError, StoreUnavailable) as error:
+                delay = Backoff(max_s=30.0).delay(attempt, self._random())
+                attempt += 1
+                log.error("%s: %s; again in %.1f s", what, error, delay)
+                await self._clock.sleep(delay)
+            except LeaseLost:
+                self.lease.declare_lost()
+                return
+            else:
+                return
+
+    async def _until_pinged(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._ping()
+            except PingFailed as failed:
+                delay = Backoff(max_s=30.0).delay(attempt, self._random())
+                attempt += 1
+                log.error("%s Trying again in %.0f s.", failed, delay)
+                await self._clock.sleep(delay)
+            else:
+                log.info("the homeserver reaches the bridge")
+                return
+
+    # --- the canary -----------------------------------------------------------------------------------------------
+    async def _wake_homeserver(self) -> None:
+        """Cause one event: a homeserver that was restarted while we were away delivers nothing before the next one."""
+        stored = await self._store.value(CANARY_ROOM)
+        room = RoomID(stored) if stored else await self._canary_room()
+        key = TxnID(f"bk_canary_{secrets.token_urlsafe(12)}")
+        content = {"at": self._clock.now(), "m.mentions": {}}
+        self._canary = await self._homeserver.send_event(
+            room, CANARY_TYPE, content, txn_id=key, user=self._identity.bot
+        )
+        if self._canary in self._own_events:
+            self._canary_seen.set()
+
+    async def _canary_room(self) -> RoomID:
+        localpart = f"{self._identity.alias_prefix}canary_{encode_fields(self._identity.bot).hex()[-24:]}"
+        alias = RoomAlias(f"#{localpart}:{self._identity.server_name}")
+        room = await self._homeserver.resolve_alias(alias)
+        if room is None:
+            room = await self._homeserver.create_room(
+                preset="private_chat", room_alias_name=localpart, name=f"{self._network.name} bridge: heartbeat"
+            )
+        await self.books.save(ValueSaved(CANARY_ROOM, room))
+        return room
+
+    def _own_event(self, event_id: EventID) -> None:
+        if self._canary_seen.is_set():
+            return
+        self._own_events.add(event_id)
+        if event_id == self._canary:
+            self._canary_seen.set()
+
+    async def _watch_canary(self) -> None:
+        try:
+            async with asyncio.timeout(CANARY_WAIT_S):
+                await self._canary_seen.wait()
+        except TimeoutError:
+            log.warning(
+                "the homeserver answers the ping but has not delivered the bridge's own event within %.0f s. "
+                "It may still be backing off; if messages do not arrive either, restart it.",
+                CANARY_WAIT_S,
+            )
+        else:
+            log.info("the homeserver delivers events")
+        self._own_events.clear()
+
+    # --- handling -------------------------------------------------------------------------------------------------
+    async def _handle(self, entry: Entry, lane: Lane) -> Handled:
+        if room_of(lane.key) is not None:
+            return await self._outgoing.handle(entry, lane)
+        return await self._incoming.handle(entry, lane)
+
+    async def _auth_failed(self, record: LoginRecord, reason: str) -> None:
+        name = record.login.name or record.login.id
+        text = (
+            f'{name}: the login is no longer valid ({reason or "the network refused it"}). Say "login" to log in again.'
+        )
+        await self.talk.tell(record.user_id, text, about=f"auth failed {record.login.id} {self._clock.now()}")
+
+    async def _clean(self) -> None:
+        while True:
+            await self._clock.sleep(CLEAN_EVERY_S)
+            try:
+                rows = await self._store.clean(self._times.retention, now=self._clock.now(), epoch=self.lease.epoch)
+            except StoreUnavailable as error:
+                log.warning("old rows could not be cleaned up: %s", error)
+            except LeaseLost:
+                self.lease.declare_lost()
+                return
+            else:
+                log.info("cleaned up %d old rows", rows)

@@ -1,0 +1,88 @@
+"""Commits the ends of entries, many together, while their lanes go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from bridgekit.core.backoff import Backoff
+from bridgekit.errors import LeaseLost, StoreUnavailable
+from bridgekit.model.entry import Completion
+from bridgekit.ports import Clock, Journal
+from bridgekit.runtime.lease import LeaseKeeper
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 500
+
+
+class Completer:
+    """One queue of completions for all lanes; whatever waits goes to disk in one SQL transaction.
+
+    A completion is retried until it is on disk: its entry has been carried out, and forgetting that would repeat it.
+    """
+
+    def __init__(self, journal: Journal, lease: LeaseKeeper, clock: Clock) -> None:
+        self._journal = journal
+        self._lease = lease
+        self._clock = clock
+        self._backoff = Backoff(base_s=0.1, max_s=5.0)
+        self._waiting: list[tuple[Completion, Callable[[], None]]] = []
+        self._wakeup = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="completer")
+
+    def add(self, completion: Completion, committed: Callable[[], None]) -> None:
+        """Queue a completion; `committed` is called when it is on disk."""
+        self._waiting.append((completion, committed))
+        self._idle.clear()
+        self._wakeup.set()
+
+    async def flush(self) -> None:
+        """Wait until everything queued is on disk."""
+        await self._idle.wait()
+
+    async def stop(self) -> None:
+        """Write what waits, then end. If the lease is lost, what waits is given up: the new holder repeats it."""
+        if self._task is None:
+            return
+        if not self._lease.lost.is_set():
+            flushing = asyncio.ensure_future(self.flush())
+            await asyncio.wait({flushing, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            flushing.cancel()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                if not await self._commit([completion for completion, _ in batch]):
+                    return
+                for _, committed in batch:
+                    committed()
+            self._idle.set()
+
+    async def _commit(self, completions: list[Completion]) -> bool:
+        attempt = 0
+        while True:
+            try:
+                await self._journal.complete(completions, epoch=self._lease.epoch)
+            except StoreUnavailable as error:
+                delay = self._backoff.delay(attempt, 0.5)
+                attempt += 1
+                log.warning("%s; %d finished entries wait, next try in %.1f s", error, len(completions), delay)
+                await self._clock.sleep(delay)
+            except LeaseLost:
+                self._lease.declare_lost()
+                return False
+            else:
+                return True

@@ -1,0 +1,230 @@
+"""What the homeserver lost: each portal's timeline is compared with the journal, and what is missing is bridged.
+
+A homeserver that restarts forgets events that it had queued for us in memory; it never sends them again
+(notes on Synapse, finding 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+
+from bridgekit.core.backoff import Backoff
+from bridgekit.core.lane import matrix_lane
+from bridgekit.errors import HomeserverError, LeaseLost, MatrixRequestError, StoreUnavailable
+from bridgekit.model.entry import Anchor, NewEntry, Repair
+from bridgekit.model.ids import PortalKey, RoomID
+from bridgekit.model.raw import RawEvent
+from bridgekit.model.records import Portal
+from bridgekit.ports import Clock, Homeserver, Journal
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.lanes import Lanes
+from bridgekit.runtime.lease import LeaseKeeper
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 900.0
+"""How often rooms with activity are compared."""
+
+MAX_PAGES = 100
+"""How far back an anchor is looked for: so many pages of 100 events."""
+
+CONCURRENCY = 8
+
+
+class GapCheck:
+    """Compares and repairs. `missing` and `late` count what was found: late ones stand before finished events."""
+
+    def __init__(
+        self,
+        books: Books,
+        journal: Journal,
+        homeserver: Homeserver,
+        lanes: Lanes,
+        lease: LeaseKeeper,
+        clock: Clock,
+        *,
+        entry: Callable[[RawEvent], NewEntry | None],
+        random: Callable[[], float],
+    ) -> None:
+        self._books = books
+        self._journal = journal
+        self._homeserver = homeserver
+        self._lanes = lanes
+        self._lease = lease
+        self._clock = clock
+        self._entry = entry
+        self._random = random
+        self._checked: set[PortalKey] = set()
+        self._change = asyncio.Event()
+        self._active: set[RoomID] = set()
+        self._all_wanted = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_number = -1
+        self.missing = 0
+        self.late = 0
+        self.unknown_anchors = 0
+        self.rounds = 0  # how many comparisons of every portal have ended
+
+    # --- when -----------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Compare every portal now, then those with activity from time to time, and all after a failure."""
+        self._all_wanted.set()
+        self._tasks = [
+            asyncio.create_task(self._rounds(), name="gap check"),
+            asyncio.create_task(self._regular(), name="regular gap check"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def want_all(self) -> None:
+        """The homeserver was away, or has been restarted: it may have forgotten events of any room."""
+        self._all_wanted.set()
+
+    def note_activity(self, room: RoomID) -> None:
+        """Something was pushed from this room."""
+        self._active.add(room)
+
+    def note_transaction(self, txn_id: str) -> None:
+        """Transaction ids that start again say that the homeserver was restarted (on SQLite; never drop by them)."""
+        if not txn_id.isdecimal() or len(txn_id) > 18:
+            return
+        number = int(txn_id)
+        if number < self._last_number:
+            log.info("the homeserver seems to have been restarted; comparing all rooms")
+            self.want_all()
+        self._last_number = number
+
+    def until_checked(self, key: PortalKey) -> Callable[[], Awaitable[None]] | None:
+        """None once the portal's room has been compared since the start; before, what to wait for.
+
+        A portal that is made later needs no comparison: the homeserver cannot have lost what came before we knew it.
+        """
+        return None if self.rounds or key in self._checked else functools.partial(self._wait, key)
+
+    async def _wait(self, key: PortalKey) -> None:
+        while not self.rounds and key not in self._checked:
+            await self._change.wait()
+
+    async def _rounds(self) -> None:
+        while True:
+            await self._all_wanted.wait()
+            self._all_wanted.clear()
+            after: PortalKey | None = None
+            while page := await self._portals(after):
+                after = page[-1].key
+                await self._check_all(page)
+            self.rounds += 1
+            self._checked.clear()
+            self._changed()
+
+    async def _portals(self, after: PortalKey | None) -> list[Portal]:
+        while True:
+            try:
+                return await self._books.directory.portals(after=after)
+            except StoreUnavailable as error:
+                log.warning("%s; the comparison of rooms waits", error)
+                await self._clock.sleep(1.0)
+
+    async def _regular(self) -> None:
+        while True:
+            await self._clock.sleep(EVERY_S)
+            rooms, self._active = self._active, set()
+            portals = [portal for room in rooms if (portal := await self._books.portal_by_room(room)) is not None]
+            await self._check_all(portals)
+
+    async def _check_all(self, portals: list[Portal]) -> None:
+        limit = asyncio.Semaphore(CONCURRENCY)
+
+        async def one(portal: Portal) -> None:
+            async with limit:
+                await self._until_done(portal)
+
+        await asyncio.gather(*(one(portal) for portal in portals))
+
+    async def _until_done(self, portal: Portal) -> None:
+        """Compare one portal, however long the homeserver is away; only a refusal for good ends it undone."""
+        backoff, attempt = Backoff(base_s=0.5, max_s=60.0), 0
+        while portal.room is not None:
+            try:
+                await self.check(portal.room)
+                break
+            except LeaseLost:
+                self._lease.declare_lost()
+                return
+            except (HomeserverError, StoreUnavailable) as error:
+                if isinstance(error, MatrixRequestError) and error.status in (403, 404):
+                    log.warning("a room cannot be compared any more: %s", error, extra={"room_id": portal.room})
+                    break
+                delay = backoff.delay(attempt, self._random())
+                attempt += 1
+                log.info("a room could not be compared (%s); again in %.1f s", error, delay)
+                await self._clock.sleep(delay)
+        self._checked.add(portal.key)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+
+    # --- how ------------------------------------------------------------------------------------------------------
+    async def check(self, room: RoomID) -> None:
+        """Compare one room. Raises `HomeserverError`, `StoreError`."""
+        lane = matrix_lane(room)
+        async with self._lanes.hold(lane):
+            anchor = await self._journal.anchor(room)
+            events, newest, found = await self._since(room, anchor)
+            if newest is None:
+                return
+            if not found:
+                self.unknown_anchors += 1
+                log.error(
+                    "the last compared event of a room was not found within %d events; what the homeserver may have "
+                    "lost before now is not replayed",
+                    MAX_PAGES * 100,
+                    extra={"room_id": room},
+                )
+                events = []
+            timeline = tuple(entry for event in events if (entry := self._entry(event)) is not None)
+            repaired = await self._journal.repair(
+                Repair(
+                    lane=lane,
+                    timeline=timeline,
+                    anchor=Anchor(room=room, event_id=newest.event_id, at=self._clock.now()),
+                ),
+                epoch=self._lease.epoch,
+            )
+        self.missing += repaired.missing
+        self.late += repaired.late
+        if repaired.missing:
+            log.warning(
+                "the homeserver had not sent %d events of a room; they are bridged now (%d of them late)",
+                repaired.missing,
+                repaired.late,
+                extra={"room_id": room},
+            )
+
+    async def _since(self, room: RoomID, anchor: Anchor | None) -> tuple[list[RawEvent], RawEvent | None, bool]:
+        """The room's events behind the anchor, oldest first; the newest of all; and whether the anchor was found.
+
+        A room without an anchor was made by us and is compared from its beginning.
+        """
+        events: list[RawEvent] = []
+        newest: RawEvent | None = None
+        start: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self._homeserver.messages(room, from_=start)
+            for event in page.chunk:
+                newest = newest or event
+                if anchor is not None and event.event_id == anchor.event_id:
+                    return events[::-1], newest, True
+                events.append(event)
+            if page.end is None:
+                return events[::-1], newest, anchor is None
+            start = page.end
+        return events[::-1], newest, False

@@ -1,0 +1,198 @@
+"""Ghosts: registered once, named and pictured as the network says, and in the rooms where they speak."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from bridgekit.adapter.capabilities import CanDescribe
+from bridgekit.core.namespace import GhostNamespace
+from bridgekit.errors import AdapterError, MatrixRequestError
+from bridgekit.model.ids import ContentURI, RemoteUserID, RoomID, UserID
+from bridgekit.model.records import Ghost, GhostSaved, MemberSaved, Membership
+from bridgekit.model.remote import Avatar, RemoteProfile
+from bridgekit.ports import Homeserver
+from bridgekit.runtime.books import Books
+
+log = logging.getLogger(__name__)
+
+MAX_AVATAR_BYTES = 8 * 1024 * 1024
+DEVICE_ID = "BRIDGEKIT"
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class SingleFlight:
+    """One call at a time per key; those that come meanwhile wait their turn and then find the work done."""
+
+    def __init__(self) -> None:
+        self._locks: dict[object, tuple[asyncio.Lock, int]] = {}
+
+    async def run(self, key: object, work: Callable[[], Awaitable[V]]) -> V:
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                return await work()
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
+
+
+async def read_picture(pieces: AsyncIterator[bytes]) -> bytes | None:
+    """A picture's bytes, or None if it is larger than `MAX_AVATAR_BYTES`."""
+    data = bytearray()
+    async for piece in pieces:
+        data += piece
+        if len(data) > MAX_AVATAR_BYTES:
+            return None
+    return bytes(data)
+
+
+def picture_type(data: bytes) -> str:
+    """The MIME type, by the first bytes: what the network says about a picture is often missing or wrong."""
+    if data.startswith(b"\x89PNG"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8"):
+        return "image/jpeg"
+    if data.startswith(b"GIF8"):
+        return "image/gif"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data.lstrip().startswith((b"<svg", b"<?xml")):
+        return "image/svg+xml"
+    return "application/octet-stream"
+
+
+class Ghosts:
+    """Makes and keeps ghosts. Every method may be repeated after a crash."""
+
+    def __init__(self, books: Books, homeserver: Homeserver, namespace: GhostNamespace) -> None:
+        self._books = books
+        self._homeserver = homeserver
+        self.namespace = namespace
+        self._flight = SingleFlight()
+
+    async def is_registered(self, user_id: UserID) -> bool:
+        """Whether this is a ghost that exists."""
+        remote = self.namespace.remote(user_id)
+        ghost = await (self._books.ghost(remote) if remote else self._books.directory.ghost_by_user(user_id))
+        return ghost is not None and ghost.registered
+
+    async def ensure(self, remote_id: RemoteUserID, describer: CanDescribe | None) -> Ghost:
+        """The ghost, registered, and named if this is the first time. Raises `HomeserverError`."""
+        ghost = await self._books.ghost(remote_id)
+        if ghost is not None and ghost.registered:
+            return ghost
+        return await self._flight.run(remote_id, lambda: self._make(remote_id, describer))
+
+    async def _make(self, remote_id: RemoteUserID, describer: CanDescribe | None) -> Ghost:
+        ghost = await self._books.ghost(remote_id)
+        if ghost is not None and ghost.registered:
+            return ghost
+        user_id = self.namespace.user_id(remote_id)
+        await self._homeserver.register(self.namespace.localpart(remote_id))
+        device_id = await self._homeserver.ensure_device(user_id, DEVICE_ID)
+        ghost = Ghost(remote_id=remote_id, user_id=user_id, device_id=device_id)
+        profile: RemoteProfile | None = None
+        if describer is not None:
+            try:
+                profile = await describer.describe_user(remote_id)
+            except (AdapterError, OSError, TimeoutError) as error:
+                # A name can follow later by a RemoteProfile; a message must not wait for it.
+                log.info("the network does not describe a user (%s); the ghost is named by its id", error)
+        name = profile.name if profile is not None and profile.name else str(remote_id)
+        await self._homeserver.set_displayname(user_id, name)
+        ghost = msgspec.structs.replace(ghost, name=name, registered=True)
+        await self._books.save(GhostSaved(ghost))
+        if profile is not None and profile.avatar is not None:
+            ghost = await self._set_avatar(ghost, profile.avatar, describer)
+        return ghost
+
+    async def update(self, profile: RemoteProfile, describer: CanDescribe | None) -> None:
+        """The person is called or looks different now. Only for ghosts that exist: the others are made in time."""
+        if await self._books.ghost(profile.user) is None:
+            return
+        await self._flight.run(profile.user, lambda: self._update(profile, describer))
+
+    async def _update(self, profile: RemoteProfile, describer: CanDescribe | None) -> None:
+        ghost = await self._books.ghost(profile.user)
+        if ghost is None:
+            return
+        if profile.name and profile.name != ghost.name:
+            await self._homeserver.set_displayname(ghost.user_id, profile.name)
+            ghost = msgspec.structs.replace(ghost, name=profile.name)
+            await self._books.save(GhostSaved(ghost))
+        if profile.avatar is not None:
+            await self._set_avatar(ghost, profile.avatar, describer)
+
+    async def _set_avatar(self, ghost: Ghost, avatar: Avatar, describer: CanDescribe | None) -> Ghost:
+        if avatar.id == ghost.avatar:
+            return ghost
+        mxc = await self.picture(avatar, describer)
+        if mxc is None:
+            return ghost
+        await self._homeserver.set_avatar_url(ghost.user_id, mxc)
+        ghost = msgspec.structs.replace(ghost, avatar=avatar.id, avatar_mxc=mxc or None)
+        await self._books.save(GhostSaved(ghost))
+        return ghost
+
+    async def picture(self, avatar: Avatar, describer: CanDescribe | None) -> ContentURI | None:
+        """Upload a picture. ``""`` means "no picture"; None that it cannot be had, which must hold nothing up."""
+        if not avatar.id:
+            return ContentURI("")
+        if describer is None:
+            return None
+        try:
+            data = await read_picture(describer.open_avatar(avatar))
+        except (AdapterError, OSError, TimeoutError) as error:
+            log.info("a picture could not be fetched (%s)", error)
+            return None
+        if not data:
+            return None
+        try:
+            return await self._homeserver.upload(data, mimetype=picture_type(data), filename="avatar")
+        except MatrixRequestError as error:
+            log.warning("a picture could not be uploaded: %s", error)
+            return None
+
+    async def ensure_joined(self, room: RoomID, ghost: Ghost, *, again: bool = False) -> None:
+        """The ghost is in the room: invited by the bot, then joined. `again`: do it although we believe it is there.
+
+        Raises `HomeserverError`.
+        """
+        if not again and await self._books.membership(room, ghost.user_id) is Membership.JOINED:
+            return
+        await self._flight.run((room, ghost.user_id), lambda: self._join(room, ghost, again=again))
+
+    async def _join(self, room: RoomID, ghost: Ghost, *, again: bool) -> None:
+        if not again and await self._books.membership(room, ghost.user_id) is Membership.JOINED:
+            return
+        try:
+            await self._homeserver.invite(room, ghost.user_id)
+        except MatrixRequestError as error:
+            # "already in the room" is success in the client; any other refusal may still let it join.
+            if error.status != 403:
+                raise
+        await self._homeserver.join(room, user=ghost.user_id)
+        await self._books.save(MemberSaved(room, ghost.user_id, Membership.JOINED))
+
+    async def leave(self, room: RoomID, remote_id: RemoteUserID) -> None:
+        """The ghost is not in the room any more. Raises `HomeserverError`."""
+        ghost = await self._books.ghost(remote_id)
+        if ghost is None or await self._books.membership(room, ghost.user_id) is not Membership.JOINED:
+            return
+        try:
+            await self._homeserver.leave(room, user=ghost.user_id)
+        except MatrixRequestError as error:
+            if error.status not in (403, 404):
+                raise
+        await self._books.save(MemberSaved(room, ghost.user_id, Membership.LEFT))

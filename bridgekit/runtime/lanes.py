@@ -1,0 +1,386 @@
+"""The lanes: strict order inside each, bounded concurrency across, and a flood fills the disk, not the memory."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from bridgekit.core.policy import INTERNAL_ERROR
+from bridgekit.errors import LeaseLost, StoreUnavailable
+from bridgekit.model.entry import Completion, Ending, Entry
+from bridgekit.model.ids import DedupeKey, LaneKey
+from bridgekit.model.records import Fact
+from bridgekit.ports import Clock, Journal
+from bridgekit.runtime.completer import Completer
+from bridgekit.runtime.lease import LeaseKeeper
+
+log = logging.getLogger(__name__)
+
+AHEAD_OF_COMMIT = 64
+"""Finished entries of one lane that may wait for their commit while the lane goes on: after a crash these are carried
+out again, so this is for entries whose repeat is harmless (see `Handled.barrier`)."""
+
+BUFFER_PER_LANE = 100
+"""Entries of one lane kept in memory; the rest waits on disk."""
+
+BUFFER_TOTAL = 20_000
+"""Entries of all lanes together that may be kept in memory straight from the append."""
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """How an entry ended: what to write down with it, and why it failed, if it failed. `barrier`: this must be on disk
+    before the lane's next entry begins, because a repeat would do harm."""
+
+    facts: tuple[Fact, ...] = ()
+    dead: Ending | None = None
+    barrier: bool = False
+
+
+class RetryLater(Exception):
+    """The head stays; try it again in `delay_s` seconds. `since` is when this row of failures began (ms)."""
+
+    def __init__(self, delay_s: float, *, since: int) -> None:
+        super().__init__(delay_s)
+        self.delay_s = delay_s
+        self.since = since
+
+
+class WaitFor(Exception):
+    """The head stays until `ready()` has returned: a session is connected, a room has been made. No failure."""
+
+    def __init__(self, ready: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self.ready = ready
+
+
+class Lane:
+    """The state of one strictly ordered queue. Handlers get it to ask about their lane."""
+
+    def __init__(self, key: LaneKey, *, recovered: bool) -> None:
+        self.key = key
+        self.buffer: deque[Entry] = deque()
+        self.behind = recovered  # whether the journal may have entries that are not in the buffer
+        self.offers = 0  # grows with each offer that was not taken, so that a fetch knows it may have missed one
+        self.rewrites = 0  # grows with each hold, so that a fetch knows it may have read the past
+        self.taken = 0  # the highest number that went into the buffer
+        self.current: Entry | None = None
+        self.uncommitted = 0
+        self.barrier = False
+        self.committed = _set_event()
+        self.holds = 0
+        self.released = _set_event()
+        self.between = _set_event()  # cleared while a head is being carried out
+        self.kick = asyncio.Event()  # ends a wait early
+        self.task: asyncio.Task[None] | None = None
+        self._recovered = recovered
+        self._suspect_until = 0
+
+    def may_have_been_tried(self, entry: Entry) -> bool:
+        """Whether an earlier process may have begun this entry without leaving a mark: it was among those that a lane
+        carries out ahead of their commit when that process ended."""
+        return entry.seq <= self._suspect_until
+
+    async def settle(self) -> None:
+        """Wait until every entry of this lane that was carried out is also on disk."""
+        await self.committed.wait()
+
+    def note_recovered(self, entries: list[Entry]) -> None:
+        """The first entries that this process sees of a lane which an earlier process left behind."""
+        if self._recovered and entries:
+            self._recovered = False
+            self._suspect_until = entries[min(AHEAD_OF_COMMIT, len(entries)) - 1].seq
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+Handler = Callable[[Entry, Lane], Awaitable[Handled]]
+
+
+class Lanes:
+    """Runs a handler over every lane's head. One handler for all lanes; it looks at the key."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        completer: Completer,
+        lease: LeaseKeeper,
+        clock: Clock,
+        handler: Handler,
+        *,
+        concurrency: int = 256,
+    ) -> None:
+        self._journal = journal
+        self._completer = completer
+        self._lease = lease
+        self._clock = clock
+        self._handler = handler
+        self._lanes: dict[LaneKey, Lane] = {}
+        self._buffered = 0
+        self._running = False
+        self.slots = asyncio.Semaphore(concurrency)
+
+    # --- feeding --------------------------------------------------------------------------------------------------
+    async def recover(self) -> list[LaneKey]:
+        """Take up every lane that has pending entries, without starting it. Returns their keys."""
+        keys: list[LaneKey] = []
+        after: LaneKey | None = None
+        while page := await self._journal.lanes(after=after):
+            keys.extend(page)
+            after = page[-1]
+        for key in keys:
+            self._lanes.setdefault(key, Lane(key, recovered=True))
+        return keys
+
+    def start(self) -> None:
+        """Let the lanes run."""
+        self._running = True
+        for lane in list(self._lanes.values()):
+            self._ensure_worker(lane)
+
+    def offer(self, entries: Iterable[Entry]) -> None:
+        """Entries that were just committed, in order. What does not fit is fetched from the journal in its turn."""
+        for entry in entries:
+            lane = self._lane(entry.lane)
+            if entry.seq <= lane.taken:
+                continue
+            if lane.behind or len(lane.buffer) >= BUFFER_PER_LANE or self._buffered >= BUFFER_TOTAL:
+                lane.behind = True
+                lane.offers += 1
+            else:
+                self._take(lane, entry)
+            self._ensure_worker(lane)
+
+    def wake(self, key: LaneKey) -> None:
+        """The journal may hold entries of this lane that were not offered (a repair, a retried dead letter), or what
+        the head was waiting for has come."""
+        lane = self._lane(key)
+        lane.behind = True
+        lane.offers += 1
+        lane.kick.set()
+        self._ensure_worker(lane)
+
+    def _lane(self, key: LaneKey) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key, recovered=False)
+        return lane
+
+    def _take(self, lane: Lane, entry: Entry) -> None:
+        lane.buffer.append(entry)
+        lane.taken = entry.seq
+        self._buffered += 1
+
+    # --- asking and holding ---------------------------------------------------------------------------------------
+    def is_busy(self, key: LaneKey) -> bool:
+        """Whether the lane has an entry at its head, or one that waits for its commit."""
+        lane = self._lanes.get(key)
+        return lane is not None and (
+            lane.current is not None or bool(lane.buffer) or lane.behind or lane.uncommitted > 0
+        )
+
+    async def settled(self, key: LaneKey) -> None:
+        """Wait until the entry that is being carried out now, if there is one, has ended and is on disk."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            await lane.between.wait()
+            await lane.committed.wait()
+
+    @asynccontextmanager
+    async def hold(self, key: LaneKey) -> AsyncIterator[None]:
+        """Stop the lane between two entries, with everything before on disk, for the time of the block.
+
+        Inside the block the journal may be rewritten behind the lane's back; it is read anew afterwards.
+        """
+        lane = self._lane(key)
+        lane.holds += 1
+        lane.released.clear()
+        try:
+            await lane.between.wait()
+            await lane.committed.wait()
+            yield
+        finally:
+            self._buffered -= len(lane.buffer)
+            lane.buffer.clear()
+            lane.taken = 0
+            lane.behind = True
+            lane.offers += 1
+            lane.rewrites += 1
+            lane.holds -= 1
+            if lane.holds == 0:
+                lane.released.set()
+            self._ensure_worker(lane)
+
+    async def cancel(self, key: LaneKey, dedupe: DedupeKey) -> bool:
+        """Forget a pending entry whose turn has not come. False if it is being carried out, or is done."""
+        lane = self._lanes.get(key)
+        if lane is not None and lane.current is not None and lane.current.dedupe == dedupe:
+            return False
+        async with self.hold(key):
+            return await self._journal.cancel(dedupe, epoch=self._lease.epoch)
+
+    async def stop(self, *, drain_s: float) -> bool:
+        """Let the heads finish for up to `drain_s` seconds, begin nothing new, then cancel what still runs.
+
+        Returns whether everything that had begun also ended.
+        """
+        self._running = False
+        tasks = {lane.task for lane in self._lanes.values() if lane.task is not None}
+        for lane in self._lanes.values():
+            lane.kick.set()
+        pending: set[asyncio.Task[None]] = set()
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=drain_s)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        return not pending
+
+    # --- working --------------------------------------------------------------------------------------------------
+    def _ensure_worker(self, lane: Lane) -> None:
+        if self._running and lane.task is None:
+            lane.task = asyncio.create_task(self._work(lane), name=f"lane {lane.key}")
+            lane.task.add_done_callback(lambda task: self._worker_done(lane, task))
+
+    def _worker_done(self, lane: Lane, task: asyncio.Task[None]) -> None:
+        lane.task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if isinstance(error, LeaseLost):
+                self._lease.declare_lost()
+                return
+            log.error("a lane's worker failed; it is started again", exc_info=error, extra={"lane": lane.key})
+            lane.behind = True
+        if lane.buffer or lane.behind:
+            self._ensure_worker(lane)
+        elif not lane.uncommitted and not lane.holds and self._lanes.get(lane.key) is lane:
+            del self._lanes[lane.key]
+
+    async def _work(self, lane: Lane) -> None:
+        while self._running:
+            await lane.released.wait()
+            if not lane.buffer:
+                if not lane.behind:
+                    return
+                await self._fetch(lane)
+                continue
+            entry = lane.buffer[0]
+            if (delay := (entry.not_before - self._clock.now()) / 1000) > 0:
+                await self._pause(lane, functools.partial(self._clock.sleep, delay))
+                continue
+            lane.between.clear()
+            try:
+                # From here to the end of the head nobody may hold the lane.
+                wait = await self._head(lane, entry)
+            finally:
+                lane.current = None
+                lane.between.set()
+            if wait is not None:
+                await self._pause(lane, wait.ready)
+            elif lane.barrier or lane.uncommitted >= AHEAD_OF_COMMIT:
+                await lane.committed.wait()
+                lane.barrier = False
+
+    async def _fetch(self, lane: Lane) -> None:
+        # What is carried out but not yet committed is still in the journal: it must not be read a second time.
+        await lane.committed.wait()
+        offers, rewrites = lane.offers, lane.rewrites
+        try:
+            entries = await self._journal.peek(lane.key, after=lane.taken, limit=BUFFER_PER_LANE)
+        except StoreUnavailable as error:
+            log.warning("%s; the lane waits", error, extra={"lane": lane.key})
+            await self._clock.sleep(1.0)
+            return
+        if lane.holds or lane.rewrites != rewrites:
+            return  # the journal was rewritten meanwhile; read it again afterwards
+        lane.note_recovered(entries)
+        for entry in entries:
+            self._take(lane, entry)
+        if len(entries) < BUFFER_PER_LANE and lane.offers == offers:
+            lane.behind = False
+
+    async def _head(self, lane: Lane, entry: Entry) -> WaitFor | None:
+        lane.current = entry
+        await self._lease.check()
+        async with self.slots:
+            try:
+                handled = await self._handler(entry, lane)
+            except WaitFor as wait:
+                return wait
+            except RetryLater as later:
+                await self._defer(lane, entry, later)
+                return None
+            except StoreUnavailable as error:
+                log.warning("%s; the lane waits", error, extra={"lane": lane.key})
+                await self._defer(lane, entry, RetryLater(1.0, since=entry.failed_since or self._clock.now()))
+                return None
+            except LeaseLost:
+                raise
+            except Exception:
+                # A bug of ours must hold up nobody; the raw event is kept as a dead letter.
+                log.exception("an entry could not be handled", extra={"lane": lane.key, "event_id": entry.event_id})
+                handled = Handled(dead=Ending(code="bug", reason=INTERNAL_ERROR, at=self._clock.now()))
+        lane.buffer.popleft()
+        self._buffered -= 1
+        self._end(lane, entry, handled)
+        lane.barrier = handled.barrier
+        return None
+
+    def _end(self, lane: Lane, entry: Entry, handled: Handled) -> None:
+        lane.uncommitted += 1
+        lane.committed.clear()
+
+        def committed() -> None:
+            lane.uncommitted -= 1
+            if lane.uncommitted == 0:
+                lane.committed.set()
+                if lane.task is None and not lane.buffer and not lane.behind and not lane.holds:
+                    self._lanes.pop(lane.key, None)
+
+        self._completer.add(
+            Completion(lane=entry.lane, seq=entry.seq, facts=handled.facts, dead=handled.dead), committed
+        )
+
+    async def _defer(self, lane: Lane, entry: Entry, retry: RetryLater) -> None:
+        not_before = self._clock.now() + int(retry.delay_s * 1000)
+        try:
+            await self._journal.defer(
+                lane.key,
+                entry.seq,
+                attempts=entry.attempts + 1,
+                failed_since=retry.since,
+                not_before=not_before,
+                epoch=self._lease.epoch,
+            )
+            # The handler may have left a mark or progress: what is on disk is the truth.
+            stored = await self._journal.peek(lane.key, after=entry.seq - 1, limit=1)
+            lane.buffer[0] = stored[0]
+        except StoreUnavailable as error:
+            log.warning("%s; the lane waits", error, extra={"lane": lane.key})
+            lane.buffer[0] = msgspec.structs.replace(
+                entry, attempts=entry.attempts + 1, failed_since=retry.since, not_before=not_before
+            )
+
+    async def _pause(self, lane: Lane, until: Callable[[], Awaitable[object]]) -> None:
+        """Wait, between two heads, for `until` or a kick. A kick means that waiting is no longer needed."""
+        if not self._running:
+            return
+        lane.kick.clear()
+        waits = {asyncio.ensure_future(until()), asyncio.ensure_future(lane.kick.wait())}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        for wait in done:
+            wait.result()
+        if lane.kick.is_set() and lane.buffer:
+            lane.buffer[0] = msgspec.structs.replace(lane.buffer[0], not_before=0)

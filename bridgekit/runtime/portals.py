@@ -1,0 +1,277 @@
+"""Portals: one room per remote chat, made once, whatever crashes in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from bridgekit.adapter.base import Network, Session
+from bridgekit.adapter.capabilities import CanDescribe, capability
+from bridgekit.core.namespace import portal_alias_localpart
+from bridgekit.core.rooms import RoomShape, create_body, is_wanted, known_room, wanted_state
+from bridgekit.errors import AdapterError, MatrixRequestError
+from bridgekit.model.ids import PortalKey, RemoteUserID, RoomAlias, RoomID, UserID
+from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState
+from bridgekit.model.remote import ChatKind, RemoteChat
+from bridgekit.ports import Homeserver
+from bridgekit.runtime import points
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.ghosts import Ghosts, SingleFlight
+
+log = logging.getLogger(__name__)
+
+
+def describer_of(session: Session | None) -> CanDescribe | None:
+    """The session, if it can describe chats and people."""
+    return capability(session, CanDescribe)
+
+
+class Portals:
+    """Makes and keeps portals. Every method may be repeated after a crash.
+
+    The order that makes that safe: the portal's row is on disk before createRoom is called; the room is made under an
+    alias in our own namespace that only we can compute, so a second attempt finds the first one's room.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        homeserver: Homeserver,
+        ghosts: Ghosts,
+        *,
+        network: Network,
+        bot: UserID,
+        alias_prefix: str,
+        server_name: str,
+    ) -> None:
+        self._books = books
+        self._homeserver = homeserver
+        self._ghosts = ghosts
+        self._network = network
+        self._bot = bot
+        self._alias_prefix = alias_prefix
+        self._server_name = server_name
+        self._flight = SingleFlight()
+        self._room_version: str | None = None
+        self._being_made = 0
+        self._made = asyncio.Event()
+
+    # --- rooms that are being made --------------------------------------------------------------------------------
+    @property
+    def any_being_made(self) -> bool:
+        """Whether a createRoom is under way: an event from an unknown room may belong to it."""
+        return self._being_made > 0
+
+    async def next_made(self) -> None:
+        """Wait until one of the rooms that are being made now is known, or has failed."""
+        await self._made.wait()
+
+    async def finish_begun(self) -> None:
+        """After a crash: learn the rooms of portals whose createRoom may have been answered to nobody.
+
+        Only their rooms are looked up here; the rest is done when the portal is next used.
+        """
+        after: PortalKey | None = None
+        while page := await self._books.directory.portals(after=after):
+            after = page[-1].key
+            for portal in page:
+                if portal.room is None and (room := await self._homeserver.resolve_alias(self._alias(portal))):
+                    await self._books.save(PortalSaved(msgspec.structs.replace(portal, room=room)))
+
+    # --- making ---------------------------------------------------------------------------------------------------
+    async def ensure(
+        self, key: PortalKey, record: LoginRecord, session: Session | None, *, chat: RemoteChat | None = None
+    ) -> Portal:
+        """The portal, its room ready, and the login's person invited. Raises `HomeserverError`."""
+        portal = await self._books.portal(key)
+        if portal is None or portal.state is not PortalState.READY:
+            portal = await self._flight.run(key, lambda: self._make(key, record, session, chat))
+        if all(seen.login.id != record.login.id for seen in await self._books.portal_logins(key)):
+            await self._add_login(portal, record)
+        return portal
+
+    async def _make(
+        self, key: PortalKey, record: LoginRecord, session: Session | None, chat: RemoteChat | None
+    ) -> Portal:
+        portal = await self._books.portal(key)
+        if portal is not None and portal.state is PortalState.READY:
+            return portal
+        if portal is None:
+            alias = portal_alias_localpart(self._alias_prefix, self._books.secret, key)
+            portal = Portal(key=key, state=PortalState.CREATING, alias_localpart=alias)
+        chat = await self._describe(key, session, chat)
+        portal = await self._with_looks(portal, chat, session)
+        # On disk before the call: if we crash in it, the next process knows that there may be a room.
+        await self._books.save(PortalSaved(portal))
+        self._being_made += 1
+        try:
+            portal = await self._make_room(portal, record)
+        finally:
+            self._being_made -= 1
+            self._made.set()
+            self._made = asyncio.Event()
+        for user in self._others(chat):
+            ghost = await self._ghosts.ensure(user, describer_of(session))
+            await self._ghosts.ensure_joined(known_room(portal.room), ghost)
+        portal = msgspec.structs.replace(portal, state=PortalState.READY)
+        await self._books.save(PortalSaved(portal))
+        return portal
+
+    async def _describe(self, key: PortalKey, session: Session | None, chat: RemoteChat | None) -> RemoteChat | None:
+        describer = describer_of(session)
+        if describer is None or (chat is not None and chat.name is not None and chat.members is not None):
+            return chat
+        try:
+            return await describer.describe_chat(key)
+        except (AdapterError, OSError, TimeoutError) as error:
+            log.info("the network does not describe a chat (%s); it can be named later", error)
+            return chat
+
+    def _others(self, chat: RemoteChat | None) -> Iterable[RemoteUserID]:
+        """The members who need a ghost: everybody but the accounts that are logged in here."""
+        if chat is None or chat.members is None:
+            return ()
+        return tuple(user for user in chat.members if not self._books.is_own_account(user))
+
+    async def _with_looks(self, portal: Portal, chat: RemoteChat | None, session: Session | None) -> Portal:
+        if chat is None:
+            return portal
+        changes: dict[str, object] = {"dm": chat.kind is ChatKind.DIRECT}
+        if chat.name is not None:
+            changes["name"] = chat.name
+        if chat.topic is not None:
+            changes["topic"] = chat.topic
+        if chat.avatar is not None and chat.avatar.id != portal.avatar:
+            mxc = await self._ghosts.picture(chat.avatar, describer_of(session))
+            if mxc is not None:
+                changes |= {"avatar": chat.avatar.id, "avatar_mxc": mxc or None}
+        return msgspec.structs.replace(portal, **changes)
+
+    async def _make_room(self, portal: Portal, record: LoginRecord) -> Portal:
+        # The login is stored before its person is invited: an answer may be pushed before createRoom returns.
+        await self._books.save(PortalLoginSaved(portal.key, record.login.id))
+        shape = await self._shape(portal)
+        room = portal.room
+        if room is not None and not await self._usable(room):
+            await self._homeserver.delete_alias(self._alias(portal))
+            room = None
+        if room is None:
+            room = await self._create(portal, shape, record)
+            points.reach(points.ROOM_CREATED)
+        portal = msgspec.structs.replace(portal, room=room)
+        await self._books.save(PortalSaved(portal))
+        await self._finish(shape, room, record)
+        return portal
+
+    async def _create(self, portal: Portal, shape: RoomShape, record: LoginRecord) -> RoomID:
+        body = create_body(shape, portal.alias_localpart, [record.user_id])
+        points.reach(points.ROOM_BEFORE)
+        try:
+            return await self._homeserver.create_room(**body)
+        except MatrixRequestError as error:
+            if error.errcode != "M_ROOM_IN_USE":
+                raise
+        alias = self._alias(portal)
+        room = await self._homeserver.resolve_alias(alias)
+        if room is not None and await self._usable(room):
+            log.info("finishing a room that an earlier attempt began", extra={"room_id": room})
+            return room
+        if room is not None:
+            # A crash of the homeserver can leave an alias that names a room nobody can enter.
+            log.warning("an alias names a room that cannot be used; making a new one", extra={"room_id": room})
+            await self._homeserver.delete_alias(alias)
+        return await self._homeserver.create_room(**body)
+
+    async def _usable(self, room: RoomID) -> bool:
+        """Whether the bot is, or can get, in the room."""
+        try:
+            await self._homeserver.join(room)
+        except MatrixRequestError as error:
+            if error.status in (403, 404) or error.errcode in ("M_UNKNOWN", "M_BAD_STATE"):
+                return False
+            raise
+        return True
+
+    async def _finish(self, shape: RoomShape, room: RoomID, record: LoginRecord) -> None:
+        for type, state_key, content in wanted_state(shape):
+            if not is_wanted(await self._homeserver.get_state(room, type, state_key), content):
+                await self._homeserver.send_state(room, type, state_key, content)
+        await self._invite(room, record, dm=shape.dm)
+
+    async def _invite(self, room: RoomID, record: LoginRecord, *, dm: bool) -> None:
+        member = await self._homeserver.get_state(room, "m.room.member", record.user_id)
+        if member is not None and member.get("membership") in ("invite", "join", "ban"):
+            return
+        try:
+            await self._homeserver.invite(room, record.user_id, is_direct=dm)
+        except MatrixRequestError as error:
+            if error.status != 403:
+                raise
+            log.warning("a person could not be invited: %s", error, extra={"room_id": room})
+
+    async def _add_login(self, portal: Portal, record: LoginRecord) -> None:
+        await self._invite(known_room(portal.room), record, dm=portal.dm)
+        await self._books.save(PortalLoginSaved(portal.key, record.login.id))
+
+    # --- keeping --------------------------------------------------------------------------------------------------
+    async def update(self, chat: RemoteChat, record: LoginRecord, session: Session | None) -> Portal:
+        """The chat looks like this now: name, topic, picture, members. Raises `HomeserverError`."""
+        portal = await self.ensure(chat.portal, record, session, chat=chat)
+        return await self._flight.run(chat.portal, lambda: self._update(portal.key, chat, session))
+
+    async def _update(self, key: PortalKey, chat: RemoteChat, session: Session | None) -> Portal:
+        before = await self._books.portal(key)
+        assert before is not None
+        portal = await self._with_looks(before, chat, session)
+        room = known_room(portal.room)
+        if portal != before:
+            old = {(t, k): c for t, k, c in wanted_state(await self._shape(before))}
+            for type, state_key, content in wanted_state(await self._shape(portal)):
+                if old.get((type, state_key)) != content:
+                    await self._homeserver.send_state(room, type, state_key, content)
+            if before.topic and not portal.topic:
+                await self._homeserver.send_state(room, "m.room.topic", "", {"topic": ""})
+            if before.name and not portal.name:
+                await self._homeserver.send_state(room, "m.room.name", "", {"name": ""})
+            if before.avatar_mxc and not portal.avatar_mxc:
+                await self._homeserver.send_state(room, "m.room.avatar", "", {})
+            await self._books.save(PortalSaved(portal))
+        for user in self._others(chat):
+            ghost = await self._ghosts.ensure(user, describer_of(session))
+            await self._ghosts.ensure_joined(room, ghost)
+        if chat.members is not None:
+            await self._remove_strangers(room, set(chat.members))
+        return portal
+
+    async def _remove_strangers(self, room: RoomID, members: set[RemoteUserID]) -> None:
+        for user_id in await self._books.directory.members(room):
+            ghost = await self._books.directory.ghost_by_user(user_id)
+            if ghost is not None and ghost.remote_id not in members:
+                await self._ghosts.leave(room, ghost.remote_id)
+
+    async def _shape(self, portal: Portal) -> RoomShape:
+        if self._room_version is None:
+            # createRoom takes the server's default, and which that is decides whether the creator may be named in the
+            # power levels.
+            versions = (await self._homeserver.capabilities()).get("capabilities", {}).get("m.room_versions", {})
+            self._room_version = str(versions.get("default", ""))
+        network = self._network
+        return RoomShape(
+            key=portal.key,
+            bot=self._bot,
+            network_id=network.id,
+            network_name=network.name,
+            network_url=network.url,
+            network_icon=network.icon,
+            name=portal.name,
+            topic=portal.topic,
+            avatar_mxc=portal.avatar_mxc,
+            dm=portal.dm,
+            room_version=self._room_version,
+        )
+
+    def _alias(self, portal: Portal) -> RoomAlias:
+        return RoomAlias(f"#{portal.alias_localpart}:{self._server_name}")

@@ -1,0 +1,258 @@
+"""Sessions: one live connection per login, pulled into the journal, opened again when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from bridgekit.adapter.base import Adapter, Session
+from bridgekit.core.backoff import Backoff
+from bridgekit.core.lane import login_event_key, message_key, remote_lane, user_lane
+from bridgekit.errors import AuthFailed, LeaseLost, StoreUnavailable, Transient
+from bridgekit.model.entry import Append, Appended, Direction, NewEntry
+from bridgekit.model.ids import DedupeKey, LaneKey, LoginID
+from bridgekit.model.records import LoginRecord, LoginSaved, LoginState
+from bridgekit.model.remote import (
+    Batch,
+    Cursor,
+    RemoteChat,
+    RemoteMember,
+    RemoteMessage,
+    RemoteProfile,
+    RemoteProgress,
+)
+from bridgekit.ports import Clock, Journal
+from bridgekit.runtime import points
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.lanes import Lanes
+from bridgekit.runtime.lease import LeaseKeeper
+
+log = logging.getLogger(__name__)
+
+STEADY_S = 60.0
+"""A connection that held so long was a good one: the next failure starts the backoff anew."""
+
+_Bridged = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile
+_KINDS: dict[type, str] = {
+    RemoteMessage: "message",
+    RemoteChat: "chat",
+    RemoteMember: "member",
+    RemoteProfile: "profile",
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SessionState(msgspec.Struct, frozen=True):
+    """What a login's connection is doing: ``connecting``, ``connected``, ``waiting`` (with the reason), ``stopped``."""
+
+    name: str
+    reason: str = ""
+
+
+class _Runner:
+    """One login's connection."""
+
+    def __init__(self, sessions: Sessions, login: LoginID) -> None:
+        self._sessions = sessions
+        self.login = login
+        self.session: Session | None = None
+        self.state = SessionState("connecting")
+        self.task = asyncio.create_task(self._run(), name=f"session {login}")
+        self._count = 0
+
+    async def _run(self) -> None:
+        clock, backoff, attempt = self._sessions.clock, Backoff(), 0
+        while True:
+            record = self._sessions.books.login(self.login)
+            if record is None or record.state is LoginState.BAD_CREDENTIALS:
+                self.state = SessionState("stopped", "log in again")
+                return
+            began = clock.monotonic()
+            retry_after: float | None = None
+            try:
+                await self._connected(record)
+                reason = "the network closed the connection"
+            except AuthFailed as error:
+                await self._sessions.auth_failed(self.login, error.reason)
+                self.state = SessionState("stopped", error.reason or "the login is no longer valid")
+                return
+            except LeaseLost:
+                self._sessions.lease.declare_lost()
+                return
+            except Transient as error:
+                reason, retry_after = error.reason or "the network is not available", error.retry_after
+            except self._sessions.connection_errors as error:
+                reason = f"no connection ({type(error).__name__}: {error})"
+            except Exception as error:
+                # A bug in an adapter must not end the session for good: say so, and connect again.
+                log.exception("a session failed", extra={"login": self.login})
+                reason = f"internal error ({type(error).__name__})"
+            if clock.monotonic() - began >= STEADY_S:
+                attempt = 0
+            delay = backoff.delay(attempt, self._sessions.random(), retry_after)
+            attempt += 1
+            self.state = SessionState("waiting", reason)
+            log.info("session of %s: %s; connecting again in %.1f s", self.login, reason, delay)
+            await clock.sleep(delay)
+
+    async def _connected(self, record: LoginRecord) -> None:
+        self.state = SessionState("connecting")
+        cursors = await self._sessions.books.directory.cursors(self.login)
+        stored = await self._sessions.books.directory.login(self.login)
+        async with self._sessions.adapter.connect((stored or record).login) as session:
+            self.session = session
+            self.state = SessionState("connected")
+            self._sessions.changed()
+            log.info("session of %s is connected", self.login)
+            try:
+                async for item in session.events(cursors):
+                    await self._store(item if isinstance(item, Batch) else Batch(events=(item,)))
+            finally:
+                self.session = None
+
+    async def _store(self, batch: Batch) -> None:
+        """Make a batch durable; only then is the iterator resumed."""
+        append = Append(
+            entries=tuple(
+                self._entry(event, index)
+                for index, event in enumerate(batch.events)
+                if not isinstance(event, RemoteProgress)
+            ),
+            login=self.login,
+            cursors=_last_cursors(batch),
+            state=batch.state,
+        )
+        points.reach(points.PULL_BEFORE)
+        attempt = 0
+        appended: Appended | None = None
+        while appended is None:
+            try:
+                appended = await self._sessions.journal.append(append, epoch=self._sessions.lease.epoch)
+            except StoreUnavailable as error:
+                # The network waits meanwhile: what it has shown us is not lost by our not having taken it.
+                delay = Backoff(base_s=0.2, max_s=10.0).delay(attempt, self._sessions.random())
+                attempt += 1
+                log.warning("%s; the session waits", error, extra={"login": self.login})
+                await self._sessions.clock.sleep(delay)
+        points.reach(points.PULL_AFTER)
+        if attempt:
+            # An append whose answer was lost may have been written: the journal knows, the return value does not.
+            for lane in {entry.lane for entry in append.entries}:
+                self._sessions.lanes.wake(lane)
+        self._sessions.lanes.offer(appended.entries)
+
+    def _entry(self, event: _Bridged, index: int) -> NewEntry:
+        lane, dedupe = self._address(event, index)
+        return NewEntry(
+            lane=lane,
+            dedupe=DedupeKey(dedupe),
+            direction=Direction.REMOTE,
+            kind=_KINDS[type(event)],
+            payload=_encode(event),
+            received_at=self._sessions.clock.now(),
+            login=self.login,
+        )
+
+    def _address(self, event: _Bridged, index: int) -> tuple[LaneKey, str]:
+        if isinstance(event, RemoteMessage):
+            return remote_lane(event.portal), message_key(event.portal, event.id)
+        lane = user_lane(event.user) if isinstance(event, RemoteProfile) else remote_lane(event.portal)
+        if event.cursor is not None:
+            return lane, login_event_key(self.login, event.cursor.scope, event.cursor.value, index)
+        # No id and no cursor: nothing tells a repeat from a second occurrence, and carrying it out twice does no harm.
+        self._count += 1
+        unique = f"{self._sessions.lease.epoch}/{self._sessions.clock.now()}/{self._count}"
+        return lane, login_event_key(self.login, "\x00", unique, index)
+
+
+def _last_cursors(batch: Batch) -> tuple[Cursor, ...]:
+    """The last cursor of each scope."""
+    last: dict[str, Cursor] = {}
+    for event in batch.events:
+        if event.cursor is not None:
+            last[event.cursor.scope] = event.cursor
+    return tuple(last.values())
+
+
+class Sessions:
+    """All logins' connections."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        books: Books,
+        journal: Journal,
+        lanes: Lanes,
+        lease: LeaseKeeper,
+        clock: Clock,
+        *,
+        random: Callable[[], float],
+        connection_errors: tuple[type[BaseException], ...],
+        on_auth_failed: Callable[[LoginRecord, str], Awaitable[None]],
+    ) -> None:
+        self.adapter = adapter
+        self.books = books
+        self.journal = journal
+        self.lanes = lanes
+        self.lease = lease
+        self.clock = clock
+        self.random = random
+        self.connection_errors = connection_errors
+        self._on_auth_failed = on_auth_failed
+        self._runners: dict[LoginID, _Runner] = {}
+        self._changed = asyncio.Event()
+
+    def start(self) -> None:
+        """Connect every login that may be connected."""
+        for record in self.books.logins():
+            self.connect(record.login.id)
+
+    def connect(self, login: LoginID) -> None:
+        """Connect a login, unless it is connected."""
+        runner = self._runners.get(login)
+        if runner is None or runner.task.done():
+            self._runners[login] = _Runner(self, login)
+
+    async def disconnect(self, login: LoginID) -> None:
+        """Close a login's connection."""
+        runner = self._runners.pop(login, None)
+        if runner is not None:
+            runner.task.cancel()
+            await asyncio.gather(runner.task, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        await asyncio.gather(*(self.disconnect(login) for login in list(self._runners)))
+
+    def session(self, login: LoginID) -> Session | None:
+        """The login's live session, None while it is not connected."""
+        runner = self._runners.get(login)
+        return runner.session if runner is not None else None
+
+    def state(self, login: LoginID) -> SessionState:
+        """What the login's connection is doing."""
+        runner = self._runners.get(login)
+        return runner.state if runner is not None else SessionState("stopped")
+
+    async def until_connected(self, login: LoginID) -> None:
+        """Wait until the login is connected; for ever if its person has to log in again first."""
+        while self.session(login) is None:
+            await self._changed.wait()
+
+    def changed(self) -> None:
+        """A session was opened."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def auth_failed(self, login: LoginID, reason: str) -> None:
+        """The network does not take the login's credentials any more: remember that, and tell its person."""
+        record = self.books.login(login)
+        if record is None or record.state is LoginState.BAD_CREDENTIALS:
+            return
+        record = msgspec.structs.replace(record, state=LoginState.BAD_CREDENTIALS)
+        await self.books.save(LoginSaved(record))
+        await self._on_auth_failed(record, reason)

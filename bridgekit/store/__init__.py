@@ -1,0 +1,38 @@
+"""The journal and the directory on disk: `open_store` makes one, on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from bridgekit.errors import ConfigError
+from bridgekit.ports import Store
+
+__all__ = ["open_store"]
+
+
+def open_store(url: str) -> Store:
+    """The store that a URL names; `Store.open` is still to be called.
+
+    ``sqlite:///var/lib/bridge/bridge.db`` (absolute), ``sqlite:bridge.db`` (relative to the working directory), or
+    ``postgresql://user:password@host/database``. Raises `ConfigError`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        # SQLAlchemy's four slashes mean the same file as three.
+        path = unquote(parts.path)
+        path = "/" + path.lstrip("/") if path.startswith("/") else path
+        if parts.netloc or path in ("", "/"):
+            raise ConfigError("database", "the URL names no file", "Write sqlite:///the/path/of/bridge.db")
+        from bridgekit.store.sqlite import SqliteStore
+
+        return SqliteStore(path)
+    if parts.scheme in ("postgres", "postgresql"):
+        # Only now: a bridge on SQLite need not load it.
+        from bridgekit.store.postgres import PostgresStore
+
+        return PostgresStore(url)
+    raise ConfigError(
+        "database",
+        f"{parts.scheme or 'nothing'} is no kind of database that bridgekit knows",
+        "Write sqlite:///the/path/of/bridge.db or postgresql://user:password@host/database",
+    )

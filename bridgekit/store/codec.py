@@ -1,0 +1,88 @@
+"""How texts and numbers from outside are kept in a database: the one place that knows.
+
+Ids, names and reasons come from strangers. They may hold ``\\u0000``, which PostgreSQL's text cannot, or lone
+surrogates, which SQLite's cannot, so every such text is kept as bytes. They may be longer than an index takes
+(PostgreSQL: about 2,700 bytes), so keys are looked up by a digest of fixed length, and the text stands beside it.
+
+Bytes compare as the texts do: by code point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from bridgekit.model.ids import ChatID, LoginID, PortalKey
+
+DIGEST_BYTES = 16
+"""128 bits: nobody finds a second text for a given digest, and who makes two of his own collide harms only himself."""
+
+MAX_INTEGER = 2**63 - 1
+
+
+def enc(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def dec(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+def enc_optional(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogatepass")
+
+
+def dec_optional(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("utf-8", "surrogatepass")
+
+
+def digest(text: str) -> bytes:
+    """The key by which a text is looked up."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+
+
+def digest_of(*parts: bytes) -> bytes:
+    """The same for a key of several parts, however they are cut."""
+    framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return hashlib.blake2b(framed, digest_size=DIGEST_BYTES).digest()
+
+
+def enc_receiver(receiver: LoginID | None) -> bytes:
+    """None and the empty login id are not the same; None sorts first."""
+    return b"" if receiver is None else b"=" + enc(receiver)
+
+
+def enc_portal(key: PortalKey) -> tuple[bytes, bytes]:
+    """Chat and receiver."""
+    return enc(key.chat), enc_receiver(key.receiver)
+
+
+def dec_portal(chat: bytes, receiver: bytes) -> PortalKey:
+    return PortalKey(ChatID(dec(chat)), LoginID(dec(receiver[1:])) if receiver else None)
+
+
+def portal_digest(key: PortalKey) -> bytes:
+    return digest_of(*enc_portal(key))
+
+
+def message_digest(portal: PortalKey, remote_id: str) -> bytes:
+    return digest_of(*enc_portal(portal), enc(remote_id))
+
+
+def event_digest(room: str, event_id: str) -> bytes:
+    return digest_of(enc(room), enc(event_id))
+
+
+def clamp(number: int) -> int:
+    """A network's timestamp, as far as 64 bits hold it: a nonsensical one must not wedge its lane."""
+    return max(-MAX_INTEGER, min(number, MAX_INTEGER))
+
+
+def enc_map(values: Mapping[str, str]) -> bytes:
+    return msgspec.msgpack.encode([(enc(key), enc(value)) for key, value in values.items()])
+
+
+def dec_map(data: bytes) -> dict[str, str]:
+    return {dec(key): dec(value) for key, value in msgspec.msgpack.decode(data, type=list[tuple[bytes, bytes]])}

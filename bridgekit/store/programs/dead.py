@@ -1,0 +1,67 @@
+"""Dead letters: looking at them, trying again, letting go."""
+
+from __future__ import annotations
+
+from bridgekit.model.entry import DeadLetter, Direction, Entry, NewEntry
+from bridgekit.model.ids import LaneKey
+from bridgekit.store.codec import digest
+from bridgekit.store.program import Program, Query
+from bridgekit.store.programs import lease
+from bridgekit.store.programs.append import advance
+from bridgekit.store.programs.rows import NUMBER, new_entry_row, numbered, read_dead_letter, read_entry
+
+
+def dead_letters(after: int, limit: int, direction: Direction | None) -> Program[list[DeadLetter]]:
+    if direction is None:
+        rows = yield Query("dead_letters", (after, limit))
+    else:
+        rows = yield Query("dead_letters_of_direction", (after, limit, NUMBER[direction]))
+    return [read_dead_letter(row) for row in rows]
+
+
+def dead_letter(id: int) -> Program[DeadLetter | None]:
+    rows = yield Query("dead_letter_get", (id,))
+    return read_dead_letter(rows[0]) if rows else None
+
+
+def drop(id: int, epoch: int | None) -> Program[bool]:
+    yield from lease.check(epoch)
+    return bool((yield Query("dead_letter_drop", (id,))))
+
+
+def retry(id: int, now: int, epoch: int | None) -> Program[Entry | None]:
+    yield from lease.check(epoch)
+    letter = yield from dead_letter(id)
+    if letter is None or letter.lane is None:
+        return None
+    if not (yield Query("dead_letter_take", (id,))):
+        return None  # somebody else took it this moment
+    lanes = yield from advance([(letter.lane, 0)])
+    lane_id, _ = lanes[letter.lane]
+    pending = yield from _pending(letter.lane, lane_id, digest(letter.dedupe))
+    if pending is not None:
+        return pending
+    lanes = yield from advance([(letter.lane, 1)])
+    _, seq = lanes[letter.lane]
+    entry = NewEntry(
+        lane=letter.lane,
+        dedupe=letter.dedupe,
+        direction=letter.direction,
+        kind=letter.kind,
+        payload=letter.payload,
+        received_at=now,
+        login=letter.login,
+        event_id=letter.event_id,
+    )
+    yield Query("seen_again", (digest(letter.dedupe), lane_id, seq, now))
+    yield Query("entry_add", new_entry_row(lane_id, seq, entry))
+    return numbered(entry, letter.lane, seq)
+
+
+def _pending(lane: LaneKey, lane_id: int, key: bytes) -> Program[Entry | None]:
+    """The same event, if it came once more after its key was forgotten and now waits: it must not wait twice."""
+    for _, seen_lane, seq in (yield Query("seen_where", (key,))):
+        if seen_lane == lane_id:
+            for row in (yield Query("entry_get", (lane_id, seq))):
+                return read_entry(lane, row)
+    return None

@@ -1,0 +1,108 @@
+"""What happens to an entry between its append and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from bridgekit.model.entry import Completion, Direction, Ending, Entry, Stats
+from bridgekit.model.ids import DedupeKey, LaneKey
+from bridgekit.model.records import Fact
+from bridgekit.store.codec import dec, digest, enc
+from bridgekit.store.program import Many, Program, Query
+from bridgekit.store.programs import facts, lease
+from bridgekit.store.programs.rows import DIRECTIONS, read_entry
+
+PREFIX = 200
+"""So many bytes of a key are indexed: see ``lane_by_key`` and ``portal_by_key`` in the schema."""
+
+
+def lanes(after: LaneKey | None, limit: int) -> Program[list[LaneKey]]:
+    key = b"" if after is None else enc(after)
+    rows = yield Query("lanes_pending", (key, key[:PREFIX], limit))
+    return [LaneKey(dec(row[0])) for row in rows]
+
+
+def peek(lane: LaneKey, after: int, limit: int) -> Program[list[Entry]]:
+    rows = yield Query("entries_of_lane", (digest(lane), after, limit))
+    return [read_entry(lane, row) for row in rows]
+
+
+def complete(batches: Sequence[Collection[Completion]], epoch: int) -> Program[list[None]]:
+    """Several callers' completions as one."""
+    yield from lease.check(epoch)
+    completions = [completion for batch in batches for completion in batch]
+    keys = {completion.lane: digest(completion.lane) for completion in completions}
+    found = yield Many("lane_id", [(key,) for key in keys.values()])
+    lane_ids: dict[bytes, int] = {row[0]: row[1] for row in found}
+    ended: list[tuple[int, int]] = []
+    for completion in completions:
+        lane_id = lane_ids.get(keys[completion.lane])
+        if lane_id is None:
+            continue
+        if completion.dead is None:
+            ended.append((lane_id, completion.seq))
+        else:
+            yield from _bury(lane_id, completion, completion.dead)
+    if ended:
+        yield Many("entry_end", ended)
+    if written := [fact for completion in completions for fact in completion.facts]:
+        yield from facts.write(written)
+    return [None] * len(batches)
+
+
+def _bury(lane_id: int, completion: Completion, ending: Ending) -> Program[None]:
+    """Turn an entry into a dead letter, raw content and all."""
+    for row in (yield Query("entry_take", (lane_id, completion.seq))):
+        _, dedupe, direction, kind, payload, received_at, login, event_id, *_ = row
+        yield Query(
+            "dead_letter_add",
+            (
+                enc(completion.lane),
+                direction,
+                kind,
+                dedupe,
+                received_at,
+                ending.at,
+                enc(ending.code),
+                enc(ending.reason),
+                login,
+                event_id,
+                payload,
+            ),
+        )
+
+
+def defer(lane: LaneKey, seq: int, attempts: int, failed_since: int, not_before: int, epoch: int) -> Program[None]:
+    yield from lease.check(epoch)
+    yield Query("entry_defer", (digest(lane), seq, attempts, failed_since, not_before))
+
+
+def mark(
+    lane: LaneKey, seq: int, at: int | None, progress: bytes | None, epoch: int, written: Collection[Fact]
+) -> Program[None]:
+    yield from lease.check(epoch)
+    yield Query("entry_mark", (digest(lane), seq, at, progress))
+    yield from facts.write(written)
+
+
+def cancel(dedupe: DedupeKey, epoch: int) -> Program[bool]:
+    yield from lease.check(epoch)
+    for _, lane_id, seq in (yield Query("seen_where", (digest(dedupe),))):
+        return bool((yield Query("entry_cancel", (lane_id, seq))))
+    return False
+
+
+def stats() -> Program[Stats]:
+    pending = {Direction.MATRIX: 0, Direction.REMOTE: 0}
+    oldest: dict[Direction, int] = {}
+    for number, count, received_at in (yield Query("entry_stats")):
+        pending[DIRECTIONS[number]] = count
+        oldest[DIRECTIONS[number]] = received_at
+    ((dead,),) = yield Query("dead_letter_count")
+    return Stats(
+        pending_matrix=pending[Direction.MATRIX],
+        pending_remote=pending[Direction.REMOTE],
+        oldest_matrix_ms=oldest.get(Direction.MATRIX),
+        oldest_remote_ms=oldest.get(Direction.REMOTE),
+        dead=dead,
+    )

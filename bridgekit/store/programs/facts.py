@@ -1,0 +1,167 @@
+"""Writing facts: a table from each kind to its statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from itertools import groupby
+from typing import Any
+
+from bridgekit.model import records
+from bridgekit.model.records import Fact
+from bridgekit.store.codec import (
+    clamp,
+    digest,
+    digest_of,
+    enc,
+    enc_map,
+    enc_optional,
+    enc_portal,
+    event_digest,
+    message_digest,
+    portal_digest,
+)
+from bridgekit.store.program import Many, Program, Row
+
+
+def write(facts: Collection[Fact]) -> Program[None]:
+    """In the order given; neighbours of one kind together."""
+    for kind, run in groupby(facts, type):
+        same = list(run)
+        for query, parameters in _STATEMENTS[kind]:
+            yield Many(query, [parameters(fact) for fact in same])
+
+
+def _portal(fact: records.PortalSaved) -> Row:
+    portal = fact.portal
+    return (
+        portal_digest(portal.key),
+        *enc_portal(portal.key),
+        portal.state.value,
+        enc(portal.alias_localpart),
+        None if portal.room is None else digest(portal.room),
+        enc_optional(portal.room),
+        enc(portal.name),
+        enc(portal.topic),
+        enc(portal.avatar),
+        enc_optional(portal.avatar_mxc),
+        int(portal.dm),
+    )
+
+
+def _ghost(fact: records.GhostSaved) -> Row:
+    ghost = fact.ghost
+    return (
+        digest(ghost.remote_id),
+        enc(ghost.remote_id),
+        digest(ghost.user_id),
+        enc(ghost.user_id),
+        int(ghost.registered),
+        enc(ghost.device_id),
+        enc(ghost.name),
+        enc(ghost.avatar),
+        enc_optional(ghost.avatar_mxc),
+    )
+
+
+def _login(fact: records.LoginSaved) -> Row:
+    record = fact.record
+    return (
+        digest(record.login.id),
+        enc(record.login.id),
+        digest(record.user_id),
+        enc(record.user_id),
+        enc(record.login.user),
+        enc(record.login.name),
+        enc_map(record.login.secrets),
+        record.state.value,
+    )
+
+
+def _login_removed(fact: records.LoginRemoved) -> Row:
+    return (digest(fact.id),)
+
+
+def _portal_login(fact: records.PortalLoginSaved) -> Row:
+    return portal_digest(fact.portal), digest(fact.login), enc(fact.login)
+
+
+def _portal_login_removed(fact: records.PortalLoginRemoved) -> Row:
+    return portal_digest(fact.portal), digest(fact.login)
+
+
+def _portal_removed(fact: records.PortalRemoved) -> Row:
+    return (portal_digest(fact.key),)
+
+
+def _member(fact: records.MemberSaved) -> Row:
+    return digest(fact.room), digest(fact.user_id), enc(fact.user_id), fact.membership.value
+
+
+def _message(fact: records.MessageSaved) -> Row:
+    message = fact.message
+    chat, receiver = enc_portal(message.portal)
+    remote_id = enc(message.remote_id)
+    return (
+        digest_of(chat, receiver, remote_id),
+        message.part,
+        event_digest(message.room, message.event_id),
+        clamp(message.timestamp),
+        chat,
+        receiver,
+        remote_id,
+        enc(message.room),
+        enc(message.event_id),
+        enc(message.sender),
+    )
+
+
+def _alias(fact: records.AliasSaved) -> Row:
+    return message_digest(fact.portal, fact.alias), message_digest(fact.portal, fact.remote_id)
+
+
+def _uncertain(fact: records.UncertainSaved) -> Row:
+    return (
+        digest(fact.nonce),
+        enc(fact.nonce),
+        *enc_portal(fact.portal),
+        enc(fact.room),
+        enc(fact.event_id),
+        enc(fact.sender),
+        fact.part,
+        fact.at,
+    )
+
+
+def _uncertain_resolved(fact: records.UncertainResolved) -> Row:
+    return (digest(fact.nonce),)
+
+
+def _management_room(fact: records.ManagementRoomSaved) -> Row:
+    return digest(fact.user_id), enc(fact.user_id), digest(fact.room), enc(fact.room)
+
+
+def _value(fact: records.ValueSaved) -> Row:
+    return digest(fact.key), enc(fact.key), enc(fact.value)
+
+
+# Any: each function takes the kind that it stands beside.
+_STATEMENTS: dict[type[Any], tuple[tuple[str, Callable[[Any], Row]], ...]] = {
+    records.PortalSaved: (("portal_save", _portal),),
+    records.PortalRemoved: (("portal_remove", _portal_removed), ("portal_logins_remove", _portal_removed)),
+    records.GhostSaved: (("ghost_save", _ghost),),
+    records.LoginSaved: (("login_save", _login),),
+    records.LoginRemoved: (
+        ("login_remove", _login_removed),
+        ("cursors_remove", _login_removed),
+        ("login_portals_remove", _login_removed),
+    ),
+    records.PortalLoginSaved: (("portal_login_save", _portal_login),),
+    records.PortalLoginRemoved: (("portal_login_remove", _portal_login_removed),),
+    records.MemberSaved: (("member_save", _member),),
+    records.MessageSaved: (("message_save", _message),),
+    records.AliasSaved: (("alias_save", _alias),),
+    records.UncertainSaved: (("uncertain_save", _uncertain),),
+    records.UncertainResolved: (("uncertain_resolve", _uncertain_resolved),),
+    records.ManagementRoomSaved: (("management_room_save", _management_room),),
+    records.ValueSaved: (("value_save", _value),),
+}

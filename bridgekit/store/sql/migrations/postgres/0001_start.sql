@@ -1,0 +1,202 @@
+-- Texts from outside are BYTEA, and keys are digests of them: see bridgekit/store/codec.py.
+-- All times are milliseconds since the epoch.
+
+-- Who may work here. There is always exactly this one row; owner is NULL while nobody does. The epoch only grows.
+CREATE TABLE lease (
+    one        SMALLINT PRIMARY KEY CHECK (one = 1),
+    owner      BYTEA,
+    epoch      BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+INSERT INTO lease (one, owner, epoch, expires_at) VALUES (1, NULL, 0, 0);
+
+-- Made once with the database.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value BYTEA NOT NULL
+);
+
+-- Lanes stay for ever, so that a number is never given twice: some hundred bytes for each room and chat.
+CREATE TABLE lane (
+    id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    digest    BYTEA NOT NULL UNIQUE,
+    key       BYTEA NOT NULL,
+    partition SMALLINT NOT NULL,
+    next_seq  BIGINT NOT NULL
+);
+CREATE INDEX lane_by_key ON lane (substr(key, 1, 200));
+
+-- What must still be done.
+CREATE TABLE entry (
+    lane_id      BIGINT NOT NULL,
+    seq          BIGINT NOT NULL,
+    dedupe       BYTEA NOT NULL,
+    direction    SMALLINT NOT NULL,
+    kind         BYTEA NOT NULL,
+    received_at  BIGINT NOT NULL,
+    login        BYTEA,
+    event_id     BYTEA,
+    attempts     BIGINT NOT NULL DEFAULT 0,
+    failed_since BIGINT,
+    not_before   BIGINT NOT NULL DEFAULT 0,
+    marked_at    BIGINT,
+    progress     BYTEA,
+    payload      BYTEA NOT NULL
+);
+CREATE UNIQUE INDEX entry_in_lane ON entry (lane_id, seq);
+CREATE INDEX entry_by_age ON entry (direction, received_at);
+
+-- Which dedupe keys are known, and the entry that each belongs to (or belonged: it may be done).
+CREATE TABLE seen (
+    dedupe  BYTEA PRIMARY KEY,
+    lane_id BIGINT NOT NULL,
+    seq     BIGINT NOT NULL,
+    seen_at BIGINT NOT NULL
+);
+CREATE INDEX seen_by_age ON seen (seen_at, dedupe);
+
+-- A person who drops letter 7 must never drop a newer one that got the same number.
+CREATE TABLE dead_letter (
+    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane        BYTEA,
+    direction   SMALLINT NOT NULL,
+    kind        BYTEA NOT NULL,
+    dedupe      BYTEA NOT NULL,
+    received_at BIGINT NOT NULL,
+    ended_at    BIGINT NOT NULL,
+    code        BYTEA NOT NULL,
+    reason      BYTEA NOT NULL,
+    login       BYTEA,
+    event_id    BYTEA,
+    payload     BYTEA NOT NULL
+);
+CREATE INDEX dead_letter_by_age ON dead_letter (ended_at);
+
+-- lane_seq: entries of the lane with a lower number were covered by the check that moved the anchor.
+CREATE TABLE anchor (
+    room_digest BYTEA PRIMARY KEY,
+    room        BYTEA NOT NULL,
+    event_id    BYTEA NOT NULL,
+    at          BIGINT NOT NULL,
+    lane_id     BIGINT NOT NULL,
+    lane_seq    BIGINT NOT NULL
+);
+CREATE INDEX anchor_by_lane ON anchor (lane_id);
+
+-- receiver: empty for none, else '=' and the login's id.
+CREATE TABLE portal (
+    digest          BYTEA PRIMARY KEY,
+    chat            BYTEA NOT NULL,
+    receiver        BYTEA NOT NULL,
+    state           TEXT NOT NULL,
+    alias_localpart BYTEA NOT NULL,
+    room_digest     BYTEA,
+    room            BYTEA,
+    name            BYTEA NOT NULL,
+    topic           BYTEA NOT NULL,
+    avatar          BYTEA NOT NULL,
+    avatar_mxc      BYTEA,
+    dm              SMALLINT NOT NULL
+);
+CREATE INDEX portal_by_key ON portal (substr(chat, 1, 200));
+CREATE INDEX portal_by_room ON portal (room_digest);
+
+CREATE TABLE portal_login (
+    portal_digest BYTEA NOT NULL,
+    login_digest  BYTEA NOT NULL,
+    login         BYTEA NOT NULL,
+    PRIMARY KEY (portal_digest, login_digest)
+);
+CREATE INDEX portal_login_by_login ON portal_login (login_digest);
+
+CREATE TABLE ghost (
+    digest      BYTEA PRIMARY KEY,
+    remote_id   BYTEA NOT NULL,
+    user_digest BYTEA NOT NULL,
+    user_id     BYTEA NOT NULL,
+    registered  SMALLINT NOT NULL,
+    device_id   BYTEA NOT NULL,
+    name        BYTEA NOT NULL,
+    avatar      BYTEA NOT NULL,
+    avatar_mxc  BYTEA
+);
+CREATE INDEX ghost_by_user ON ghost (user_digest);
+
+CREATE TABLE login (
+    digest        BYTEA PRIMARY KEY,
+    id            BYTEA NOT NULL,
+    user_digest   BYTEA NOT NULL,
+    user_id       BYTEA NOT NULL,
+    remote_user   BYTEA NOT NULL,
+    name          BYTEA NOT NULL,
+    secrets       BYTEA NOT NULL,
+    state         TEXT NOT NULL,
+    session_state BYTEA
+);
+CREATE INDEX login_by_user ON login (user_digest);
+
+CREATE TABLE cursor (
+    login_digest BYTEA NOT NULL,
+    scope_digest BYTEA NOT NULL,
+    scope        BYTEA NOT NULL,
+    value        BYTEA NOT NULL,
+    PRIMARY KEY (login_digest, scope_digest)
+);
+
+CREATE TABLE member (
+    room_digest BYTEA NOT NULL,
+    user_digest BYTEA NOT NULL,
+    user_id     BYTEA NOT NULL,
+    membership  TEXT NOT NULL,
+    PRIMARY KEY (room_digest, user_digest)
+);
+
+CREATE TABLE message (
+    digest       BYTEA NOT NULL,
+    part         BIGINT NOT NULL,
+    event_digest BYTEA NOT NULL,
+    timestamp    BIGINT NOT NULL,
+    chat         BYTEA NOT NULL,
+    receiver     BYTEA NOT NULL,
+    remote_id    BYTEA NOT NULL,
+    room         BYTEA NOT NULL,
+    event_id     BYTEA NOT NULL,
+    sender       BYTEA NOT NULL,
+    PRIMARY KEY (digest, part)
+);
+CREATE INDEX message_by_event ON message (event_digest);
+CREATE INDEX message_by_age ON message (timestamp);
+
+-- target: the digest of the message that is called by this other id too.
+CREATE TABLE alias (
+    digest BYTEA PRIMARY KEY,
+    target BYTEA NOT NULL
+);
+CREATE INDEX alias_by_target ON alias (target);
+
+CREATE TABLE uncertain (
+    digest   BYTEA PRIMARY KEY,
+    nonce    BYTEA NOT NULL,
+    chat     BYTEA NOT NULL,
+    receiver BYTEA NOT NULL,
+    room     BYTEA NOT NULL,
+    event_id BYTEA NOT NULL,
+    sender   BYTEA NOT NULL,
+    part     BIGINT NOT NULL,
+    at       BIGINT NOT NULL
+);
+CREATE INDEX uncertain_by_age ON uncertain (at);
+
+CREATE TABLE management_room (
+    user_digest BYTEA PRIMARY KEY,
+    user_id     BYTEA NOT NULL,
+    room_digest BYTEA NOT NULL,
+    room        BYTEA NOT NULL
+);
+CREATE INDEX management_room_by_room ON management_room (room_digest);
+
+CREATE TABLE value (
+    digest BYTEA PRIMARY KEY,
+    key    BYTEA NOT NULL,
+    value  BYTEA NOT NULL
+);

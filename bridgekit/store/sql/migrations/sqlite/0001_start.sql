@@ -1,0 +1,202 @@
+-- Texts from outside are BLOBs, and keys are digests of them: see bridgekit/store/codec.py.
+-- All times are milliseconds since the epoch.
+
+-- Who may work here. There is always exactly this one row; owner is NULL while nobody does. The epoch only grows.
+CREATE TABLE lease (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    owner      BLOB,
+    epoch      INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+);
+INSERT INTO lease (one, owner, epoch, expires_at) VALUES (1, NULL, 0, 0);
+
+-- Made once with the database.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Lanes stay for ever, so that a number is never given twice: some hundred bytes for each room and chat.
+CREATE TABLE lane (
+    id        INTEGER PRIMARY KEY,
+    digest    BLOB NOT NULL UNIQUE,
+    key       BLOB NOT NULL,
+    partition INTEGER NOT NULL,
+    next_seq  INTEGER NOT NULL
+);
+CREATE INDEX lane_by_key ON lane (substr(key, 1, 200));
+
+-- What must still be done. With a rowid: payloads are written one after the other, however many lanes they belong to.
+CREATE TABLE entry (
+    lane_id      INTEGER NOT NULL,
+    seq          INTEGER NOT NULL,
+    dedupe       BLOB NOT NULL,
+    direction    INTEGER NOT NULL,
+    kind         BLOB NOT NULL,
+    received_at  INTEGER NOT NULL,
+    login        BLOB,
+    event_id     BLOB,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    failed_since INTEGER,
+    not_before   INTEGER NOT NULL DEFAULT 0,
+    marked_at    INTEGER,
+    progress     BLOB,
+    payload      BLOB NOT NULL
+);
+CREATE UNIQUE INDEX entry_in_lane ON entry (lane_id, seq);
+CREATE INDEX entry_by_age ON entry (direction, received_at);
+
+-- Which dedupe keys are known, and the entry that each belongs to (or belonged: it may be done).
+CREATE TABLE seen (
+    dedupe  BLOB PRIMARY KEY,
+    lane_id INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX seen_by_age ON seen (seen_at);
+
+-- AUTOINCREMENT: a person who drops letter 7 must never drop a newer one that got the same number.
+CREATE TABLE dead_letter (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    lane        BLOB,
+    direction   INTEGER NOT NULL,
+    kind        BLOB NOT NULL,
+    dedupe      BLOB NOT NULL,
+    received_at INTEGER NOT NULL,
+    ended_at    INTEGER NOT NULL,
+    code        BLOB NOT NULL,
+    reason      BLOB NOT NULL,
+    login       BLOB,
+    event_id    BLOB,
+    payload     BLOB NOT NULL
+);
+CREATE INDEX dead_letter_by_age ON dead_letter (ended_at);
+
+-- lane_seq: entries of the lane with a lower number were covered by the check that moved the anchor.
+CREATE TABLE anchor (
+    room_digest BLOB PRIMARY KEY,
+    room        BLOB NOT NULL,
+    event_id    BLOB NOT NULL,
+    at          INTEGER NOT NULL,
+    lane_id     INTEGER NOT NULL,
+    lane_seq    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX anchor_by_lane ON anchor (lane_id);
+
+-- receiver: empty for none, else '=' and the login's id.
+CREATE TABLE portal (
+    digest          BLOB PRIMARY KEY,
+    chat            BLOB NOT NULL,
+    receiver        BLOB NOT NULL,
+    state           TEXT NOT NULL,
+    alias_localpart BLOB NOT NULL,
+    room_digest     BLOB,
+    room            BLOB,
+    name            BLOB NOT NULL,
+    topic           BLOB NOT NULL,
+    avatar          BLOB NOT NULL,
+    avatar_mxc      BLOB,
+    dm              INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX portal_by_key ON portal (substr(chat, 1, 200));
+CREATE INDEX portal_by_room ON portal (room_digest);
+
+CREATE TABLE portal_login (
+    portal_digest BLOB NOT NULL,
+    login_digest  BLOB NOT NULL,
+    login         BLOB NOT NULL,
+    PRIMARY KEY (portal_digest, login_digest)
+) WITHOUT ROWID;
+CREATE INDEX portal_login_by_login ON portal_login (login_digest);
+
+CREATE TABLE ghost (
+    digest      BLOB PRIMARY KEY,
+    remote_id   BLOB NOT NULL,
+    user_digest BLOB NOT NULL,
+    user_id     BLOB NOT NULL,
+    registered  INTEGER NOT NULL,
+    device_id   BLOB NOT NULL,
+    name        BLOB NOT NULL,
+    avatar      BLOB NOT NULL,
+    avatar_mxc  BLOB
+) WITHOUT ROWID;
+CREATE INDEX ghost_by_user ON ghost (user_digest);
+
+CREATE TABLE login (
+    digest        BLOB PRIMARY KEY,
+    id            BLOB NOT NULL,
+    user_digest   BLOB NOT NULL,
+    user_id       BLOB NOT NULL,
+    remote_user   BLOB NOT NULL,
+    name          BLOB NOT NULL,
+    secrets       BLOB NOT NULL,
+    state         TEXT NOT NULL,
+    session_state BLOB
+) WITHOUT ROWID;
+CREATE INDEX login_by_user ON login (user_digest);
+
+CREATE TABLE cursor (
+    login_digest BLOB NOT NULL,
+    scope_digest BLOB NOT NULL,
+    scope        BLOB NOT NULL,
+    value        BLOB NOT NULL,
+    PRIMARY KEY (login_digest, scope_digest)
+) WITHOUT ROWID;
+
+CREATE TABLE member (
+    room_digest BLOB NOT NULL,
+    user_digest BLOB NOT NULL,
+    user_id     BLOB NOT NULL,
+    membership  TEXT NOT NULL,
+    PRIMARY KEY (room_digest, user_digest)
+) WITHOUT ROWID;
+
+CREATE TABLE message (
+    digest       BLOB NOT NULL,
+    part         INTEGER NOT NULL,
+    event_digest BLOB NOT NULL,
+    timestamp    INTEGER NOT NULL,
+    chat         BLOB NOT NULL,
+    receiver     BLOB NOT NULL,
+    remote_id    BLOB NOT NULL,
+    room         BLOB NOT NULL,
+    event_id     BLOB NOT NULL,
+    sender       BLOB NOT NULL,
+    PRIMARY KEY (digest, part)
+) WITHOUT ROWID;
+CREATE INDEX message_by_event ON message (event_digest);
+CREATE INDEX message_by_age ON message (timestamp);
+
+-- target: the digest of the message that is called by this other id too.
+CREATE TABLE alias (
+    digest BLOB PRIMARY KEY,
+    target BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX alias_by_target ON alias (target);
+
+CREATE TABLE uncertain (
+    digest   BLOB PRIMARY KEY,
+    nonce    BLOB NOT NULL,
+    chat     BLOB NOT NULL,
+    receiver BLOB NOT NULL,
+    room     BLOB NOT NULL,
+    event_id BLOB NOT NULL,
+    sender   BLOB NOT NULL,
+    part     INTEGER NOT NULL,
+    at       INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX uncertain_by_age ON uncertain (at);
+
+CREATE TABLE management_room (
+    user_digest BLOB PRIMARY KEY,
+    user_id     BLOB NOT NULL,
+    room_digest BLOB NOT NULL,
+    room        BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX management_room_by_room ON management_room (room_digest);
+
+CREATE TABLE value (
+    digest BLOB PRIMARY KEY,
+    key    BLOB NOT NULL,
+    value  BLOB NOT NULL
+) WITHOUT ROWID;

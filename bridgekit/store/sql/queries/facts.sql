@@ -1,0 +1,87 @@
+-- What is written down for good. Every query is an upsert or a delete, so that a repeat changes nothing.
+
+-- portal_save --
+INSERT INTO portal
+    (digest, chat, receiver, state, alias_localpart, room_digest, room, name, topic, avatar, avatar_mxc, dm)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (digest) DO UPDATE SET
+    state = excluded.state, alias_localpart = excluded.alias_localpart, room_digest = excluded.room_digest,
+    room = excluded.room, name = excluded.name, topic = excluded.topic, avatar = excluded.avatar,
+    avatar_mxc = excluded.avatar_mxc, dm = excluded.dm;
+
+-- portal_remove --
+DELETE FROM portal WHERE digest = $1;
+
+-- portal_logins_remove --
+DELETE FROM portal_login WHERE portal_digest = $1;
+
+-- ghost_save --
+INSERT INTO ghost (digest, remote_id, user_digest, user_id, registered, device_id, name, avatar, avatar_mxc)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (digest) DO UPDATE SET
+    user_digest = excluded.user_digest, user_id = excluded.user_id, registered = excluded.registered,
+    device_id = excluded.device_id, name = excluded.name, avatar = excluded.avatar, avatar_mxc = excluded.avatar_mxc;
+
+-- login_save --
+-- The session's own state is not touched: batches write it.
+INSERT INTO login (digest, id, user_digest, user_id, remote_user, name, secrets, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (digest) DO UPDATE SET
+    user_digest = excluded.user_digest, user_id = excluded.user_id, remote_user = excluded.remote_user,
+    name = excluded.name, secrets = excluded.secrets, state = excluded.state;
+
+-- login_remove --
+DELETE FROM login WHERE digest = $1;
+
+-- cursors_remove --
+DELETE FROM cursor WHERE login_digest = $1;
+
+-- login_portals_remove --
+DELETE FROM portal_login WHERE login_digest = $1;
+
+-- session_state_save --
+UPDATE login SET session_state = $2 WHERE digest = $1;
+
+-- cursor_save --
+INSERT INTO cursor (login_digest, scope_digest, scope, value) VALUES ($1, $2, $3, $4)
+ON CONFLICT (login_digest, scope_digest) DO UPDATE SET value = excluded.value;
+
+-- portal_login_save --
+INSERT INTO portal_login (portal_digest, login_digest, login) VALUES ($1, $2, $3)
+ON CONFLICT (portal_digest, login_digest) DO NOTHING;
+
+-- portal_login_remove --
+DELETE FROM portal_login WHERE portal_digest = $1 AND login_digest = $2;
+
+-- member_save --
+INSERT INTO member (room_digest, user_digest, user_id, membership) VALUES ($1, $2, $3, $4)
+ON CONFLICT (room_digest, user_digest) DO UPDATE SET membership = excluded.membership;
+
+-- message_save --
+INSERT INTO message (digest, part, event_digest, timestamp, chat, receiver, remote_id, room, event_id, sender)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (digest, part) DO UPDATE SET
+    event_digest = excluded.event_digest, timestamp = excluded.timestamp, room = excluded.room,
+    event_id = excluded.event_id, sender = excluded.sender;
+
+-- alias_save --
+INSERT INTO alias (digest, target) VALUES ($1, $2)
+ON CONFLICT (digest) DO UPDATE SET target = excluded.target;
+
+-- uncertain_save --
+INSERT INTO uncertain (digest, nonce, chat, receiver, room, event_id, sender, part, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (digest) DO UPDATE SET
+    chat = excluded.chat, receiver = excluded.receiver, room = excluded.room, event_id = excluded.event_id,
+    sender = excluded.sender, part = excluded.part, at = excluded.at;
+
+-- uncertain_resolve --
+DELETE FROM uncertain WHERE digest = $1;
+
+-- management_room_save --
+INSERT INTO management_room (user_digest, user_id, room_digest, room) VALUES ($1, $2, $3, $4)
+ON CONFLICT (user_digest) DO UPDATE SET room_digest = excluded.room_digest, room = excluded.room;
+
+-- value_save --
+INSERT INTO value (digest, key, value) VALUES ($1, $2, $3)
+ON CONFLICT (digest) DO UPDATE SET value = excluded.value;

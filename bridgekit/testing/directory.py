@@ -1,0 +1,205 @@
+"""The half of `bridgekit.testing.journal.MemoryJournal` that knows things for good."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import msgspec
+
+from bridgekit.model import records
+from bridgekit.model.ids import (
+    EventID,
+    LoginID,
+    Nonce,
+    PortalKey,
+    RemoteMessageID,
+    RemoteUserID,
+    RoomID,
+    UserID,
+)
+from bridgekit.model.records import Fact, Ghost, LoginRecord, Membership, MessageRecord, Portal, UncertainSaved
+from bridgekit.model.remote import Cursor
+
+
+@dataclass
+class Knowledge:
+    """Everything that facts have said."""
+
+    portals: dict[PortalKey, Portal] = field(default_factory=dict)
+    portal_logins: dict[PortalKey, set[LoginID]] = field(default_factory=dict)
+    ghosts: dict[RemoteUserID, Ghost] = field(default_factory=dict)
+    logins: dict[LoginID, LoginRecord] = field(default_factory=dict)
+    cursors: dict[LoginID, dict[str, str]] = field(default_factory=dict)
+    members: dict[tuple[RoomID, UserID], Membership] = field(default_factory=dict)
+    messages: dict[tuple[PortalKey, RemoteMessageID], dict[int, MessageRecord]] = field(default_factory=dict)
+    aliases: dict[tuple[PortalKey, RemoteMessageID], RemoteMessageID] = field(default_factory=dict)
+    uncertain: dict[Nonce, UncertainSaved] = field(default_factory=dict)
+    management: dict[UserID, RoomID] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def _order(key: PortalKey) -> tuple[str, bool, str]:
+    return key.chat, key.receiver is not None, key.receiver or ""
+
+
+class MemoryDirectory(ABC):
+    """`bridgekit.ports.Directory` in memory."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._known = knowledge
+
+    @abstractmethod
+    def _reading(self) -> None:
+        """Raises `StoreUnavailable` when closed."""
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+    def _write(self, facts: Collection[Fact]) -> None:
+        for fact in facts:
+            self._write_one(fact)
+
+    def _write_one(self, fact: Fact) -> None:
+        known = self._known
+        match fact:
+            case records.PortalSaved(portal):
+                known.portals[portal.key] = portal
+            case records.PortalRemoved(key):
+                known.portals.pop(key, None)
+                known.portal_logins.pop(key, None)
+            case records.GhostSaved(ghost):
+                known.ghosts[ghost.remote_id] = ghost
+            case records.LoginSaved(record):
+                old = known.logins.get(record.login.id)
+                kept = msgspec.structs.replace(record.login, state=None if old is None else old.login.state)
+                known.logins[record.login.id] = msgspec.structs.replace(record, login=kept)
+            case records.LoginRemoved(id):
+                known.logins.pop(id, None)
+                known.cursors.pop(id, None)
+                for logins in known.portal_logins.values():
+                    logins.discard(id)
+            case records.PortalLoginSaved(key, login):
+                known.portal_logins.setdefault(key, set()).add(login)
+            case records.PortalLoginRemoved(key, login):
+                known.portal_logins.get(key, set()).discard(login)
+            case records.MemberSaved(room, user_id, membership):
+                known.members[room, user_id] = membership
+            case records.MessageSaved(message):
+                known.messages.setdefault((message.portal, message.remote_id), {})[message.part] = message
+            case records.AliasSaved(key, alias, remote_id):
+                known.aliases[key, alias] = remote_id
+            case records.UncertainSaved():
+                known.uncertain[fact.nonce] = fact
+            case records.UncertainResolved(nonce):
+                known.uncertain.pop(nonce, None)
+            case records.ManagementRoomSaved(user_id, room):
+                known.management[user_id] = room
+            case records.ValueSaved(name, value):
+                known.values[name] = value
+
+    def _session_saved(self, login: LoginID, cursors: Collection[Cursor], state: bytes | None) -> None:
+        for cursor in cursors:
+            self._known.cursors.setdefault(login, {})[cursor.scope] = cursor.value
+        record = self._known.logins.get(login)
+        if record is not None and state is not None:
+            saved = msgspec.structs.replace(record.login, state=state)
+            self._known.logins[login] = msgspec.structs.replace(record, login=saved)
+
+    def _forget(self, *, uncertain_before: int, messages_before: int | None) -> int:
+        known = self._known
+        nonces = [nonce for nonce, fact in known.uncertain.items() if fact.at < uncertain_before]
+        for nonce in nonces:
+            del known.uncertain[nonce]
+        count = len(nonces)
+        if messages_before is not None:
+            for key, parts in list(known.messages.items()):
+                for part in [part for part, message in parts.items() if message.timestamp < messages_before]:
+                    del parts[part]
+                    count += 1
+                if not parts:
+                    del known.messages[key]
+                    for alias in [
+                        (key[0], alias) for (portal, alias), of in known.aliases.items() if (portal, of) == key
+                    ]:
+                        del known.aliases[alias]
+        return count
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+    async def value(self, key: str) -> str | None:
+        self._reading()
+        return self._known.values.get(key)
+
+    async def portal(self, key: PortalKey) -> Portal | None:
+        self._reading()
+        return self._known.portals.get(key)
+
+    async def portal_by_room(self, room: RoomID) -> Portal | None:
+        return next((portal for portal in await self.portals() if portal.room == room), None)
+
+    async def portals(self, *, after: PortalKey | None = None, limit: int | None = 1000) -> list[Portal]:
+        self._reading()
+        ordered = sorted(self._known.portals, key=_order)
+        return [self._known.portals[key] for key in ordered if after is None or _order(key) > _order(after)][:limit]
+
+    async def portal_logins(self, key: PortalKey) -> list[LoginID]:
+        self._reading()
+        return sorted(self._known.portal_logins.get(key, ()))
+
+    async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:
+        self._reading()
+        return self._known.ghosts.get(remote_id)
+
+    async def ghost_by_user(self, user_id: UserID) -> Ghost | None:
+        self._reading()
+        return next((ghost for _, ghost in sorted(self._known.ghosts.items()) if ghost.user_id == user_id), None)
+
+    async def logins(self, *, user_id: UserID | None = None) -> list[LoginRecord]:
+        self._reading()
+        return [record for _, record in sorted(self._known.logins.items()) if user_id in (None, record.user_id)]
+
+    async def login(self, id: LoginID) -> LoginRecord | None:
+        self._reading()
+        return self._known.logins.get(id)
+
+    async def cursors(self, login: LoginID) -> dict[str, str]:
+        self._reading()
+        return dict(self._known.cursors.get(login, {}))
+
+    async def membership(self, room: RoomID, user_id: UserID) -> Membership | None:
+        self._reading()
+        return self._known.members.get((room, user_id))
+
+    async def members(self, room: RoomID) -> list[UserID]:
+        self._reading()
+        joined = Membership.JOINED
+        return sorted(user for (place, user), how in self._known.members.items() if place == room and how is joined)
+
+    async def message_by_remote(self, portal: PortalKey, remote_id: RemoteMessageID) -> list[MessageRecord]:
+        self._reading()
+        messages = self._known.messages
+        parts = messages.get((portal, remote_id))
+        if not parts and (target := self._known.aliases.get((portal, remote_id))) is not None:
+            parts = messages.get((portal, target))
+        return [message for _, message in sorted((parts or {}).items())]
+
+    async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None:
+        self._reading()
+        of_event = [
+            message
+            for parts in self._known.messages.values()
+            for message in parts.values()
+            if (message.room, message.event_id) == (room, event_id)
+        ]
+        return min(of_event, key=lambda message: (message.part, message.remote_id), default=None)
+
+    async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
+        self._reading()
+        return self._known.uncertain.get(nonce)
+
+    async def management_room(self, user_id: UserID) -> RoomID | None:
+        self._reading()
+        return self._known.management.get(user_id)
+
+    async def management_user(self, room: RoomID) -> UserID | None:
+        self._reading()
+        return next((user for user, place in sorted(self._known.management.items()) if place == room), None)

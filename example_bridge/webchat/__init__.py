@@ -1,0 +1,5 @@
+"""webchat: a small, real chat network (a website's live chat) to bridge.
+
+`server` is the network, `client` speaks to it. Neither knows anything of Matrix or of bridgekit. The protocol between
+them is written down in PROTOCOL.md.
+"""

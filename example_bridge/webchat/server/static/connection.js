@@ -1,0 +1,89 @@
+// One account's stream: hello with cursors, reconnects with backoff, sends with their answers matched by `ref`.
+
+const FIRST_WAIT = 500; // ms until the first try to reconnect; doubles up to
+const LONGEST_WAIT = 15000; // ms
+const ANSWER_TIMEOUT = 20000; // ms until a send without an answer counts as failed
+
+export function connect(token, on) {
+  const cursors = {}; // chat -> seq seen last
+  const waiting = new Map(); // ref -> {resolve, reject}
+  let socket = null;
+  let closed = false;
+  let wait = FIRST_WAIT;
+  let lastRef = 0;
+  let timer = 0;
+
+  function open() {
+    on.status("connecting …");
+    const url = new URL("/api/stream", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.searchParams.set("token", token);
+    socket = new WebSocket(url);
+    socket.onopen = () => socket.send(JSON.stringify({ type: "hello", cursors }));
+    socket.onmessage = ({ data }) => take(data);
+    socket.onclose = ({ code }) => lost(code);
+  }
+
+  function take(data) {
+    let frame;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      return;
+    }
+    const asker = waiting.get(frame?.ref);
+    if (frame?.type === "event" && Number.isInteger(frame.event?.seq)) {
+      const { chat, seq } = frame.event;
+      const seen = cursors[chat] ?? 0;
+      if (seq <= seen) return; // a repeat
+      if (seq > seen + 1) return socket.close(); // something is missing: ask again from the cursor
+      cursors[chat] = seq;
+      on.event(frame.event);
+    } else if (frame?.type === "ready") {
+      wait = FIRST_WAIT;
+      on.status("");
+    } else if (frame?.type === "sent") {
+      asker?.resolve(frame);
+    } else if (frame?.type === "error") {
+      asker?.reject(new Error(frame.message));
+    }
+  }
+
+  async function lost(code) {
+    for (const asker of [...waiting.values()]) asker.reject(new Error("the connection was lost"));
+    if (closed) return;
+    // A refused upgrade tells a page nothing: ask whether the token still counts.
+    const refused = code === 4401 || (await fetch("/api/me", { headers: { Authorization: `Bearer ${token}` } })
+      .then((response) => response.status === 401, () => false));
+    if (closed) return;
+    if (refused) return on.unauthorized();
+    on.status("offline, trying again …");
+    timer = setTimeout(open, wait * (0.5 + Math.random() / 2));
+    wait = Math.min(wait * 2, LONGEST_WAIT);
+  }
+
+  // Resolves once the message is on the network's disk; rejects when it is not, or nobody knows.
+  function send(request) {
+    return new Promise((resolve, reject) => {
+      if (socket.readyState !== WebSocket.OPEN) return reject(new Error("offline"));
+      const ref = `r${++lastRef}`;
+      const give = (up) => (value) => {
+        clearTimeout(late);
+        waiting.delete(ref);
+        up(value);
+      };
+      const late = setTimeout(() => waiting.get(ref)?.reject(new Error("no answer")), ANSWER_TIMEOUT);
+      waiting.set(ref, { resolve: give(resolve), reject: give(reject) });
+      socket.send(JSON.stringify({ type: "send", ref, ...request }));
+    });
+  }
+
+  function close() {
+    closed = true;
+    clearTimeout(timer);
+    socket.close();
+  }
+
+  open();
+  return { send, close };
+}

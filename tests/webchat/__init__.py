@@ -1,0 +1,1 @@
+"""The reference network by itself: real server, real sockets, real SQLite file."""
