@@ -26,7 +26,8 @@ class AppserviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """`registration`: the file that the homeserver has too. `host` and `port`: where the bridge listens for it.
 
     `ghost_prefix`, `alias_prefix`: how the localparts of ghosts and aliases begin; the network's id and ``_`` if left
-    out. They must be what the registration's namespaces say.
+    out. They must be what the registration's namespaces say. `max_body_mib`: the largest transaction taken, in MiB; a
+    homeserver repeats one that is refused for ever, so give it room.
     """
 
     registration: str

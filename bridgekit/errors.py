@@ -104,6 +104,7 @@ class MatrixRequestError(HomeserverError):
         data: dict[str, object] | None = None,
     ) -> None:
         super().__init__(f"{status} {errcode}: {message}", endpoint=endpoint)
+        self.message = message  # the homeserver's own words alone; str() has all
         self.status = status
         self.errcode = errcode
         self.retry_after_ms = retry_after_ms

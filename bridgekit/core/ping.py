@@ -88,10 +88,10 @@ def _bad_status(c: _Case) -> tuple[str, str]:
 
 def _timeout(c: _Case) -> tuple[str, str]:
     return (
-        f"The homeserver cannot reach the bridge: nothing answered at {c.registration_url} in time",
+        f"The homeserver cannot reach the bridge: no answer came from {c.registration_url}",
         (
-            f"Open the way from the homeserver to {c.listen}: a firewall drops it, or url in the registration names "
-            "the wrong machine."
+            f"Open the way from the homeserver to {c.listen}: a firewall drops it, or url in the registration leads "
+            "to the wrong machine, or to a program that does not answer."
         ),
     )
 

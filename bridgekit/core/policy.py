@@ -68,7 +68,8 @@ def judge_network(
     """
     match error:
         case Transient():
-            return Retry(code="transient", reason=error.reason, retry_after_s=error.retry_after)
+            reason = error.reason or "the network is not available"
+            return Retry(code="transient", reason=reason, retry_after_s=error.retry_after)
         case NotSupported():
             return End(code="not_supported", reason=error.reason or "the network cannot do this")
         case Rejected():

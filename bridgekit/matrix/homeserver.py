@@ -224,7 +224,8 @@ class Homeserver(EventCalls):
         try:
             return await self._call(Method.GET, path("v3", "profile", user), Profile)
         except MatrixRequestError as error:
-            if is_absent(error):
+            # Synapse says M_UNKNOWN for a user it never heard of.
+            if error.status == 404 and error.errcode in ("M_NOT_FOUND", "M_UNKNOWN"):
                 return Profile()
             raise
 

@@ -45,8 +45,9 @@ class Transport:
     """Sends requests with the application service's token. `Homeserver` tells what the public attributes mean.
 
     `tries`: how often one request is sent at most. `max_wait_s`: the longest wait between two of them; a homeserver
-    that asks for more gets its error raised, with `retry_after_ms`, so that the caller decides. Raises ValueError for an
-    `url` that is none.
+    that asks for more gets its error raised, with `retry_after_ms`, so that the caller decides.
+
+    Raises ValueError for an `url` that is none.
     """
 
     def __init__(

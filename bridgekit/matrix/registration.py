@@ -128,8 +128,10 @@ io.element.msc4190: {_scalar(r.io_element_msc4190)}
 
 
 def _scalar(value: str | bool | None) -> str:
-    # A JSON scalar is a YAML scalar, and always quoted: a token like 1e5 or "no" stays text.
-    return json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    # Always quoted: a token like 12345 or "no" stays text.
+    return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=10**9).strip()
 
 
 def _namespaces(namespaces: Sequence[Namespace]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
 
@@ -109,7 +110,8 @@ class Inbox:
         )
 
     def _dead(self, event: MalformedEvent) -> NewDeadLetter:
-        unique = event.event_id or f"malformed:{hash(event.raw)}:{self._clock.now()}"
+        # By its content: the homeserver may repeat the transaction, and one dead letter is enough.
+        unique = event.event_id or f"malformed:{hashlib.sha256(event.raw).hexdigest()}"
         return NewDeadLetter(
             lane=None,
             direction=Direction.MATRIX,

@@ -282,12 +282,12 @@ class _Message:
             case Retry():
                 if retrying.is_over(self._entry, verdict):
                     code = "uncertain" if verdict.ambiguous or self._entry.marked_at is not None else verdict.code
-                    return retrying.ending(code, verdict.reason or "the network was not available for too long")
+                    return retrying.ending(code, verdict.reason)
                 if verdict.ambiguous and self._entry.marked_at is None:
                     await self._note(retrying.clock.now(), self._progress)
                 elif not verdict.ambiguous and not repeatable:
                     await self._note(None, self._progress)
-                await self._tell_waiting(verdict.reason or "the network is not available")
+                await self._tell_waiting(verdict.reason)
                 raise retrying.later(self._entry, verdict) from error
             case Pause():
                 if not repeatable:

@@ -134,7 +134,7 @@ class MemoryDirectory(ABC):
         return self._known.portals.get(key)
 
     async def portal_by_room(self, room: RoomID) -> Portal | None:
-        return next((portal for portal in await self.portals() if portal.room == room), None)
+        return next((portal for portal in await self.portals(limit=None) if portal.room == room), None)
 
     async def portals(self, *, after: PortalKey | None = None, limit: int | None = 1000) -> list[Portal]:
         self._reading()

@@ -76,7 +76,7 @@ class MemoryJournal(MemoryDirectory):
     """
 
     def __init__(self, *, sharing: MemoryJournal | None = None) -> None:
-        self._memory = Memory() if sharing is None else sharing._memory
+        self._memory: Memory = Memory() if sharing is None else sharing._memory
         self._open = False
         super().__init__(self._memory.knowledge)
 
@@ -289,7 +289,7 @@ class MemoryJournal(MemoryDirectory):
             return None
         del self._memory.dead[id]
         seen = self._memory.seen.get(letter.dedupe)
-        if seen is not None and (entry := self._find(seen.lane, seen.seq)) is not None:
+        if seen is not None and seen.lane == letter.lane and (entry := self._find(seen.lane, seen.seq)) is not None:
             return entry
         return self._add(
             NewEntry(
@@ -365,4 +365,7 @@ def _among(entry: Entry, timeline: Sequence[NewEntry]) -> bool:
 
 def _once(timeline: Iterable[NewEntry]) -> list[NewEntry]:
     """Without repeats of the same event."""
-    return list({event.dedupe: event for event in reversed(list(timeline))}.values())[::-1]
+    events: dict[DedupeKey, NewEntry] = {}
+    for event in timeline:
+        events.setdefault(event.dedupe, event)
+    return list(events.values())

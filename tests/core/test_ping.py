@@ -29,7 +29,7 @@ def explained(errcode: str, message: str = "why.", status: int | None = None, bo
     [
         ("M_URL_NOT_SET", ["homeserver cannot reach the bridge", "no url"], ["Set url", LISTEN]),
         ("M_BAD_STATUS", [REGISTRATION, "an error"], [LISTEN]),
-        ("M_CONNECTION_TIMEOUT", ["homeserver cannot reach the bridge", REGISTRATION, "in time"], ["firewall"]),
+        ("M_CONNECTION_TIMEOUT", ["homeserver cannot reach the bridge", REGISTRATION, "no answer came"], ["firewall"]),
         ("M_CONNECTION_FAILED", ["homeserver cannot reach the bridge", REGISTRATION, "why"], [LISTEN, "set url"]),
         ("M_FORBIDDEN", [HOMESERVER, "not for this bridge"], ["id must be the same"]),
         ("M_UNKNOWN_TOKEN", [HOMESERVER, "does not know the bridge's as_token"], ["app_service_config_files"]),

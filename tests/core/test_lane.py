@@ -1,0 +1,53 @@
+"""Lane and dedupe keys: different things never share one, and the same thing always does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridgekit.core.lane import login_event_key, matrix_lane, message_key, partition, remote_lane, room_of, user_lane
+from bridgekit.model.entry import PARTITIONS
+from bridgekit.model.ids import ChatID, LaneKey, LoginID, PortalKey, RemoteUserID, RoomID
+
+# The characters that the keys are built with, and a lone surrogate, which JSON can carry into an id.
+ids = st.text(st.sampled_from("ab@\\s\x1f:\x00\ud800"), max_size=5)
+portals = st.builds(PortalKey, ids.map(ChatID), st.none() | ids.map(LoginID))
+
+
+@given(portals, portals)
+def test_two_portals_have_two_lanes(a: PortalKey, b: PortalKey) -> None:
+    assert (remote_lane(a) == remote_lane(b)) == (a == b)
+
+
+@given(portals, ids, portals, ids)
+def test_two_messages_have_two_keys(a: PortalKey, one: str, b: PortalKey, other: str) -> None:
+    assert (message_key(a, one) == message_key(b, other)) == ((a, one) == (b, other))
+
+
+@given(st.tuples(ids, ids, ids, st.integers(0, 99)), st.tuples(ids, ids, ids, st.integers(0, 99)))
+def test_two_cursors_have_two_keys(a: tuple[str, str, str, int], b: tuple[str, str, str, int]) -> None:
+    key_a = login_event_key(LoginID(a[0]), a[1], a[2], a[3])
+    key_b = login_event_key(LoginID(b[0]), b[1], b[2], b[3])
+    assert (key_a == key_b) == (a == b)
+
+
+@given(portals, ids)
+def test_kinds_of_lanes_do_not_meet(portal: PortalKey, name: str) -> None:
+    lanes = {matrix_lane(RoomID(name)), remote_lane(portal), user_lane(RemoteUserID(name))}
+    assert len(lanes) == 3
+
+
+@given(ids)
+def test_the_room_of_a_lane(name: str) -> None:
+    assert room_of(matrix_lane(RoomID(name))) == name
+    assert room_of(user_lane(RemoteUserID(name))) is None
+
+
+@given(ids.map(LaneKey))
+def test_a_lane_has_one_of_the_partitions(lane: LaneKey) -> None:
+    assert 0 <= partition(lane) < PARTITIONS
+
+
+def test_partitions_are_stable() -> None:
+    # Stored with each lane: a change would part a lane's entries.
+    assert [partition(LaneKey(key)) for key in ("m:!a:hs", "m:!b:hs", "r:\x1fchat")] == [45, 3, 18]

@@ -1,0 +1,1 @@
+"""The parts of bridgekit.store that the contract does not see."""
