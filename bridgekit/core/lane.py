@@ -26,6 +26,16 @@ def user_lane(user: RemoteUserID) -> LaneKey:
     return LaneKey(f"u:{_escape(user)}")
 
 
+def copy_lane(portal: PortalKey, login: LoginID) -> LaneKey:
+    """The lane of what a login says about a chat for which another login is the source."""
+    return LaneKey(f"c:{_escape(login)}{_SEP}{remote_lane(portal)}")
+
+
+def is_copy_lane(lane: LaneKey) -> bool:
+    """Whether a lane is a `copy_lane`."""
+    return lane.startswith("c:")
+
+
 def room_of(lane: LaneKey) -> RoomID | None:
     """The room of a `matrix_lane`; None for the others."""
     return RoomID(lane[2:]) if lane.startswith("m:") else None
@@ -41,9 +51,10 @@ def partition(lane: LaneKey) -> int:
     return zlib.crc32(lane.encode("utf-8", "surrogatepass")) % PARTITIONS
 
 
-def login_event_key(login: LoginID, scope: str, value: str, index: int) -> str:
-    """The dedupe key of an event that has no id of its own but came at a cursor."""
-    return _SEP.join(("c", _escape(login), _escape(scope), _escape(value), str(index)))
+def login_event_key(login: LoginID, scope: str, value: str, digest: str) -> str:
+    """The dedupe key of an event that has no id of its own but came at a cursor; `digest` is of its content, because
+    several may come at one."""
+    return _SEP.join(("c", _escape(login), _escape(scope), _escape(value), _escape(digest)))
 
 
 def message_key(portal: PortalKey, remote_id: str, occurrence: str = "message") -> str:

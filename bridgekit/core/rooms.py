@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ JSON = dict[str, Any]
 CREATOR_IN_POWER_LEVELS = frozenset(str(version) for version in range(1, 12))
 """Room versions in which the creator needs a place in the power levels. From 12 on the creator stands above them, and
 naming it there is refused."""
+
+MAX_STATE_KEY_BYTES = 255
 
 
 class RoomShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +51,13 @@ def bridge_info(shape: RoomShape) -> JSON:
 
 def bridge_state_key(shape: RoomShape) -> str:
     """Unique per bridge and chat; the same chat has the same key for ever."""
-    return clean(f"bridgekit://{shape.network_id}/{shape.key.receiver or ''}/{shape.key.chat}")[:255]
+    key = clean(f"bridgekit://{shape.network_id}/{shape.key.receiver or ''}/{shape.key.chat}")
+    raw = key.encode()
+    if len(raw) <= MAX_STATE_KEY_BYTES:
+        return key
+    # Spec, client-server API, "Size limits": a state key has at most 255 bytes.
+    digest = hashlib.sha256(raw).hexdigest()
+    return raw[: MAX_STATE_KEY_BYTES - len(digest)].decode(errors="ignore") + digest
 
 
 def power_levels(shape: RoomShape) -> JSON:

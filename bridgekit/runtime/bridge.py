@@ -11,7 +11,7 @@ import msgspec
 
 from bridgekit.adapter.base import Adapter
 from bridgekit.core.backoff import Backoff
-from bridgekit.core.lane import room_of
+from bridgekit.core.lane import is_copy_lane, room_of
 from bridgekit.core.namespace import GhostNamespace
 from bridgekit.core.txnid import encode_fields
 from bridgekit.errors import HomeserverError, LeaseLost, PingFailed, StoreUnavailable
@@ -21,6 +21,7 @@ from bridgekit.model.raw import Transaction
 from bridgekit.model.records import LoginRecord, ValueSaved
 from bridgekit.ports import Clock, Homeserver, Store
 from bridgekit.runtime import points
+from bridgekit.runtime.addresses import Copies
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.commands import Commands
 from bridgekit.runtime.completer import Completer
@@ -146,6 +147,9 @@ class Bridge:
         self.gaps = GapCheck(
             self.books, store, homeserver, self._lanes, self.lease, clock, entry=self.inbox.entry, random=random
         )
+        self._copies = Copies(
+            self.sessions.addresses, self.books, store, self._lanes, self.lease, self.portals, retrying
+        )
         self._incoming = Incoming(
             self.books, homeserver, self.portals, self._ghosts, self.sessions, self._lanes, retrying, bot=bot
         )
@@ -241,15 +245,25 @@ class Bridge:
             try:
                 await work()
             except (HomeserverError, StoreUnavailable) as error:
+                advice = await self._advice() if isinstance(error, HomeserverError) else ""
                 delay = Backoff(max_s=30.0).delay(attempt, self._random())
                 attempt += 1
-                log.error("%s: %s; again in %.1f s", what, error, delay)
+                log.error("%s: %s. %sTrying again in %.0f s.", what, error, advice, delay)
                 await self._clock.sleep(delay)
             except LeaseLost:
                 self.lease.declare_lost()
                 return
             else:
                 return
+
+    async def _advice(self) -> str:
+        """What the ping says after another request has failed: it knows which side cannot reach which, and the one
+        thing to do. Nothing if it succeeds."""
+        try:
+            await self._ping()
+        except PingFailed as failed:
+            return f"{failed} "
+        return ""
 
     async def _until_pinged(self) -> None:
         attempt = 0
@@ -314,6 +328,8 @@ class Bridge:
     async def _handle(self, entry: Entry, lane: Lane) -> Handled:
         if room_of(lane.key) is not None:
             return await self._outgoing.handle(entry, lane)
+        if is_copy_lane(lane.key):
+            return await self._copies.handle(entry, lane)
         return await self._incoming.handle(entry, lane)
 
     async def _auth_failed(self, record: LoginRecord, reason: str) -> None:

@@ -57,8 +57,12 @@ class GapCheck:
         self._clock = clock
         self._entry = entry
         self._random = random
-        self._checked: set[PortalKey] = set()
+        # Each distrust begins a new generation; a portal is trusted again once it was compared in that generation.
+        self._generation = 1
+        self._trusted = 0
+        self._checked: dict[PortalKey, int] = {}
         self._change = asyncio.Event()
+        self._nudge = asyncio.Event()
         self._active: set[RoomID] = set()
         self._all_wanted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,7 +87,13 @@ class GapCheck:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def want_all(self) -> None:
-        """The homeserver was away, or has been restarted: it may have forgotten events of any room."""
+        """The homeserver was away: it may have forgotten events of any room."""
+        self._all_wanted.set()
+
+    def distrust(self) -> None:
+        """The homeserver has been restarted with events for us in its memory. What it sends from now on must not
+        overtake them: every room waits until it was compared."""
+        self._generation += 1
         self._all_wanted.set()
 
     def note_activity(self, room: RoomID) -> None:
@@ -91,35 +101,43 @@ class GapCheck:
         self._active.add(room)
 
     def note_transaction(self, txn_id: str) -> None:
-        """Transaction ids that start again say that the homeserver was restarted (on SQLite; never drop by them)."""
+        """Called before a transaction's events are offered to the lanes.
+
+        Transaction ids that start again say that the homeserver was restarted (on SQLite; never drop by them).
+        """
+        self._nudge.set()  # it is there again
+        self._nudge = asyncio.Event()
         if not txn_id.isdecimal() or len(txn_id) > 18:
             return
         number = int(txn_id)
         if number < self._last_number:
             log.info("the homeserver seems to have been restarted; comparing all rooms")
-            self.want_all()
+            self.distrust()
         self._last_number = number
 
     def until_checked(self, key: PortalKey) -> Callable[[], Awaitable[None]] | None:
-        """None once the portal's room has been compared since the start; before, what to wait for.
+        """None if the portal's room has been compared since the start, or since the homeserver was last found to have
+        been restarted; otherwise what to wait for."""
+        return None if self._is_trusted(key) else functools.partial(self._wait, key)
 
-        A portal that is made later needs no comparison: the homeserver cannot have lost what came before we knew it.
-        """
-        return None if self.rounds or key in self._checked else functools.partial(self._wait, key)
+    def _is_trusted(self, key: PortalKey) -> bool:
+        return self._generation in (self._trusted, self._checked.get(key))
 
     async def _wait(self, key: PortalKey) -> None:
-        while not self.rounds and key not in self._checked:
+        while not self._is_trusted(key):
             await self._change.wait()
 
     async def _rounds(self) -> None:
         while True:
             await self._all_wanted.wait()
             self._all_wanted.clear()
+            generation = self._generation
             after: PortalKey | None = None
             while page := await self._portals(after):
                 after = page[-1].key
                 await self._check_all(page)
             self.rounds += 1
+            self._trusted = generation
             self._checked.clear()
             self._changed()
 
@@ -149,7 +167,7 @@ class GapCheck:
 
     async def _until_done(self, portal: Portal) -> None:
         """Compare one portal, however long the homeserver is away; only a refusal for good ends it undone."""
-        backoff, attempt = Backoff(base_s=0.5, max_s=60.0), 0
+        backoff, attempt, generation = Backoff(base_s=0.5, max_s=60.0), 0, self._generation
         while portal.room is not None:
             try:
                 await self.check(portal.room)
@@ -164,9 +182,18 @@ class GapCheck:
                 delay = backoff.delay(attempt, self._random())
                 attempt += 1
                 log.info("a room could not be compared (%s); again in %.1f s", error, delay)
-                await self._clock.sleep(delay)
-        self._checked.add(portal.key)
+                await self._sleep(delay)
+        self._checked[portal.key] = generation
         self._changed()
+
+    async def _sleep(self, delay: float) -> None:
+        """Not for longer than until the homeserver shows that it is there."""
+        waits = [asyncio.ensure_future(self._clock.sleep(delay)), asyncio.ensure_future(self._nudge.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _changed(self) -> None:
         self._change.set()

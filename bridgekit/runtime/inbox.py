@@ -52,6 +52,7 @@ class Inbox:
 
     async def transaction(self, txn_id: str, transaction: Transaction) -> None:
         """Make a transaction's events durable. Raises `StoreError`: then it must not be answered with 200."""
+        self.on_transaction(txn_id)
         entries = [entry for event in transaction.events if (entry := self.entry(event)) is not None]
         append = Append(
             entries=tuple(entries),
@@ -83,7 +84,6 @@ class Inbox:
                 self.on_own_event(event.event_id)
         for room in {entry.lane for entry in entries}:
             self.on_activity(RoomID(room[2:]))
-        self.on_transaction(txn_id)
 
     def entry(self, event: RawEvent) -> NewEntry | None:
         """The journal entry for an event, None for one that has nothing to do with a message.

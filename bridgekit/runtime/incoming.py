@@ -186,10 +186,10 @@ class Incoming:
         return facts
 
     async def _sends_in_flight(self, room: RoomID) -> None:
-        """Wait, bounded, until what is being sent to the network from this room now is known under its remote id."""
+        """Wait, bounded, until what may have been sent to the network from this room is known under its remote id."""
         try:
             async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
-                await self._lanes.settled(matrix_lane(room))
+                await self._lanes.resolved(matrix_lane(room))
         except TimeoutError:
             log.info("sends to the network take long; going on without them", extra={"room_id": room})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -15,92 +14,20 @@ from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import Completion, Ending, Entry
 from bridgekit.model.ids import DedupeKey, LaneKey
-from bridgekit.model.records import Fact
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime.completer import Completer
+from bridgekit.runtime.lane import AHEAD_OF_COMMIT, Handled, Lane, RetryLater, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
 
-log = logging.getLogger(__name__)
+__all__ = ["Handled", "Handler", "Lane", "Lanes", "RetryLater", "WaitFor"]
 
-AHEAD_OF_COMMIT = 64
-"""Finished entries of one lane that may wait for their commit while the lane goes on: after a crash these are carried
-out again, so this is for entries whose repeat is harmless (see `Handled.barrier`)."""
+log = logging.getLogger(__name__)
 
 BUFFER_PER_LANE = 100
 """Entries of one lane kept in memory; the rest waits on disk."""
 
 BUFFER_TOTAL = 20_000
 """Entries of all lanes together that may be kept in memory straight from the append."""
-
-
-class Handled(msgspec.Struct, frozen=True):
-    """How an entry ended: what to write down with it, and why it failed, if it failed. `barrier`: this must be on disk
-    before the lane's next entry begins, because a repeat would do harm."""
-
-    facts: tuple[Fact, ...] = ()
-    dead: Ending | None = None
-    barrier: bool = False
-
-
-class RetryLater(Exception):
-    """The head stays; try it again in `delay_s` seconds. `since` is when this row of failures began (ms)."""
-
-    def __init__(self, delay_s: float, *, since: int) -> None:
-        super().__init__(delay_s)
-        self.delay_s = delay_s
-        self.since = since
-
-
-class WaitFor(Exception):
-    """The head stays until `ready()` has returned: a session is connected, a room has been made. No failure."""
-
-    def __init__(self, ready: Callable[[], Awaitable[object]]) -> None:
-        super().__init__()
-        self.ready = ready
-
-
-class Lane:
-    """The state of one strictly ordered queue. Handlers get it to ask about their lane."""
-
-    def __init__(self, key: LaneKey, *, recovered: bool) -> None:
-        self.key = key
-        self.buffer: deque[Entry] = deque()
-        self.behind = recovered  # whether the journal may have entries that are not in the buffer
-        self.offers = 0  # grows with each offer that was not taken, so that a fetch knows it may have missed one
-        self.rewrites = 0  # grows with each hold, so that a fetch knows it may have read the past
-        self.taken = 0  # the highest number that went into the buffer
-        self.current: Entry | None = None
-        self.uncommitted = 0
-        self.barrier = False
-        self.committed = _set_event()
-        self.holds = 0
-        self.released = _set_event()
-        self.between = _set_event()  # cleared while a head is being carried out
-        self.kick = asyncio.Event()  # ends a wait early
-        self.task: asyncio.Task[None] | None = None
-        self._recovered = recovered
-        self._suspect_until = 0
-
-    def may_have_been_tried(self, entry: Entry) -> bool:
-        """Whether an earlier process may have begun this entry without leaving a mark: it was among those that a lane
-        carries out ahead of their commit when that process ended."""
-        return entry.seq <= self._suspect_until
-
-    async def settle(self) -> None:
-        """Wait until every entry of this lane that was carried out is also on disk."""
-        await self.committed.wait()
-
-    def note_recovered(self, entries: list[Entry]) -> None:
-        """The first entries that this process sees of a lane which an earlier process left behind."""
-        if self._recovered and entries:
-            self._recovered = False
-            self._suspect_until = entries[min(AHEAD_OF_COMMIT, len(entries)) - 1].seq
-
-
-def _set_event() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
 
 
 Handler = Callable[[Entry, Lane], Awaitable[Handled]]
@@ -195,6 +122,13 @@ class Lanes:
             await lane.between.wait()
             await lane.committed.wait()
 
+    async def resolved(self, key: LaneKey) -> None:
+        """Wait until whatever of this lane may have reached the far end by now has ended and is on disk: what is being
+        carried out, what failed without an answer, and what an earlier process may have begun."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            await lane.resolve()
+
     @asynccontextmanager
     async def hold(self, key: LaneKey) -> AsyncIterator[None]:
         """Stop the lane between two entries, with everything before on disk, for the time of the block.
@@ -226,7 +160,10 @@ class Lanes:
         if lane is not None and lane.current is not None and lane.current.dedupe == dedupe:
             return False
         async with self.hold(key):
-            return await self._journal.cancel(dedupe, epoch=self._lease.epoch)
+            cancelled = await self._journal.cancel(dedupe, epoch=self._lease.epoch)
+        if cancelled and lane is not None:
+            lane.close(dedupe)
+        return cancelled
 
     async def stop(self, *, drain_s: float) -> bool:
         """Let the heads finish for up to `drain_s` seconds, begin nothing new, then cancel what still runs.
@@ -311,12 +248,17 @@ class Lanes:
         lane.current = entry
         await self._lease.check()
         async with self.slots:
+            tried_before = lane.begin(entry.dedupe)
             try:
                 handled = await self._handler(entry, lane)
             except WaitFor as wait:
+                if not tried_before:
+                    lane.close(entry.dedupe)
                 return wait
             except RetryLater as later:
                 await self._defer(lane, entry, later)
+                if not tried_before and lane.buffer[0].marked_at is None:
+                    lane.close(entry.dedupe)
                 return None
             except StoreUnavailable as error:
                 log.warning("%s; the lane waits", error, extra={"lane": lane.key})
@@ -340,6 +282,7 @@ class Lanes:
 
         def committed() -> None:
             lane.uncommitted -= 1
+            lane.close(entry.dedupe)
             if lane.uncommitted == 0:
                 lane.committed.set()
                 if lane.task is None and not lane.buffer and not lane.behind and not lane.holds:

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 
 from bridgekit.adapter.base import Adapter, Session
 from bridgekit.core.backoff import Backoff
-from bridgekit.core.lane import login_event_key, message_key, remote_lane, user_lane
 from bridgekit.errors import AuthFailed, LeaseLost, StoreUnavailable, Transient
-from bridgekit.model.entry import Append, Appended, Direction, NewEntry
-from bridgekit.model.ids import DedupeKey, LaneKey, LoginID
+from bridgekit.model.entry import Append, Appended
+from bridgekit.model.ids import LoginID
 from bridgekit.model.records import LoginRecord, LoginSaved, LoginState
-from bridgekit.model.remote import (
-    Batch,
-    Cursor,
-    RemoteChat,
-    RemoteMember,
-    RemoteMessage,
-    RemoteProfile,
-    RemoteProgress,
-)
+from bridgekit.model.remote import Batch, Cursor, RemoteProgress
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime import points
+from bridgekit.runtime.addresses import Addresses
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import Lanes
 from bridgekit.runtime.lease import LeaseKeeper
@@ -34,16 +26,6 @@ log = logging.getLogger(__name__)
 
 STEADY_S = 60.0
 """A connection that held so long was a good one: the next failure starts the backoff anew."""
-
-_Bridged = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile
-_KINDS: dict[type, str] = {
-    RemoteMessage: "message",
-    RemoteChat: "chat",
-    RemoteMember: "member",
-    RemoteProfile: "profile",
-}
-
-_encode = msgspec.json.Encoder().encode
 
 
 class SessionState(msgspec.Struct, frozen=True):
@@ -59,10 +41,10 @@ class _Runner:
     def __init__(self, sessions: Sessions, login: LoginID) -> None:
         self._sessions = sessions
         self.login = login
+        self._record: LoginRecord
         self.session: Session | None = None
         self.state = SessionState("connecting")
         self.task = asyncio.create_task(self._run(), name=f"session {login}")
-        self._count = 0
 
     async def _run(self) -> None:
         clock, backoff, attempt = self._sessions.clock, Backoff(), 0
@@ -108,20 +90,26 @@ class _Runner:
             self.state = SessionState("connected")
             self._sessions.changed()
             log.info("session of %s is connected", self.login)
+            self._record = record
+            stream = session.events(cursors)
             try:
-                async for item in session.events(cursors):
+                async for item in stream:
                     await self._store(item if isinstance(item, Batch) else Batch(events=(item,)))
             finally:
                 self.session = None
+                if isinstance(stream, AsyncGenerator):
+                    # Its own clean-up belongs inside the connection's context, not to the garbage collector.
+                    await stream.aclose()
 
     async def _store(self, batch: Batch) -> None:
         """Make a batch durable; only then is the iterator resumed."""
+        entries = [
+            await self._sessions.addresses.entry(event, self._record)
+            for event in batch.events
+            if not isinstance(event, RemoteProgress)
+        ]
         append = Append(
-            entries=tuple(
-                self._entry(event, index)
-                for index, event in enumerate(batch.events)
-                if not isinstance(event, RemoteProgress)
-            ),
+            entries=tuple(entry for entry in entries if entry is not None),
             login=self.login,
             cursors=_last_cursors(batch),
             state=batch.state,
@@ -144,29 +132,6 @@ class _Runner:
             for lane in {entry.lane for entry in append.entries}:
                 self._sessions.lanes.wake(lane)
         self._sessions.lanes.offer(appended.entries)
-
-    def _entry(self, event: _Bridged, index: int) -> NewEntry:
-        lane, dedupe = self._address(event, index)
-        return NewEntry(
-            lane=lane,
-            dedupe=DedupeKey(dedupe),
-            direction=Direction.REMOTE,
-            kind=_KINDS[type(event)],
-            payload=_encode(event),
-            received_at=self._sessions.clock.now(),
-            login=self.login,
-        )
-
-    def _address(self, event: _Bridged, index: int) -> tuple[LaneKey, str]:
-        if isinstance(event, RemoteMessage):
-            return remote_lane(event.portal), message_key(event.portal, event.id)
-        lane = user_lane(event.user) if isinstance(event, RemoteProfile) else remote_lane(event.portal)
-        if event.cursor is not None:
-            return lane, login_event_key(self.login, event.cursor.scope, event.cursor.value, index)
-        # No id and no cursor: nothing tells a repeat from a second occurrence, and carrying it out twice does no harm.
-        self._count += 1
-        unique = f"{self._sessions.lease.epoch}/{self._sessions.clock.now()}/{self._count}"
-        return lane, login_event_key(self.login, "\x00", unique, index)
 
 
 def _last_cursors(batch: Batch) -> tuple[Cursor, ...]:
@@ -205,6 +170,7 @@ class Sessions:
         self._on_auth_failed = on_auth_failed
         self._runners: dict[LoginID, _Runner] = {}
         self._changed = asyncio.Event()
+        self.addresses = Addresses(books, lanes, lease, clock, lambda login: self.session(login) is not None)
 
     def start(self) -> None:
         """Connect every login that may be connected."""

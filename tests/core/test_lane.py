@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridgekit.core.lane import login_event_key, matrix_lane, message_key, partition, remote_lane, room_of, user_lane
+from bridgekit.core.lane import (
+    copy_lane,
+    is_copy_lane,
+    login_event_key,
+    matrix_lane,
+    message_key,
+    partition,
+    remote_lane,
+    room_of,
+    user_lane,
+)
 from bridgekit.model.entry import PARTITIONS
 from bridgekit.model.ids import ChatID, LaneKey, LoginID, PortalKey, RemoteUserID, RoomID
 
@@ -24,8 +34,8 @@ def test_two_messages_have_two_keys(a: PortalKey, one: str, b: PortalKey, other:
     assert (message_key(a, one) == message_key(b, other)) == ((a, one) == (b, other))
 
 
-@given(st.tuples(ids, ids, ids, st.integers(0, 99)), st.tuples(ids, ids, ids, st.integers(0, 99)))
-def test_two_cursors_have_two_keys(a: tuple[str, str, str, int], b: tuple[str, str, str, int]) -> None:
+@given(st.tuples(ids, ids, ids, ids), st.tuples(ids, ids, ids, ids))
+def test_two_cursors_have_two_keys(a: tuple[str, str, str, str], b: tuple[str, str, str, str]) -> None:
     key_a = login_event_key(LoginID(a[0]), a[1], a[2], a[3])
     key_b = login_event_key(LoginID(b[0]), b[1], b[2], b[3])
     assert (key_a == key_b) == (a == b)
@@ -33,8 +43,10 @@ def test_two_cursors_have_two_keys(a: tuple[str, str, str, int], b: tuple[str, s
 
 @given(portals, ids)
 def test_kinds_of_lanes_do_not_meet(portal: PortalKey, name: str) -> None:
-    lanes = {matrix_lane(RoomID(name)), remote_lane(portal), user_lane(RemoteUserID(name))}
-    assert len(lanes) == 3
+    login = LoginID(name)
+    lanes = {matrix_lane(RoomID(name)), remote_lane(portal), user_lane(RemoteUserID(name)), copy_lane(portal, login)}
+    assert len(lanes) == 4
+    assert [is_copy_lane(lane) for lane in lanes].count(True) == 1
 
 
 @given(ids)

@@ -1,0 +1,165 @@
+"""Which lane an event from the network goes to, and what makes a repeat of it recognisable.
+
+In a chat that several logins see, the network says everything several times. One login is the chat's *source*: what it
+yields goes straight into the portal's lane. What the others yield are copies; they wait in a lane of their own for the
+source's to come first, and are bridged only if it does not, because the source is away or cannot see that message.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+
+import msgspec
+
+from bridgekit.core.lane import copy_lane, login_event_key, message_key, remote_lane, user_lane
+from bridgekit.core.txnid import is_our_nonce
+from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
+from bridgekit.model.entry import Append, Direction, Entry, NewEntry
+from bridgekit.model.ids import DedupeKey, LaneKey, LoginID, PortalKey
+from bridgekit.model.records import LoginRecord
+from bridgekit.model.remote import RemoteChat, RemoteMember, RemoteMessage, RemoteProfile
+from bridgekit.ports import Clock, Journal
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.lanes import Handled, Lane, Lanes, WaitFor
+from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.retrying import Retrying
+
+Bridged = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile
+
+GRACE_MS = 5_000
+"""How long a copy waits for the source's. What only the copy's login can see is late by so much, and in order."""
+
+_KINDS: dict[type, str] = {
+    RemoteMessage: "message",
+    RemoteChat: "chat",
+    RemoteMember: "member",
+    RemoteProfile: "profile",
+}
+
+_encode = msgspec.json.Encoder().encode
+_decode_message = msgspec.json.Decoder(RemoteMessage).decode
+
+
+class Addresses:
+    """Makes journal entries of what sessions yield. `is_connected` tells whether a login has a live session."""
+
+    def __init__(
+        self, books: Books, lanes: Lanes, lease: LeaseKeeper, clock: Clock, is_connected: Callable[[LoginID], bool]
+    ) -> None:
+        self._books = books
+        self._lanes = lanes
+        self._lease = lease
+        self._clock = clock
+        self._is_connected = is_connected
+        self._count = 0
+
+    async def entry(self, event: Bridged, record: LoginRecord) -> NewEntry | None:
+        """The entry for an event; None for one that the source says too, and whose repeat would do harm."""
+        login, payload = record.login.id, _encode(event)
+        if isinstance(event, RemoteProfile):
+            return self._entry(event, login, user_lane(event.user), self._stateful_key(event, login, payload), payload)
+        lane = remote_lane(event.portal)
+        source = await self.source(event.portal, login)
+        if not isinstance(event, RemoteMessage):
+            if source != login:
+                # A late copy of "joined" after "left" would bring somebody back.
+                return None
+            return self._entry(event, login, lane, self._stateful_key(event, login, payload), payload)
+        if (
+            event.nonce is not None
+            and event.sender == record.login.user
+            and is_our_nonce(self._books.secret, event.nonce)
+        ):
+            # The echo of what this login sent: only this login's copy has the nonce, and it says nothing in the room.
+            return self._entry(event, login, lane, message_key(event.portal, event.id, "echo"), payload)
+        copies = copy_lane(event.portal, login)
+        if source != login or self._lanes.is_busy(copies):
+            # A login that has just become the source goes on behind its own copies, or it would overtake them.
+            return self._entry(event, login, copies, "copy\x1f" + login_event_key(login, lane, event.id, ""), payload)
+        return self._entry(event, login, lane, message_key(event.portal, event.id), payload)
+
+    async def source(self, portal: PortalKey, login: LoginID) -> LoginID:
+        """Whose word counts for a chat, when `login` has something to say: the first connected login that sees it."""
+        if portal.receiver is not None:
+            return login
+        for record in await self._books.portal_logins(portal):
+            if record.login.id == login or self._is_connected(record.login.id):
+                return record.login.id
+        return login
+
+    def _stateful_key(self, event: RemoteChat | RemoteMember | RemoteProfile, login: LoginID, payload: bytes) -> str:
+        if event.cursor is not None:
+            digest = hashlib.sha256(payload).hexdigest()[:32]
+            return login_event_key(login, event.cursor.scope, event.cursor.value, digest)
+        # No id and no cursor: nothing tells a repeat from a second occurrence, and carrying it out twice does no harm.
+        self._count += 1
+        return login_event_key(login, "\x00", f"{self._lease.epoch}/{self._clock.now()}/{self._count}", "")
+
+    def _entry(self, event: Bridged, login: LoginID, lane: LaneKey, dedupe: str, payload: bytes) -> NewEntry:
+        return NewEntry(
+            lane=lane,
+            dedupe=DedupeKey(dedupe),
+            direction=Direction.REMOTE,
+            kind=_KINDS[type(event)],
+            payload=payload,
+            received_at=self._clock.now(),
+            login=login,
+        )
+
+
+class Copies:
+    """Carries out the entries of copy lanes: hands them to the portal's lane, which drops what is known already."""
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        books: Books,
+        journal: Journal,
+        lanes: Lanes,
+        lease: LeaseKeeper,
+        portals: Portals,
+        retrying: Retrying,
+    ) -> None:
+        self._addresses = addresses
+        self._books = books
+        self._journal = journal
+        self._lanes = lanes
+        self._lease = lease
+        self._portals = portals
+        self._retrying = retrying
+
+    async def handle(self, entry: Entry, lane: Lane) -> Handled:
+        """Carry out the head of a copy lane. Raises `RetryLater`, `WaitFor`."""
+        message = _decode_message(entry.payload)
+        record = self._books.login(entry.login) if entry.login is not None else None
+        if record is None:
+            return Handled(dead=self._retrying.ending("no_login", "the login that received it has logged out"))
+        rest_ms = entry.received_at + GRACE_MS - self._retrying.clock.now()
+        if rest_ms > 0 and await self._addresses.source(message.portal, record.login.id) != record.login.id:
+            raise WaitFor(functools.partial(self._retrying.clock.sleep, rest_ms / 1000))
+        portal = await self._books.portal(message.portal)
+        if portal is not None:
+            try:
+                # The source's entry made the room; this login's person belongs there too.
+                await self._portals.ensure(message.portal, record, None)
+            except (HomeserverUnreachable, MatrixRequestError) as error:
+                return Handled(dead=self._retrying.homeserver_failed(entry, error))
+        target = remote_lane(message.portal)
+        copy = NewEntry(
+            lane=target,
+            dedupe=DedupeKey(message_key(message.portal, message.id)),
+            direction=Direction.REMOTE,
+            kind=entry.kind,
+            payload=entry.payload,
+            received_at=entry.received_at,
+            login=entry.login,
+        )
+        appended = await self._journal.append(Append(entries=(copy,)), epoch=self._lease.epoch)
+        self._lanes.offer(appended.entries)
+        if entry.attempts and appended.duplicates:
+            # An earlier attempt may have written it without learning so.
+            self._lanes.wake(target)
+        return Handled()
