@@ -27,11 +27,12 @@ quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; echo 'failed: $(1)'
 test: lint tools
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# No cache for import-linter: its own keeps taking an import of a module that was made later for one of the package.
 lint: $(STAMP)
 	$(call quietly,$(BIN)/ruff check .)
 	$(call quietly,$(BIN)/ruff format --check .)
 	$(call quietly,$(BIN)/mypy --strict $(CODE))
-	$(call quietly,$(BIN)/lint-imports)
+	$(call quietly,$(BIN)/lint-imports --no-cache)
 
 demo: $(STAMP)
 	@exec $(BIN)/python -m example_bridge.demo $(if $(CHECK),--check)

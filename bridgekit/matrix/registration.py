@@ -111,9 +111,9 @@ sender_localpart: {_scalar(r.sender_localpart)}
 
 # Which users and aliases are the bridge's. exclusive: nobody else may make one that fits.
 namespaces:
-  users: {_namespaces(r.namespaces.users)}
-  aliases: {_namespaces(r.namespaces.aliases)}
-  rooms: {_namespaces(r.namespaces.rooms)}
+  users:{_namespaces(r.namespaces.users)}
+  aliases:{_namespaces(r.namespaces.aliases)}
+  rooms:{_namespaces(r.namespaces.rooms)}
 
 # false: the homeserver does not slow the bridge down; a bridge speaks for many people at once.
 rate_limited: {_scalar(r.rate_limited)}
@@ -136,7 +136,7 @@ def _scalar(value: str | bool | None) -> str:
 
 def _namespaces(namespaces: Sequence[Namespace]) -> str:
     if not namespaces:
-        return "[]"
+        return " []"
     return "".join(
         f"\n    - exclusive: {_scalar(namespace.exclusive)}\n      regex: {_scalar(namespace.regex)}"
         for namespace in namespaces

@@ -55,13 +55,17 @@ class AppserviceServer:
         handler: AppserviceHandler,
         max_body_bytes: int = 64 * 1024 * 1024,
         stop_timeout_s: float = 10.0,
+        on_hang_up: Callable[[], None] | None = None,
     ) -> None:
+        """`on_hang_up` is called when the homeserver hung up on a transaction that was not answered yet: if it was
+        restarted, the events that it had queued behind that transaction are gone."""
         if not hs_token:
             raise ValueError("hs_token must not be empty: it is all that tells the homeserver from anybody else")
         self._token = hs_token.encode()
         self._handler = handler
         self._max_body_bytes = max_body_bytes
         self._stop_timeout_s = stop_timeout_s
+        self._on_hang_up = on_hang_up or (lambda: None)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -164,7 +168,11 @@ class AppserviceServer:
             return _error(400, error.errcode, error.message)
         txn_id = request.match_info["txn_id"]
         # In a task of its own: once begun it must end, even if the homeserver hangs up or this request is cancelled.
-        return await self._guarded(self._handler.transaction(txn_id, transaction), lambda _: _ok())
+        try:
+            return await self._guarded(self._handler.transaction(txn_id, transaction), lambda _: _ok())
+        finally:
+            if request.transport is None or request.transport.is_closing():
+                self._on_hang_up()
 
     async def _user(self, request: web.Request) -> web.Response:
         found = self._handler.user_exists(request.match_info["user_id"])

@@ -240,6 +240,27 @@ function draw() {
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
-token = localStorage.getItem(TOKEN);
-if (token) enter().catch((error) => leave(error.code === "unauthorized" ? "" : error.message));
-else leave();
+// A link may log one in: #token=TOKEN, and &chat=ID to open that chat. A fragment never leaves the browser; out of the
+// address bar too, so that the token is not copied or shown along with the address.
+function followLink() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  if (!link.has("token")) return false;
+  history.replaceState(null, "", location.pathname + location.search);
+  leave();
+  token = link.get("token");
+  enter().then(
+    () => {
+      current = link.get("chat"); // shown as soon as its first event comes
+      draw();
+    },
+    (error) => leave(error.code === "unauthorized" ? "This link is no longer valid." : error.message),
+  );
+  return true;
+}
+window.addEventListener("hashchange", followLink); // followed in a page that is open already
+
+if (!followLink()) {
+  token = localStorage.getItem(TOKEN);
+  if (token) enter().catch((error) => leave(error.code === "unauthorized" ? "" : error.message));
+  else leave();
+}
