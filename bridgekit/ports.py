@@ -76,6 +76,9 @@ class Journal(Protocol):
 
         An entry whose `dedupe` key was seen before (pending, done or dead, within the retention) is left out, also
         within one call. Numbers are given out under the lane's lock: a lower one never appears after a higher one.
+
+        After `StoreUnavailable` the outcome may be unknown. Do it again: if the first try had reached the disk, its
+        entries now count as duplicates and are not returned, so look at their lanes with `peek`.
         """
 
     async def lanes(self, *, after: LaneKey | None = None, limit: int = 1000) -> list[LaneKey]:
@@ -102,14 +105,20 @@ class Journal(Protocol):
         epoch: int,
         facts: Collection[Fact] = (),
     ) -> None:
-        """Remember that an outside call may have begun (`at`) or that none has (None), and the handler's progress."""
+        """Remember that an outside call may have begun (`at`) or that none has (None), and the handler's progress
+        (None leaves what is there: parts that were sent stay sent)."""
 
     async def cancel(self, dedupe: DedupeKey, *, epoch: int) -> bool:
-        """Forget a pending, unmarked entry whose event was redacted before its turn. False if it was not pending."""
+        """Forget a pending entry whose event was redacted before its turn. False if it was not pending, or if
+        something of it may have been sent: it is marked, has progress, or was attempted."""
 
     async def repair(self, repair: Repair, *, epoch: int) -> Repaired:
         """Write a gap check's result: append what is missing in its place, renumber what is pending behind it, and
-        move the anchor, in one SQL transaction."""
+        move the anchor, in one SQL transaction.
+
+        Afterwards the lane holds, in this order: what waits from before the old anchor, the timeline's events that are
+        not done, and what came in while the check was reading. A repeat changes nothing.
+        """
 
     async def anchor(self, room: RoomID) -> Anchor | None: ...
 
@@ -121,7 +130,8 @@ class Journal(Protocol):
 
     async def retry_dead(self, id: int, *, now: int, epoch: int | None = None) -> Entry | None:
         """Append a dead letter at the end of its lane again. None if there is no such letter or it has no lane.
-        `epoch` None: called by the command line beside a running bridge."""
+        It counts as received at `now`; if the same event came again by itself and waits already, that entry is
+        returned. `epoch` None: called by the command line beside a running bridge."""
 
     async def drop_dead(self, id: int, *, epoch: int | None = None) -> bool: ...
 

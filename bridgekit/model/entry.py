@@ -140,7 +140,8 @@ class Repair(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a gap check, to be written while the lane is held.
 
     `timeline` is every bridgeable event of the room after the old anchor, oldest first; those that the journal does
-    not know are appended in their place before what is pending behind them.
+    not know are appended in their place before what is pending behind them. Where there is no old anchor it is
+    everything, or it is empty: then the anchor is only set, and covers what waits now.
     """
 
     lane: LaneKey
@@ -166,7 +167,8 @@ class Lease(msgspec.Struct, frozen=True):
 
 class Retention(msgspec.Struct, frozen=True):
     """How long things are kept, in ms. `seen_ms`: event ids (never shorter than an anchor needs them);
-    `dead_ms`: dead letters; `messages_ms`: which event is which remote message, None for ever."""
+    `dead_ms`: dead letters, and sends whose outcome is unknown; `messages_ms`: which event is which remote message,
+    None for ever."""
 
     seen_ms: int
     dead_ms: int

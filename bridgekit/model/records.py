@@ -105,6 +105,8 @@ class PortalSaved(msgspec.Struct, frozen=True, tag=True):
 
 
 class PortalRemoved(msgspec.Struct, frozen=True, tag=True):
+    """Forgets a portal and which logins see it; its messages stay known."""
+
     key: PortalKey
 
 

@@ -35,7 +35,10 @@ from bridgekit.model.ids import (
 from bridgekit.model.records import Fact, Ghost, LoginRecord, Membership, MessageRecord, Portal, UncertainSaved
 from bridgekit.store.group_commit import Commit, GroupCommit, Operation
 from bridgekit.store.program import Program
-from bridgekit.store.programs import append, clean, dead, directory, entries, lease, repair
+from bridgekit.store.programs import append as appending
+from bridgekit.store.programs import clean, dead, directory, entries
+from bridgekit.store.programs import lease as leases
+from bridgekit.store.programs import repair as repairs
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,18 +89,18 @@ class SqlStore(ABC):
 
     # --- the lease --------------------------------------------------------------------------------------------------
     async def acquire_lease(self, owner: str, *, now: int, ttl_ms: int, replacing: int | None = None) -> Lease:
-        return await self._write(lease.acquire, owner, now, ttl_ms, replacing)
+        return await self._write(leases.acquire, owner, now, ttl_ms, replacing)
 
-    async def renew_lease(self, held: Lease, *, now: int, ttl_ms: int) -> Lease:
-        return await self._write(lease.renew, held, now, ttl_ms)
+    async def renew_lease(self, lease: Lease, *, now: int, ttl_ms: int) -> Lease:
+        return await self._write(leases.renew, lease, now, ttl_ms)
 
-    async def release_lease(self, held: Lease) -> None:
-        await self._write(lease.release, held)
+    async def release_lease(self, lease: Lease) -> None:
+        await self._write(leases.release, lease)
 
     # --- entries ----------------------------------------------------------------------------------------------------
-    async def append(self, new: Append, *, epoch: int) -> Appended:
-        weight = len(new.entries) + len(new.facts) + len(new.cursors) + len(new.dead)
-        return await self._write_together(append.append, new, epoch=epoch, weight=weight)
+    async def append(self, append: Append, *, epoch: int) -> Appended:
+        weight = len(append.entries) + len(append.facts) + len(append.cursors) + len(append.dead)
+        return await self._write_together(appending.append, append, epoch=epoch, weight=weight)
 
     async def lanes(self, *, after: LaneKey | None = None, limit: int = 1000) -> list[LaneKey]:
         return await self._read(entries.lanes, after, limit)
@@ -129,11 +132,11 @@ class SqlStore(ABC):
     async def cancel(self, dedupe: DedupeKey, *, epoch: int) -> bool:
         return await self._write(entries.cancel, dedupe, epoch)
 
-    async def repair(self, job: Repair, *, epoch: int) -> Repaired:
-        return await self._write(repair.repair, job, epoch)
+    async def repair(self, repair: Repair, *, epoch: int) -> Repaired:
+        return await self._write(repairs.repair, repair, epoch)
 
     async def anchor(self, room: RoomID) -> Anchor | None:
-        return await self._read(repair.anchor, room)
+        return await self._read(repairs.anchor, room)
 
     async def stats(self) -> Stats:
         return await self._read(entries.stats)

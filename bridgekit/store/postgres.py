@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bridgekit.errors import MigrationFailed, StoreUnavailable
+from bridgekit.errors import ConfigError, MigrationFailed, StoreUnavailable
 from bridgekit.store.base import SqlStore
 from bridgekit.store.group_commit import Group
 from bridgekit.store.migrate import migrate
@@ -48,6 +48,7 @@ _AWAY: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,  # no such database
+    asyncpg.InternalClientError,  # what asyncpg says of a connection that the server is just ending
 )
 """Errors that are nobody's bug and may pass."""
 
@@ -65,7 +66,7 @@ class PostgresStore(SqlStore):
         super().__init__(self._commit)
         self._dsn: Final = dsn
         parts = urlsplit(dsn)
-        self._name: Final = f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"  # without the password
+        self._name: Final = parts.netloc.rpartition("@")[2] + parts.path  # without the password
         self._sql: Final = queries("postgres")
         self._returns_rows: Final = {
             name for name, sql in self._sql.items() if sql.startswith("SELECT") or "RETURNING" in sql
@@ -85,10 +86,13 @@ class PostgresStore(SqlStore):
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
                 server_settings=_SETTINGS,
+                reset=_leave_as_it_is,
             )
         except _AWAY as error:
             await self._disconnect()
             raise self._unavailable(error) from error
+        except ValueError as error:  # what asyncpg says of a URL that it does not understand
+            raise ConfigError("database", str(error), "Write postgresql://user:password@host/database") from error
         except asyncpg.PostgresError as error:
             await self._disconnect()
             raise MigrationFailed(f"the database {self._name}: {error}") from error
@@ -153,9 +157,7 @@ class PostgresStore(SqlStore):
         try:
             async with self._readers.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
                 try:
-                    # One snapshot for the whole program.
-                    async with connection.transaction(isolation="repeatable_read", readonly=True):
-                        return await self._run(connection, program(*args, **kwargs))
+                    return await self._run(connection, program(*args, **kwargs))
                 except asyncpg.InterfaceError as error:
                     if not connection.is_closed():
                         raise
@@ -192,3 +194,7 @@ class PostgresStore(SqlStore):
             f"the database {self._name} does not answer: {what}. Check that PostgreSQL runs, has room on its disk, and "
             "lets this user in; bridgekit connects again by itself"
         )
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """Our reads change nothing in a session: giving a connection back needs no round trip that resets it."""

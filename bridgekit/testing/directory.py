@@ -51,8 +51,8 @@ class MemoryDirectory(ABC):
         self._known = knowledge
 
     @abstractmethod
-    def _reading(self) -> None:
-        """Raises `StoreUnavailable` when closed."""
+    async def _reading(self) -> None:
+        """Let others run, as a real store does. Raises `StoreUnavailable` when closed."""
 
     # --- writing ----------------------------------------------------------------------------------------------------
     def _write(self, facts: Collection[Fact]) -> None:
@@ -126,56 +126,56 @@ class MemoryDirectory(ABC):
 
     # --- reading ----------------------------------------------------------------------------------------------------
     async def value(self, key: str) -> str | None:
-        self._reading()
+        await self._reading()
         return self._known.values.get(key)
 
     async def portal(self, key: PortalKey) -> Portal | None:
-        self._reading()
+        await self._reading()
         return self._known.portals.get(key)
 
     async def portal_by_room(self, room: RoomID) -> Portal | None:
         return next((portal for portal in await self.portals(limit=None) if portal.room == room), None)
 
     async def portals(self, *, after: PortalKey | None = None, limit: int | None = 1000) -> list[Portal]:
-        self._reading()
+        await self._reading()
         ordered = sorted(self._known.portals, key=_order)
         return [self._known.portals[key] for key in ordered if after is None or _order(key) > _order(after)][:limit]
 
     async def portal_logins(self, key: PortalKey) -> list[LoginID]:
-        self._reading()
+        await self._reading()
         return sorted(self._known.portal_logins.get(key, ()))
 
     async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:
-        self._reading()
+        await self._reading()
         return self._known.ghosts.get(remote_id)
 
     async def ghost_by_user(self, user_id: UserID) -> Ghost | None:
-        self._reading()
+        await self._reading()
         return next((ghost for _, ghost in sorted(self._known.ghosts.items()) if ghost.user_id == user_id), None)
 
     async def logins(self, *, user_id: UserID | None = None) -> list[LoginRecord]:
-        self._reading()
+        await self._reading()
         return [record for _, record in sorted(self._known.logins.items()) if user_id in (None, record.user_id)]
 
     async def login(self, id: LoginID) -> LoginRecord | None:
-        self._reading()
+        await self._reading()
         return self._known.logins.get(id)
 
     async def cursors(self, login: LoginID) -> dict[str, str]:
-        self._reading()
+        await self._reading()
         return dict(self._known.cursors.get(login, {}))
 
     async def membership(self, room: RoomID, user_id: UserID) -> Membership | None:
-        self._reading()
+        await self._reading()
         return self._known.members.get((room, user_id))
 
     async def members(self, room: RoomID) -> list[UserID]:
-        self._reading()
+        await self._reading()
         joined = Membership.JOINED
         return sorted(user for (place, user), how in self._known.members.items() if place == room and how is joined)
 
     async def message_by_remote(self, portal: PortalKey, remote_id: RemoteMessageID) -> list[MessageRecord]:
-        self._reading()
+        await self._reading()
         messages = self._known.messages
         parts = messages.get((portal, remote_id))
         if not parts and (target := self._known.aliases.get((portal, remote_id))) is not None:
@@ -183,7 +183,7 @@ class MemoryDirectory(ABC):
         return [message for _, message in sorted((parts or {}).items())]
 
     async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None:
-        self._reading()
+        await self._reading()
         of_event = [
             message
             for parts in self._known.messages.values()
@@ -193,13 +193,13 @@ class MemoryDirectory(ABC):
         return min(of_event, key=lambda message: (message.part, message.remote_id), default=None)
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
-        self._reading()
+        await self._reading()
         return self._known.uncertain.get(nonce)
 
     async def management_room(self, user_id: UserID) -> RoomID | None:
-        self._reading()
+        await self._reading()
         return self._known.management.get(user_id)
 
     async def management_user(self, room: RoomID) -> UserID | None:
-        self._reading()
+        await self._reading()
         return next((user for user, place in sorted(self._known.management.items()) if place == room), None)

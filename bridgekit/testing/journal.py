@@ -5,6 +5,7 @@ It is proved by the same contract suite as the real stores (``tests/contract``),
 
 from __future__ import annotations
 
+import asyncio
 import secrets as random_bytes
 from bisect import insort
 from collections.abc import Collection, Iterable, Sequence
@@ -70,7 +71,7 @@ class Memory:
 
 
 class MemoryJournal(MemoryDirectory):
-    """`bridgekit.ports.Store` in memory. Every method takes effect at once, without a switch to another task.
+    """`bridgekit.ports.Store` in memory.
 
     ``MemoryJournal(sharing=other)`` is a second process on the same database, or the same one after a restart.
     """
@@ -93,18 +94,20 @@ class MemoryJournal(MemoryDirectory):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _reading(self) -> None:
+    async def _reading(self) -> None:
+        # As with a real store, others run before the answer comes; what follows happens at once.
+        await asyncio.sleep(0)
         if not self._open:
             raise StoreUnavailable("the journal is closed")
 
-    def _writing(self, epoch: int | None) -> None:
-        self._reading()
+    async def _writing(self, epoch: int | None) -> None:
+        await self._reading()
         if epoch is not None and (self._memory.lease is None or self._memory.lease.epoch != epoch):
             raise LeaseLost("another process has taken over, or the lease was given up")
 
     # --- the lease --------------------------------------------------------------------------------------------------
     async def acquire_lease(self, owner: str, *, now: int, ttl_ms: int, replacing: int | None = None) -> Lease:
-        self._reading()
+        await self._reading()
         held = self._memory.lease
         if held is not None and held.owner != owner and held.expires_at > now and held.epoch != replacing:
             raise LeaseHeld(held.owner, held.expires_at, held.epoch)
@@ -113,18 +116,18 @@ class MemoryJournal(MemoryDirectory):
         return self._memory.lease
 
     async def renew_lease(self, lease: Lease, *, now: int, ttl_ms: int) -> Lease:
-        self._writing(lease.epoch)
+        await self._writing(lease.epoch)
         self._memory.lease = msgspec.structs.replace(lease, expires_at=now + ttl_ms)
         return self._memory.lease
 
     async def release_lease(self, lease: Lease) -> None:
-        self._reading()
+        await self._reading()
         if self._memory.lease is not None and self._memory.lease.epoch == lease.epoch:
             self._memory.lease = None
 
     # --- entries ----------------------------------------------------------------------------------------------------
     async def append(self, append: Append, *, epoch: int) -> Appended:
-        self._writing(epoch)
+        await self._writing(epoch)
         entries = [self._add(new) for new in append.entries if new.dedupe not in self._memory.seen]
         for letter in append.dead:
             if letter.dedupe not in self._memory.seen:
@@ -163,16 +166,16 @@ class MemoryJournal(MemoryDirectory):
         entries[:] = [msgspec.structs.replace(each, **changes) if each.seq == seq else each for each in entries]
 
     async def lanes(self, *, after: LaneKey | None = None, limit: int = 1000) -> list[LaneKey]:
-        self._reading()
+        await self._reading()
         keys = (key for key, entries in self._memory.pending.items() if entries and (after is None or key > after))
         return sorted(keys)[:limit]
 
     async def peek(self, lane: LaneKey, *, after: int = 0, limit: int = 100) -> list[Entry]:
-        self._reading()
+        await self._reading()
         return [entry for entry in self._memory.pending.get(lane, ()) if entry.seq > after][:limit]
 
     async def complete(self, completions: Collection[Completion], *, epoch: int) -> None:
-        self._writing(epoch)
+        await self._writing(epoch)
         for completion in completions:
             entry = self._find(completion.lane, completion.seq)
             if entry is not None:
@@ -200,7 +203,7 @@ class MemoryJournal(MemoryDirectory):
     async def defer(
         self, lane: LaneKey, seq: int, *, attempts: int, failed_since: int, not_before: int, epoch: int
     ) -> None:
-        self._writing(epoch)
+        await self._writing(epoch)
         self._change(lane, seq, attempts=attempts, failed_since=failed_since, not_before=not_before)
 
     async def mark(
@@ -213,12 +216,12 @@ class MemoryJournal(MemoryDirectory):
         epoch: int,
         facts: Collection[Fact] = (),
     ) -> None:
-        self._writing(epoch)
+        await self._writing(epoch)
         self._change(lane, seq, marked_at=at, **({} if progress is None else {"progress": progress}))
         self._write(facts)
 
     async def cancel(self, dedupe: DedupeKey, *, epoch: int) -> bool:
-        self._writing(epoch)
+        await self._writing(epoch)
         seen = self._memory.seen.get(dedupe)
         entry = None if seen is None else self._find(seen.lane, seen.seq)
         if entry is None or entry.marked_at is not None or entry.attempts or entry.progress is not None:
@@ -228,7 +231,7 @@ class MemoryJournal(MemoryDirectory):
 
     # --- the gap check ----------------------------------------------------------------------------------------------
     async def repair(self, repair: Repair, *, epoch: int) -> Repaired:
-        self._writing(epoch)
+        await self._writing(epoch)
         lane, memory = repair.lane, self._memory
         before = list(memory.pending.get(lane, ()))
         waiting = {entry.dedupe: entry for entry in before}
@@ -261,12 +264,14 @@ class MemoryJournal(MemoryDirectory):
                 moved = msgspec.structs.replace(each, seq=self._number(lane))
                 memory.pending[lane].append(moved)
                 memory.seen[moved.dedupe].seq = moved.seq
-        first_newer = memory.next_seq.get(lane, 1) if not newer else memory.seen[newer[0].dedupe].seq
+        first_newer = memory.next_seq.get(lane, 1)
+        if newer and (repair.timeline or checked is not None):
+            first_newer = memory.seen[newer[0].dedupe].seq
         memory.anchors[repair.anchor.room] = Checked(repair.anchor, lane, first_newer)
         return Repaired(missing=missing, late=late)
 
     async def anchor(self, room: RoomID) -> Anchor | None:
-        self._reading()
+        await self._reading()
         checked = self._memory.anchors.get(room)
         return None if checked is None else checked.anchor
 
@@ -274,16 +279,16 @@ class MemoryJournal(MemoryDirectory):
     async def dead_letters(
         self, *, after: int = 0, limit: int = 100, direction: Direction | None = None
     ) -> list[DeadLetter]:
-        self._reading()
+        await self._reading()
         letters = (letter for id, letter in sorted(self._memory.dead.items()) if id > after)
         return [letter for letter in letters if direction in (None, letter.direction)][:limit]
 
     async def dead_letter(self, id: int) -> DeadLetter | None:
-        self._reading()
+        await self._reading()
         return self._memory.dead.get(id)
 
     async def retry_dead(self, id: int, *, now: int, epoch: int | None = None) -> Entry | None:
-        self._writing(epoch)
+        await self._writing(epoch)
         letter = self._memory.dead.get(id)
         if letter is None or letter.lane is None:
             return None
@@ -305,12 +310,12 @@ class MemoryJournal(MemoryDirectory):
         )
 
     async def drop_dead(self, id: int, *, epoch: int | None = None) -> bool:
-        self._writing(epoch)
+        await self._writing(epoch)
         return self._memory.dead.pop(id, None) is not None
 
     # --- cleaning, counting -----------------------------------------------------------------------------------------
     async def clean(self, retention: Retention, *, now: int, epoch: int) -> int:
-        self._writing(epoch)
+        await self._writing(epoch)
         old_keys = [
             key
             for key, seen in self._memory.seen.items()
@@ -336,7 +341,7 @@ class MemoryJournal(MemoryDirectory):
         )
 
     async def stats(self) -> Stats:
-        self._reading()
+        await self._reading()
         received: dict[Direction, list[int]] = {direction: [] for direction in Direction}
         for entries in self._memory.pending.values():
             for entry in entries:
@@ -351,11 +356,11 @@ class MemoryJournal(MemoryDirectory):
         )
 
     async def secret(self) -> bytes:
-        self._reading()
+        await self._reading()
         return self._memory.secret
 
     async def record(self, facts: Collection[Fact], *, epoch: int) -> None:
-        self._writing(epoch)
+        await self._writing(epoch)
         self._write(facts)
 
 

@@ -68,16 +68,6 @@ class CleanContract:
         # Now the anchor stands behind them.
         assert await clean(held, now=much_later) == 2
 
-    async def test_a_key_that_came_while_the_check_was_reading_is_kept(self, held: Opened) -> None:
-        """Its event stands behind the anchor, although it came before the check was finished."""
-        await held.append("while reading", at=NOW)
-        await anchor(held, at=NOW + 10)
-        await held.finish(*await held.store.peek(LANE))
-        # Nothing of the timeline was new, so its event is not covered: the next check will read it.
-        await held.finish(*await held.append("late", at=NOW + 11))
-        await clean(held, now=NOW + 365 * DAY)
-        assert await held.append("late") == []
-
     async def test_what_a_check_put_behind_its_anchor_is_kept(self, held: Opened) -> None:
         await held.append("new", "2", at=NOW)
         await anchor(held, at=NOW + 10, timeline=("1", "2"))

@@ -32,6 +32,29 @@ asyncio.run(main())
 """
 
 
+APPEND_FOR_EVER = """
+import asyncio, itertools, sys
+from bridgekit.model.entry import Append
+from bridgekit.store import open_store
+from tests.contract.values import NOW, new_entry
+
+async def main():
+    store = open_store(sys.argv[1])
+    await store.open()
+    lease = await store.acquire_lease("killed", now=NOW, ttl_ms=15_000)
+
+    async def write(writer):
+        for number in itertools.count():
+            name = f"{writer} {number:06}"
+            await store.append(Append(entries=(new_entry(name),)), epoch=lease.epoch)
+            print(name, flush=True)
+
+    await asyncio.gather(*(write(writer) for writer in range(8)))
+
+asyncio.run(main())
+"""
+
+
 class DurableDatabase(Database, Protocol):
     """A database that other programs can reach."""
 
@@ -134,6 +157,25 @@ class DurableContract(JournalContract):
         outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
         assert [process.returncode for process in processes] == [0, 0, 0, 0]
         assert len({output for output, _ in outputs}) == 1
+
+    async def test_what_was_answered_survives_a_kill(self, database: DurableDatabase) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", APPEND_FOR_EVER, database.url, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        lines = [await process.stdout.readline() for _ in range(100)]
+        process.kill()
+        rest, _ = await process.communicate()
+        # The last line may be cut off: then it was not answered.
+        answered = {line.decode().strip() for line in [*lines, *rest.splitlines(keepends=True)] if line.endswith(b"\n")}
+        async with opened(database.store()) as store:
+            entries = await store.peek(LANE, limit=1_000_000)
+        assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+        names = [entry.dedupe for entry in entries]
+        assert answered <= set(names)
+        for writer in range(8):
+            own = [name for name in names if name.startswith(f"{writer} ")]
+            assert own == [f"{writer} {number:06}" for number in range(len(own))]
 
     async def test_the_holder_writes_on_while_a_second_process_does(self, held: Opened, second: Store) -> None:
         """A command line that retries dead letters beside a busy bridge."""

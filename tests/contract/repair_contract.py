@@ -87,6 +87,13 @@ class RepairContract:
         assert await held.store.repair(job("5", "new", anchor="$new"), epoch=held.epoch) == Repaired(missing=1, late=0)
         assert await held.pending() == ["1", "2", "3", "4", "5", "new"]
 
+    async def test_the_first_check_may_only_set_the_anchor(self, held: Opened) -> None:
+        await held.append("1", "2")
+        await held.store.repair(job(anchor="$2"), epoch=held.epoch)
+        await held.append("4")
+        assert await held.store.repair(job("3", "4", anchor="$4"), epoch=held.epoch) == Repaired(missing=1, late=0)
+        assert await held.pending() == ["1", "2", "3", "4"]
+
     async def test_a_repaired_entry_is_an_ordinary_one(self, held: Opened) -> None:
         await held.append("2")
         await held.store.repair(job("1", "2"), epoch=held.epoch)
@@ -111,7 +118,14 @@ class RepairContract:
         """A fresh room for every example."""
         return itertools.count()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,  # each example has a room of its own
+            HealthCheck.differing_executors,  # the class is inherited, so that each store runs the same examples
+        ],
+    )
     @given(
         fates=st.lists(st.sampled_from(Fate), max_size=12),
         older=st.integers(0, 3),

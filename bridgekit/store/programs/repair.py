@@ -62,8 +62,10 @@ def repair(job: Repair, epoch: int) -> Program[Repaired]:
         added = [key for key in inside if key in missing]
         yield Many("entry_add", [new_entry_row(lane_id, numbers[key], timeline[key]) for key in added])
 
-    next_seq = first_new + len(moved)
-    covered = next(((numbers.get(key) or pending[key]) for key in newer), next_seq)
+    covered = first_new + len(moved)
+    if newer and (timeline or boundary_rows):
+        # (A first check that only sets the anchor covers all that waits: it has no timeline to compare with.)
+        covered = numbers.get(newer[0]) or pending[newer[0]]
     room = job.anchor.room
     yield Query("anchor_put", (digest(room), enc(room), enc(job.anchor.event_id), job.anchor.at, lane_id, covered))
     return Repaired(missing=len(missing), late=late)
