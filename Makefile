@@ -3,7 +3,7 @@
 #   make test                    all checks: ruff, mypy --strict, import-linter, pytest   (what .ci/run calls)
 #   make lint                    the same without pytest
 #   make demo [CHECK=1]          a bridge at work on a real homeserver; CHECK=1: a scripted conversation, then exit
-#   make chaos [KILLS=] [SEED=]  kill the bridge again and again, compare what both ends hold
+#   make chaos [KILLS=] [SEED=] [ARGS=]  kill the bridge again and again, compare what both ends hold (ARGS=--help)
 #   make bench BENCH=ingest      one benchmark
 #   make clean                   remove everything that make has made
 
@@ -38,7 +38,7 @@ demo: $(STAMP)
 	@exec $(BIN)/python -m example_bridge.demo $(if $(CHECK),--check)
 
 chaos: $(STAMP)
-	@exec $(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	@exec $(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(STAMP)
 	@[[ -n "$(BENCH)" ]] || { echo 'say which benchmark: make bench BENCH=ingest' >&2; exit 2; }

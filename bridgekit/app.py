@@ -153,6 +153,7 @@ class App:
             hs_token=self._registration.hs_token,
             handler=self,
             max_body_bytes=config.appservice.max_body_mib * 1024 * 1024,
+            on_hang_up=self.bridge.gaps.distrust,
         )
 
     # --- the application service API's handler --------------------------------------------------------------------

@@ -9,23 +9,35 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from bridgekit.core.lane import copy_lane, login_event_key, message_key, remote_lane, user_lane
+from bridgekit.core.rooms import clean
 from bridgekit.core.txnid import is_our_nonce
-from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
-from bridgekit.model.entry import Append, Direction, Entry, NewEntry
+from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, StoreError
+from bridgekit.model.entry import Append, Direction, Entry, NewDeadLetter, NewEntry
 from bridgekit.model.ids import DedupeKey, LaneKey, LoginID, PortalKey
 from bridgekit.model.records import LoginRecord
-from bridgekit.model.remote import RemoteChat, RemoteMember, RemoteMessage, RemoteProfile
+from bridgekit.model.remote import (
+    RemoteChat,
+    RemoteEvent,
+    RemoteMember,
+    RemoteMessage,
+    RemoteProfile,
+    RemoteProgress,
+)
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.echoes import Echoes
 from bridgekit.runtime.lanes import Handled, Lane, Lanes, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.retrying import Retrying
+
+log = logging.getLogger(__name__)
 
 Bridged = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile
 
@@ -39,8 +51,27 @@ _KINDS: dict[type, str] = {
     RemoteProfile: "profile",
 }
 
-_encode = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 _decode_message = msgspec.json.Decoder(RemoteMessage).decode
+
+
+def _encode(event: Bridged) -> bytes:
+    try:
+        return _encode_json(event)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which JSON can carry into a text and UTF-8 can not.
+        return _encode_json(_mended(msgspec.to_builtins(event)))
+
+
+def _mended(value: object) -> object:
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            return {_mended(key): _mended(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_mended(each) for each in value]
+    return value
 
 
 class Addresses:
@@ -55,6 +86,43 @@ class Addresses:
         self._clock = clock
         self._is_connected = is_connected
         self._count = 0
+        self.echoes = Echoes()
+
+    async def entries(
+        self, events: Iterable[RemoteEvent], record: LoginRecord
+    ) -> tuple[tuple[NewEntry, ...], tuple[NewDeadLetter, ...]]:
+        """The entries for what a session yielded at once. What cannot even be written down becomes a dead letter: it
+        must not come back for ever and hold up all that follows. Raises `StoreError`."""
+        entries: list[NewEntry] = []
+        dead: list[NewDeadLetter] = []
+        for event in events:
+            if isinstance(event, RemoteProgress):
+                continue
+            try:
+                entry = await self.entry(event, record)
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("an adapter yielded something malformed; it is kept as a dead letter")
+                dead.append(self._malformed(event, record.login.id))
+            else:
+                if entry is not None:
+                    entries.append(entry)
+        return tuple(entries), tuple(dead)
+
+    def _malformed(self, event: object, login: LoginID) -> NewDeadLetter:
+        payload = repr(event).encode("utf-8", "replace")
+        digest = hashlib.sha256(payload).hexdigest()
+        return NewDeadLetter(
+            lane=None,
+            direction=Direction.REMOTE,
+            kind=_KINDS.get(type(event), "malformed"),
+            payload=payload,
+            received_at=self._clock.now(),
+            code="malformed",
+            reason="the adapter yielded something that is no valid event",
+            dedupe=DedupeKey(login_event_key(login, "\x00malformed", digest, "")),
+        )
 
     async def entry(self, event: Bridged, record: LoginRecord) -> NewEntry | None:
         """The entry for an event; None for one that the source says too, and whose repeat would do harm."""
@@ -68,13 +136,14 @@ class Addresses:
                 # A late copy of "joined" after "left" would bring somebody back.
                 return None
             return self._entry(event, login, lane, self._stateful_key(event, login, payload), payload)
-        if (
-            event.nonce is not None
-            and event.sender == record.login.user
-            and is_our_nonce(self._books.secret, event.nonce)
-        ):
-            # The echo of what this login sent: only this login's copy has the nonce, and it says nothing in the room.
-            return self._entry(event, login, lane, message_key(event.portal, event.id, "echo"), payload)
+        if event.sender == record.login.user:
+            ours = event.nonce is not None and is_our_nonce(self._books.secret, event.nonce)
+            self.echoes.note(event.portal, event.id, ours=ours)
+            if ours:
+                # The echo of what this login sent: only this login's copy has the nonce, and it says nothing in the
+                # room. In a lane apart, because the source's copy may wait in the room's for what this one tells.
+                key = message_key(event.portal, event.id, "echo")
+                return self._entry(event, login, user_lane(event.sender), key, payload)
         copies = copy_lane(event.portal, login)
         if source != login or self._lanes.is_busy(copies):
             # A login that has just become the source goes on behind its own copies, or it would overtake them.

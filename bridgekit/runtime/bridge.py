@@ -135,7 +135,17 @@ class Bridge:
             on_auth_failed=self._auth_failed,
         )
         self.logins = Logins(adapter, self.books, self.sessions, self.talk)
-        commands = Commands(self.books, homeserver, self.logins, self.sessions, self.talk, retrying, network)
+        commands = Commands(
+            self.books,
+            homeserver,
+            self.logins,
+            self.sessions,
+            self.talk,
+            retrying,
+            network,
+            journal=store,
+            lease=self.lease,
+        )
         self.inbox = Inbox(
             store,
             self._lanes,

@@ -12,9 +12,10 @@ from bridgekit.model.entry import Entry
 from bridgekit.model.ids import EventID, LoginID, RoomID, UserID
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import LoginState, ManagementRoomSaved
-from bridgekit.ports import Homeserver
+from bridgekit.ports import Homeserver, Journal
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.logins import Logins
 from bridgekit.runtime.retrying import Retrying
 from bridgekit.runtime.sessions import Sessions
@@ -34,6 +35,10 @@ ENCRYPTED = (
     "This bridge cannot read encrypted messages, and this room is encrypted. "
     "I have opened an unencrypted room and invited you there; please talk to me in it."
 )
+
+
+ANSWER = b"answer"
+"""The progress of an entry that was the answer to a question."""
 
 
 class _Content(msgspec.Struct):
@@ -61,6 +66,9 @@ class Commands:
         talk: Talk,
         retrying: Retrying,
         network: Network,
+        *,
+        journal: Journal,
+        lease: LeaseKeeper,
     ) -> None:
         self._books = books
         self._homeserver = homeserver
@@ -69,6 +77,8 @@ class Commands:
         self._talk = talk
         self._retrying = retrying
         self._network = network
+        self._journal = journal
+        self._lease = lease
 
     async def handle(self, entry: Entry, event: RawEvent) -> Handled:
         """Carry out an entry from a room that is no portal. Raises `RetryLater`."""
@@ -84,11 +94,11 @@ class Commands:
                 if await self._is_mine(event, remember=False):
                     await self._encrypted(event)
             elif event.type == "m.room.message" and content.msgtype == "m.text" and await self._is_mine(event):
-                await self._message(event, content.body)
+                await self._message(entry, event, content.body)
         except (HomeserverUnreachable, MatrixRequestError) as error:
-            ending = self._retrying.homeserver_failed(entry, error)
+            self._retrying.homeserver_failed(entry, error)
+            # No dead letter: it may hold a password, and what somebody wanted of the bot is never done later.
             log.warning("a command could not be answered: %s", error, extra={"room_id": event.room_id})
-            return Handled(dead=ending)
         return Handled()
 
     async def _is_mine(self, event: RawEvent, *, remember: bool = True) -> bool:
@@ -96,7 +106,12 @@ class Commands:
         user = await self._books.directory.management_user(event.room_id)
         if user is not None:
             return user == event.sender
-        members = await self._homeserver.joined_members(event.room_id)
+        try:
+            members = await self._homeserver.joined_members(event.room_id)
+        except MatrixRequestError as error:
+            if error.status in (403, 404):
+                return False  # the bot is not there
+            raise
         if set(members) != {self._talk.bot, event.sender}:
             return False
         if remember:
@@ -123,15 +138,19 @@ class Commands:
         await self._say(event, ENCRYPTED)
 
     # --- commands -------------------------------------------------------------------------------------------------
-    async def _message(self, event: RawEvent, body: str) -> None:
+    async def _message(self, entry: Entry, event: RawEvent, body: str) -> None:
         user, room = event.sender, event.room_id
+        if entry.progress == ANSWER:
+            await self._delete(event)
+            return
         words = body.split()
         command = words[0].casefold().lstrip("!") if words else ""
         answer = self._logins.takes_answer(user, room)
         if answer is not None and command != "cancel":
+            # On disk before it is used: when this entry comes again, it is no command, and no second answer.
+            await self._journal.mark(entry.lane, entry.seq, at=None, progress=ANSWER, epoch=self._lease.epoch)
             answer(body)
-            if not await self._talk.redact(room, event.event_id):
-                await self._say(event, "I may not delete your answer here; please delete it yourself.")
+            await self._delete(event)
             return
         match command:
             case "login":
@@ -148,8 +167,16 @@ class Commands:
                 await self._say(event, "The login was cancelled." if cancelled else "There is nothing to cancel.")
             case "help" | "":
                 await self._say(event, HELP.format(network=self._network.name))
+            # What was said is not repeated: it may be an answer that came too early or too late, a password.
+            case _ if self._logins.is_under_way(user):
+                await self._say(event, "One moment, please; nothing has been asked yet.")
             case _:
-                await self._say(event, f'I do not know "{command[:40]}".\n' + HELP.format(network=self._network.name))
+                await self._say(event, "I do not know that command.\n" + HELP.format(network=self._network.name))
+
+    async def _delete(self, event: RawEvent) -> None:
+        """Delete the answer to a question."""
+        if not await self._talk.redact(event.room_id, event.event_id):
+            await self._say(event, "I may not delete your answer here; please delete it yourself.")
 
     async def _say(self, event: RawEvent, text: str) -> None:
         await self._talk.say(RoomID(event.room_id), text, answers=EventID(event.event_id))

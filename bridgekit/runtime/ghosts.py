@@ -11,16 +11,25 @@ import msgspec
 
 from bridgekit.adapter.capabilities import CanDescribe
 from bridgekit.core.namespace import GhostNamespace
-from bridgekit.errors import AdapterError, MatrixRequestError
+from bridgekit.core.policy import End, judge_homeserver
+from bridgekit.core.rooms import clean
+from bridgekit.errors import HomeserverError, MatrixRequestError
 from bridgekit.model.ids import ContentURI, RemoteUserID, RoomID, UserID
 from bridgekit.model.records import Ghost, GhostSaved, MemberSaved, Membership
 from bridgekit.model.remote import Avatar, RemoteProfile
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.lanes import is_being_cancelled
 
 log = logging.getLogger(__name__)
 
 MAX_AVATAR_BYTES = 8 * 1024 * 1024
+MAX_NAME = 250
+"""Characters of a display name; Synapse takes 256."""
+
+ASK_S = 30.0
+"""How long the network may take to describe somebody."""
+
 DEVICE_ID = "BRIDGEKIT"
 
 K = TypeVar("K")
@@ -47,6 +56,20 @@ class SingleFlight:
                 self._locks[key] = (lock, users - 1)
 
 
+async def ask_network(question: Awaitable[V], what: str) -> V | None:
+    """The adapter's answer to what is nice to know, None if it has none: no message may wait for it, or fail by it."""
+    try:
+        async with asyncio.timeout(ASK_S):
+            return await question
+    except asyncio.CancelledError:
+        if is_being_cancelled():
+            raise
+        log.info("the network does not describe %s (cancelled)", what)
+    except Exception as error:  # noqa: BLE001 - the author's code; whatever it is, the message goes on
+        log.info("the network does not describe %s (%s: %s)", what, type(error).__name__, error)
+    return None
+
+
 async def read_picture(pieces: AsyncIterator[bytes]) -> bytes | None:
     """A picture's bytes, or None if it is larger than `MAX_AVATAR_BYTES`."""
     data = bytearray()
@@ -55,6 +78,10 @@ async def read_picture(pieces: AsyncIterator[bytes]) -> bytes | None:
         if len(data) > MAX_AVATAR_BYTES:
             return None
     return bytes(data)
+
+
+async def _fetch(describer: CanDescribe, avatar: Avatar) -> bytes | None:
+    return await read_picture(describer.open_avatar(avatar))
 
 
 def picture_type(data: bytes) -> str:
@@ -104,13 +131,9 @@ class Ghosts:
         ghost = Ghost(remote_id=remote_id, user_id=user_id, device_id=device_id)
         profile: RemoteProfile | None = None
         if describer is not None:
-            try:
-                profile = await describer.describe_user(remote_id)
-            except (AdapterError, OSError, TimeoutError) as error:
-                # A name can follow later by a RemoteProfile; a message must not wait for it.
-                log.info("the network does not describe a user (%s); the ghost is named by its id", error)
+            profile = await ask_network(describer.describe_user(remote_id), "a user")
         name = profile.name if profile is not None and profile.name else str(remote_id)
-        await self._homeserver.set_displayname(user_id, name)
+        await self._set_name(user_id, name)
         ghost = msgspec.structs.replace(ghost, name=name, registered=True)
         await self._books.save(GhostSaved(ghost))
         if profile is not None and profile.avatar is not None:
@@ -128,11 +151,22 @@ class Ghosts:
         if ghost is None:
             return
         if profile.name and profile.name != ghost.name:
-            await self._homeserver.set_displayname(ghost.user_id, profile.name)
+            await self._set_name(ghost.user_id, profile.name)
             ghost = msgspec.structs.replace(ghost, name=profile.name)
             await self._books.save(GhostSaved(ghost))
         if profile.avatar is not None:
             await self._set_avatar(ghost, profile.avatar, describer)
+
+    async def _set_name(self, user_id: UserID, name: str) -> None:
+        try:
+            await self._homeserver.set_displayname(
+                user_id, clean(name)[:MAX_NAME]
+            )
+        except MatrixRequestError as error:
+            if not isinstance(judge_homeserver(error), End):
+                raise
+            # What a ghost is called must not cost what it says.
+            log.warning("the homeserver refuses a ghost's name: %s", error)
 
     async def _set_avatar(self, ghost: Ghost, avatar: Avatar, describer: CanDescribe | None) -> Ghost:
         if avatar.id == ghost.avatar:
@@ -140,7 +174,13 @@ class Ghosts:
         mxc = await self.picture(avatar, describer)
         if mxc is None:
             return ghost
-        await self._homeserver.set_avatar_url(ghost.user_id, mxc)
+        try:
+            await self._homeserver.set_avatar_url(ghost.user_id, mxc)
+        except MatrixRequestError as error:
+            if not isinstance(judge_homeserver(error), End):
+                raise
+            log.warning("the homeserver refuses a ghost's picture: %s", error)
+            return ghost
         ghost = msgspec.structs.replace(ghost, avatar=avatar.id, avatar_mxc=mxc or None)
         await self._books.save(GhostSaved(ghost))
         return ghost
@@ -151,16 +191,13 @@ class Ghosts:
             return ContentURI("")
         if describer is None:
             return None
-        try:
-            data = await read_picture(describer.open_avatar(avatar))
-        except (AdapterError, OSError, TimeoutError) as error:
-            log.info("a picture could not be fetched (%s)", error)
-            return None
+        data = await ask_network(_fetch(describer, avatar), "a picture")
         if not data:
             return None
         try:
             return await self._homeserver.upload(data, mimetype=picture_type(data), filename="avatar")
-        except MatrixRequestError as error:
+        except HomeserverError as error:
+            # Too large a file is a connection reset there: trying again would hold the messages up for ever.
             log.warning("a picture could not be uploaded: %s", error)
             return None
 

@@ -9,6 +9,7 @@ import logging
 import msgspec
 
 from bridgekit.adapter.base import Session
+from bridgekit.adapter.capabilities import CanSend, capability
 from bridgekit.core.lane import matrix_lane
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import JSON, KEY, message_contents, notice_content
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 LOOK_BACK_PAGES = 20
 """How far back an event is looked for whose transaction id the homeserver has forgotten: so many pages of 100."""
+
+OWN_COPY_WAIT_S = 5.0
+"""How long what a person said in a chat waits for the person's own session to tell whether we have sent it."""
 
 _decode = msgspec.json.Decoder(RemoteMessage | RemoteChat | RemoteMember | RemoteProfile).decode
 
@@ -80,6 +84,14 @@ class Incoming:
     async def handle(self, entry: Entry, lane: Lane) -> Handled:
         """Carry out the head of a remote lane. Raises `RetryLater`, `WaitFor`."""
         event = _decode(entry.payload)
+        handled = await self._handle(event, entry, lane)
+        if handled.dead is not None and not isinstance(event, RemoteProfile):
+            self._portals.gave_up(event.portal)
+        return handled
+
+    async def _handle(
+        self, event: RemoteMessage | RemoteChat | RemoteMember | RemoteProfile, entry: Entry, lane: Lane
+    ) -> Handled:
         record = self._books.login(entry.login) if entry.login is not None else None
         if record is None:
             return Handled(dead=self._retrying.ending("no_login", "the login that received it has logged out"))
@@ -119,7 +131,7 @@ class Incoming:
         self, message: RemoteMessage, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
     ) -> Handled:
         if self._books.is_own_account(message.sender):
-            facts = await self._own_echo(message)
+            facts = await self._own_echo(message, record)
             if facts is not None:
                 return Handled(facts=tuple(facts))
         portal = await self._portals.ensure(message.portal, record, session)
@@ -152,7 +164,7 @@ class Incoming:
             )
         return Handled(facts=tuple(saved))
 
-    async def _own_echo(self, message: RemoteMessage) -> list[Fact] | None:
+    async def _own_echo(self, message: RemoteMessage, record: LoginRecord) -> list[Fact] | None:
         """What to write down for the echo of a message that we sent; None if it came from elsewhere (the person's own
         phone), and has to be bridged."""
         if message.nonce is not None and is_our_nonce(self._books.secret, message.nonce):
@@ -165,11 +177,36 @@ class Incoming:
             await self._sends_in_flight(portal.room)
             if await self._books.message_by_remote(message.portal, message.id):
                 return []
+            if await self._sender_says_ours(message, record):
+                return []
         return None
+
+    async def _sender_says_ours(self, message: RemoteMessage, record: LoginRecord) -> bool:
+        """Whether the copy that the sender's own session gets says that we have sent this message. Where the network
+        drops no repeats, a send can have ended as uncertain, and then nothing else can tell."""
+        for sender in await self._books.portal_logins(message.portal):
+            if sender.login.user != message.sender or sender.state is not LoginState.ACTIVE:
+                continue
+            can_send = capability(self._sessions.session(sender.login.id), CanSend)
+            if sender.login.id == record.login.id or (can_send is not None and can_send.dedupes_for is not None):
+                continue
+            try:
+                async with asyncio.timeout(OWN_COPY_WAIT_S):
+                    return await self._sessions.addresses.echoes.is_ours(message.portal, message.id)
+            except TimeoutError:
+                log.info("the sender's own session does not show a message", extra={"login": sender.login.id})
+            # An earlier process may have got that copy, and learnt from it.
+            return bool(await self._books.message_by_remote(message.portal, message.id))
+        return False
 
     async def _confirmed(self, message: RemoteMessage) -> list[Fact]:
         assert message.nonce is not None
         facts: list[Fact] = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
+        portal = await self._books.portal(message.portal)
+        known = await self._books.message_by_remote(message.portal, message.id)
+        if not known and portal is not None and portal.room is not None:
+            # The send has not returned. If it never will, that is written down first, and resolved by this.
+            await self._sends_in_flight(portal.room)
         uncertain = await self._books.directory.uncertain(message.nonce)
         if uncertain is not None:
             log.info("a message with an unknown outcome has arrived after all", extra={"event_id": uncertain.event_id})

@@ -62,7 +62,8 @@ class Lane:
         self.between = _set_event()  # cleared while a head is being carried out
         self.kick = asyncio.Event()  # ends a wait early
         self.task: asyncio.Task[None] | None = None
-        self._recovered = recovered
+        self.rest_s = 0.0  # after an unforeseen failure
+        self.recovered = recovered  # left behind by an earlier process, and not looked at yet
         self._suspects: frozenset[DedupeKey] = frozenset()
         self._open: set[DedupeKey] = set()
         self._step = asyncio.Event()
@@ -87,7 +88,7 @@ class Lane:
     async def resolve(self) -> None:
         """Wait until every entry that may have reached the far end by now, if only in an earlier process, has ended and
         is on disk."""
-        while self._recovered:
+        while self.recovered:
             await self._step.wait()
         doubtful = set(self._open)
         while doubtful & self._open:
@@ -103,10 +104,10 @@ class Lane:
 
     def note_recovered(self, entries: list[Entry]) -> None:
         """The first entries that this process sees of a lane which an earlier process left behind."""
-        if self._recovered and entries:
+        if self.recovered and entries:
             self._suspects = frozenset(entry.dedupe for entry in entries[:AHEAD_OF_COMMIT])
             self._open |= self._suspects
-        self._recovered = False
+        self.recovered = False
         self._stepped()
 
 

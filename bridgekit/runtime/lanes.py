@@ -8,26 +8,26 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
-import msgspec
-
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import Completion, Ending, Entry
 from bridgekit.model.ids import DedupeKey, LaneKey
 from bridgekit.ports import Clock, Journal
+from bridgekit.runtime.buffers import Buffers
 from bridgekit.runtime.completer import Completer
 from bridgekit.runtime.lane import AHEAD_OF_COMMIT, Handled, Lane, RetryLater, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.turns import Turns
 
 __all__ = ["Handled", "Handler", "Lane", "Lanes", "RetryLater", "WaitFor"]
 
 log = logging.getLogger(__name__)
 
-BUFFER_PER_LANE = 100
-"""Entries of one lane kept in memory; the rest waits on disk."""
+HEADS_PER_ROUND = 8
+"""So many heads begin before the event loop looks at the network again: about half a millisecond's work."""
 
-BUFFER_TOTAL = 20_000
-"""Entries of all lanes together that may be kept in memory straight from the append."""
+RESTART_S = 1.0
+"""How long a lane rests after a failure that nobody foresaw."""
 
 
 Handler = Callable[[Entry, Lane], Awaitable[Handled]]
@@ -52,9 +52,10 @@ class Lanes:
         self._clock = clock
         self._handler = handler
         self._lanes: dict[LaneKey, Lane] = {}
-        self._buffered = 0
+        self.buffers = Buffers()
         self._running = False
         self.slots = asyncio.Semaphore(concurrency)
+        self._turns = Turns(HEADS_PER_ROUND)
 
     # --- feeding --------------------------------------------------------------------------------------------------
     async def recover(self) -> list[LaneKey]:
@@ -80,11 +81,12 @@ class Lanes:
             lane = self._lane(entry.lane)
             if entry.seq <= lane.taken:
                 continue
-            if lane.behind or len(lane.buffer) >= BUFFER_PER_LANE or self._buffered >= BUFFER_TOTAL:
+            # A number was left out: its append's answer never came here, or comes late. The journal knows the order.
+            if lane.behind or entry.seq != lane.taken + 1 or not self.buffers.has_room(lane):
                 lane.behind = True
                 lane.offers += 1
             else:
-                self._take(lane, entry)
+                self.buffers.put(lane, entry)
             self._ensure_worker(lane)
 
     def wake(self, key: LaneKey) -> None:
@@ -100,12 +102,13 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key, recovered=False)
+            self.buffers.enter(lane)
         return lane
 
-    def _take(self, lane: Lane, entry: Entry) -> None:
-        lane.buffer.append(entry)
-        lane.taken = entry.seq
-        self._buffered += 1
+    def _drop(self, lane: Lane) -> None:
+        if self._lanes.get(lane.key) is lane:
+            del self._lanes[lane.key]
+            self.buffers.leave(lane)
 
     # --- asking and holding ---------------------------------------------------------------------------------------
     def is_busy(self, key: LaneKey) -> bool:
@@ -120,6 +123,7 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is not None:
             await lane.between.wait()
+            self._completer.hurry()
             await lane.committed.wait()
 
     async def resolved(self, key: LaneKey) -> None:
@@ -140,15 +144,19 @@ class Lanes:
         lane.released.clear()
         try:
             await lane.between.wait()
+            self._completer.hurry()
             await lane.committed.wait()
-            yield
+            if lane.recovered:
+                # Who was at the head when the last process ended must be known before others are put there.
+                lane.note_recovered(await self._journal.peek(lane.key, limit=AHEAD_OF_COMMIT))
+            try:
+                yield
+            finally:
+                self.buffers.forget(lane)
+                lane.rewrites += 1
+                lane.kick.set()  # the head that it waits for may be another one now
         finally:
-            self._buffered -= len(lane.buffer)
-            lane.buffer.clear()
-            lane.taken = 0
-            lane.behind = True
-            lane.offers += 1
-            lane.rewrites += 1
+            # If it was cancelled before the block began, a head is still being carried out: nothing is forgotten.
             lane.holds -= 1
             if lane.holds == 0:
                 lane.released.set()
@@ -190,19 +198,25 @@ class Lanes:
 
     def _worker_done(self, lane: Lane, task: asyncio.Task[None]) -> None:
         lane.task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            if isinstance(error, LeaseLost):
-                self._lease.declare_lost()
-                return
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LeaseLost):
+            self._lease.declare_lost()
+            return
+        if error is not None:
             log.error("a lane's worker failed; it is started again", exc_info=error, extra={"lane": lane.key})
-            lane.behind = True
+            lane.rest_s = RESTART_S
+            self.buffers.forget(lane)
         if lane.buffer or lane.behind:
             self._ensure_worker(lane)
-        elif not lane.uncommitted and not lane.holds and self._lanes.get(lane.key) is lane:
-            del self._lanes[lane.key]
+        elif not lane.uncommitted and not lane.holds:
+            self._drop(lane)
 
     async def _work(self, lane: Lane) -> None:
+        if lane.rest_s:
+            rest, lane.rest_s = lane.rest_s, 0.0
+            await self._pause(lane, functools.partial(self._clock.sleep, rest))
         while self._running:
+            await self._turns.take()
             await lane.released.wait()
             if not lane.buffer:
                 if not lane.behind:
@@ -228,10 +242,13 @@ class Lanes:
 
     async def _fetch(self, lane: Lane) -> None:
         # What is carried out but not yet committed is still in the journal: it must not be read a second time.
-        await lane.committed.wait()
+        if lane.uncommitted:
+            self._completer.hurry()
+            await lane.committed.wait()
         offers, rewrites = lane.offers, lane.rewrites
         try:
-            entries = await self._journal.peek(lane.key, after=lane.taken, limit=BUFFER_PER_LANE)
+            limit = self.buffers.limit()
+            entries = await self._journal.peek(lane.key, after=lane.taken, limit=limit)
         except StoreUnavailable as error:
             log.warning("%s; the lane waits", error, extra={"lane": lane.key})
             await self._clock.sleep(1.0)
@@ -240,38 +257,42 @@ class Lanes:
             return  # the journal was rewritten meanwhile; read it again afterwards
         lane.note_recovered(entries)
         for entry in entries:
-            self._take(lane, entry)
-        if len(entries) < BUFFER_PER_LANE and lane.offers == offers:
+            self.buffers.put(lane, entry)
+        if len(entries) < limit and lane.offers == offers:
             lane.behind = False
 
     async def _head(self, lane: Lane, entry: Entry) -> WaitFor | None:
         lane.current = entry
-        await self._lease.check()
         async with self.slots:
+            await self._lease.check()
             tried_before = lane.begin(entry.dedupe)
             try:
                 handled = await self._handler(entry, lane)
-            except WaitFor as wait:
+            except WaitFor as ready:
                 if not tried_before:
                     lane.close(entry.dedupe)
-                return wait
+                return ready
             except RetryLater as later:
-                await self._defer(lane, entry, later)
-                if not tried_before and lane.buffer[0].marked_at is None:
+                wait = await self._defer(lane, entry, later)
+                if not tried_before and lane.buffer and lane.buffer[0].marked_at is None:
                     lane.close(entry.dedupe)
-                return None
+                return wait
             except StoreUnavailable as error:
                 log.warning("%s; the lane waits", error, extra={"lane": lane.key})
-                await self._defer(lane, entry, RetryLater(1.0, since=entry.failed_since or self._clock.now()))
-                return None
+                return await self._defer(lane, entry, self._soon(entry))
             except LeaseLost:
                 raise
+            except asyncio.CancelledError:
+                if is_being_cancelled():
+                    raise
+                # A library cancelled what it waited for itself, and let that escape.
+                log.warning("a call was cancelled from inside; trying again", extra={"lane": lane.key})
+                return await self._defer(lane, entry, self._soon(entry))
             except Exception:
                 # A bug of ours must hold up nobody; the raw event is kept as a dead letter.
                 log.exception("an entry could not be handled", extra={"lane": lane.key, "event_id": entry.event_id})
                 handled = Handled(dead=Ending(code="bug", reason=INTERNAL_ERROR, at=self._clock.now()))
-        lane.buffer.popleft()
-        self._buffered -= 1
+        self.buffers.pop(lane)
         self._end(lane, entry, handled)
         lane.barrier = handled.barrier
         return None
@@ -286,34 +307,40 @@ class Lanes:
             if lane.uncommitted == 0:
                 lane.committed.set()
                 if lane.task is None and not lane.buffer and not lane.behind and not lane.holds:
-                    self._lanes.pop(lane.key, None)
+                    self._drop(lane)
 
+        completion = Completion(lane=entry.lane, seq=entry.seq, facts=handled.facts, dead=handled.dead)
         self._completer.add(
-            Completion(lane=entry.lane, seq=entry.seq, facts=handled.facts, dead=handled.dead), committed
+            completion, committed, urgent=handled.barrier or lane.uncommitted >= AHEAD_OF_COMMIT or lane.holds > 0
         )
 
-    async def _defer(self, lane: Lane, entry: Entry, retry: RetryLater) -> None:
-        not_before = self._clock.now() + int(retry.delay_s * 1000)
+    def _soon(self, entry: Entry) -> RetryLater:
+        return RetryLater(1.0, since=entry.failed_since or self._clock.now())
+
+    async def _defer(self, lane: Lane, entry: Entry, retry: RetryLater) -> WaitFor | None:
         try:
             await self._journal.defer(
                 lane.key,
                 entry.seq,
                 attempts=entry.attempts + 1,
                 failed_since=retry.since,
-                not_before=not_before,
+                not_before=self._clock.now() + int(retry.delay_s * 1000),
                 epoch=self._lease.epoch,
             )
             # The handler may have left a mark or progress: what is on disk is the truth.
             stored = await self._journal.peek(lane.key, after=entry.seq - 1, limit=1)
-            lane.buffer[0] = stored[0]
         except StoreUnavailable as error:
             log.warning("%s; the lane waits", error, extra={"lane": lane.key})
-            lane.buffer[0] = msgspec.structs.replace(
-                entry, attempts=entry.attempts + 1, failed_since=retry.since, not_before=not_before
-            )
+            stored = []
+        if not stored:
+            # What is in memory may lack a mark that is on disk, and would be sent a second time: read it anew.
+            self.buffers.forget(lane)
+            return WaitFor(functools.partial(self._clock.sleep, max(retry.delay_s, 1.0)))
+        lane.buffer[0] = stored[0]
+        return None
 
     async def _pause(self, lane: Lane, until: Callable[[], Awaitable[object]]) -> None:
-        """Wait, between two heads, for `until` or a kick. A kick means that waiting is no longer needed."""
+        """Wait, between two heads, for `until` or a kick. A kick means: look again."""
         if not self._running:
             return
         lane.kick.clear()
@@ -325,5 +352,9 @@ class Lanes:
                 wait.cancel()
         for wait in done:
             wait.result()
-        if lane.kick.is_set() and lane.buffer:
-            lane.buffer[0] = msgspec.structs.replace(lane.buffer[0], not_before=0)
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody wants the present task to end; if not, a `CancelledError` is another library's failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

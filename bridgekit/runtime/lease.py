@@ -156,6 +156,9 @@ class LeaseKeeper:
             except LeaseLost:
                 self.declare_lost()
                 return
+            except Exception:
+                # A bug of ours. Without this task the bridge would fall silent when the lease runs out.
+                log.exception("the lease could not be renewed")
             else:
                 self._good_until = start + self._ttl_ms / 1000
                 self._renewed.set()

@@ -163,4 +163,5 @@ class Logins:
         except Exception as error:  # noqa: BLE001 - a network that is away must not keep anybody logged in here
             log.warning("the network was not told of a logout: %s", error)
         await self._books.save(LoginRemoved(id))
+        self._sessions.changed()
         return record.login

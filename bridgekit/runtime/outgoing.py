@@ -13,11 +13,11 @@ from bridgekit.adapter.base import Session
 from bridgekit.adapter.capabilities import CanConfirm, CanSend, capability
 from bridgekit.core.from_matrix import ReadText, Unreadable, read_message
 from bridgekit.core.lane import remote_lane
-from bridgekit.core.policy import End, Pause, Retry, judge_network
+from bridgekit.core.policy import INTERNAL_ERROR, End, Pause, Retry, judge_network
 from bridgekit.core.text import downgrade, split_text
 from bridgekit.core.transaction import read_event
 from bridgekit.core.txnid import outgoing_nonce
-from bridgekit.errors import HomeserverUnreachable, LeaseLost, MatrixRequestError, StoreError
+from bridgekit.errors import HomeserverError, HomeserverUnreachable, LeaseLost, MatrixRequestError, StoreError
 from bridgekit.model.content import MentionTarget, MentionUser, Text
 from bridgekit.model.entry import Ending, Entry
 from bridgekit.model.ids import EventID, Nonce, PortalKey, RemoteMessageID, UserID
@@ -37,7 +37,7 @@ from bridgekit.ports import Journal
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts
-from bridgekit.runtime.lanes import Handled, Lane, Lanes, WaitFor
+from bridgekit.runtime.lanes import Handled, Lane, Lanes, RetryLater, WaitFor, is_being_cancelled
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.retrying import Retrying
@@ -101,21 +101,28 @@ class Outgoing:
         event = read_event(entry.payload)
         assert isinstance(event, RawEvent), "the inbox journals readable events only"
         # Asked before the lookup: a room that becomes known between the two must not pass for a stranger's.
-        being_made = self._portals.any_being_made
+        being_made = self._portals.next_made()
         portal = await self._books.portal_by_room(event.room_id)
         if portal is None:
-            if being_made:
-                raise WaitFor(self._portals.next_made)
+            if being_made is not None and await self._books.directory.management_user(event.room_id) is None:
+                raise WaitFor(being_made)
             return await self._elsewhere(entry, event)
         if (unchecked := self._checked(portal.key)) is not None:
             raise WaitFor(unchecked)
+        message = _Message(self, entry, lane, event, portal)
         try:
-            return await _Message(self, entry, lane, event, portal).handle()
+            try:
+                return await message.handle()
+            except (HomeserverError, StoreError, RetryLater, WaitFor):
+                raise
+            except Exception:
+                log.exception("a message could not be handled", extra={"event_id": entry.event_id})
+                return await message.end(self._retrying.ending("bug", INTERNAL_ERROR))
         except (HomeserverUnreachable, MatrixRequestError) as error:
             # Only telling people needs the homeserver here; what could not be told is in the log.
             ending = self._retrying.homeserver_failed(entry, error)
             log.error("a room could not be told: %s", error, extra={"room_id": event.room_id})
-            return Handled(dead=ending)
+            return message.untold(ending)
 
 
 class _Message:
@@ -128,6 +135,7 @@ class _Message:
         self._event = event
         self._portal = portal
         self._progress = _decode(entry.progress) if entry.progress else Progress()
+        self._marked_now = False  # the mark is of the present attempt, and says nothing of earlier ones
 
     async def handle(self) -> Handled:
         if self._progress.ending is not None:
@@ -140,17 +148,19 @@ class _Message:
         if isinstance(read, Unreadable):
             if read.code == "redacted":
                 return Handled()
-            return await self._end(self._o._retrying.ending(read.code, read.reason))
+            return await self.end(self._o._retrying.ending(read.code, read.reason))
+        if await self._deleted_meanwhile():
+            return Handled()
         record = await self._speaker()
         if record is None:
             reason = "you are not logged in to the network that this room belongs to"
-            return await self._end(self._o._retrying.ending("no_login", reason))
+            return await self.end(self._o._retrying.ending("no_login", reason))
         session = self._o._sessions.session(record.login.id)
         if session is None:
             return await self._not_connected(record)
         sender = capability(session, CanSend)
         if sender is None:
-            return await self._end(self._o._retrying.ending("not_supported", "this network cannot be written to"))
+            return await self.end(self._o._retrying.ending("not_supported", "this network cannot be written to"))
         return await self._send(read, record, session, sender)
 
     # --- what to send, and as whom --------------------------------------------------------------------------------
@@ -166,12 +176,26 @@ class _Message:
         records.sort(key=lambda record: self._o._sessions.session(record.login.id) is None)
         return records[0] if records else None
 
+    async def _deleted_meanwhile(self) -> bool:
+        """Whether the message waited, was deleted by its sender meanwhile, and nothing of it has crossed.
+
+        A message that never had its turn is cancelled in the journal (`Inbox`); this is for one that has tried.
+        """
+        waited = self._entry.attempts > 0 or self._progress.told
+        if not waited or self._entry.marked_at is not None or self._progress.parts:
+            return False
+        for later in await self._o._journal.peek(self._entry.lane, after=self._entry.seq):
+            event = read_event(later.payload)
+            if isinstance(event, RawEvent) and event.redacts == self._event.event_id:
+                return event.type == "m.room.redaction"
+        return False
+
     async def _redaction(self) -> Handled:
         assert self._event.redacts is not None
         await self._lane.settle()
         if await self._o._books.message_by_event(self._event.room_id, self._event.redacts) is None:
             return Handled()  # it never crossed, so there is nothing to delete
-        return await self._end(self._o._retrying.ending("not_supported", "deleting messages is not bridged yet"))
+        return await self.end(self._o._retrying.ending("not_supported", "deleting messages is not bridged yet"))
 
     async def _reply_to(self, read: ReadText) -> RemoteMessageID | None:
         if read.reply_to is None:
@@ -210,7 +234,7 @@ class _Message:
             if isinstance(outcome, Ending):
                 if outcome.code == "uncertain":
                     facts.append(self._uncertain(message.nonce, part))
-                return await self._end(outcome, tuple(facts))
+                return await self.end(outcome, tuple(facts))
             facts += [self._sent(remote_id, part) for remote_id in outcome.ids]
             if part + 1 < len(parts):
                 points.reach(points.PARTS_BETWEEN)
@@ -233,14 +257,21 @@ class _Message:
             dedupes_ms is None or now - self._entry.received_at > dedupes_ms / 2
         ):
             await self._note(now, self._progress)
+            self._marked_now = True
         await self._o._lease.check()
         try:
             async with asyncio.timeout(self._o._retrying.delivery.send_timeout_ms / 1000):
                 sent = await sender.send(message)
         except LeaseLost:
             raise
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            # Libraries cancel what waits for an answer when their connection breaks, and let that escape.
+            error: Exception = ConnectionAbortedError("the call was cancelled")
+            return await self._failed(error, record, session, now, repeatable=dedupes_ms is not None)
         except Exception as error:  # noqa: BLE001 - the policy's table says what it means
-            return await self._failed(error, record, repeatable=dedupes_ms is not None)
+            return await self._failed(error, record, session, now, repeatable=dedupes_ms is not None)
         points.reach(points.NETWORK_SENT)
         if self._entry.marked_at is not None:
             self._entry = msgspec.structs.replace(self._entry, marked_at=None)
@@ -274,26 +305,30 @@ class _Message:
             await self._note(None, self._progress)
         return found
 
-    async def _failed(self, error: Exception, record: LoginRecord, *, repeatable: bool) -> Ending:
+    async def _failed(
+        self, error: Exception, record: LoginRecord, session: Session, began: int, *, repeatable: bool
+    ) -> Ending:
         """How the entry ends after an error from the adapter; raises `RetryLater` or `WaitFor` if it does not end."""
         retrying = self._o._retrying
+        marked_before = self._entry.marked_at is not None and not self._marked_now
         verdict = judge_network(error, connection_errors=self._o._connection_errors, repeatable=repeatable)
         match verdict:
             case Retry():
                 if retrying.is_over(self._entry, verdict):
-                    code = "uncertain" if verdict.ambiguous or self._entry.marked_at is not None else verdict.code
+                    code = "uncertain" if verdict.ambiguous or marked_before else verdict.code
                     return retrying.ending(code, verdict.reason)
                 if verdict.ambiguous and self._entry.marked_at is None:
-                    await self._note(retrying.clock.now(), self._progress)
-                elif not verdict.ambiguous and not repeatable:
-                    await self._note(None, self._progress)
+                    await self._note(began, self._progress)
+                elif not verdict.ambiguous and not marked_before:
+                    await self._unmark()
                 await self._tell_waiting(verdict.reason)
                 raise retrying.later(self._entry, verdict) from error
             case Pause():
-                if not repeatable:
-                    await self._note(None, self._progress)
-                await self._o._sessions.auth_failed(record.login.id, verdict.reason)
-                await self._o._sessions.disconnect(record.login.id)
+                if not marked_before:
+                    await self._unmark()
+                if self._o._sessions.session(record.login.id) is session:  # not a new one, of a new login
+                    await self._o._sessions.auth_failed(record.login.id, verdict.reason)
+                    await self._o._sessions.disconnect(record.login.id)
                 raise WaitFor(functools.partial(self._o._sessions.until_connected, record.login.id)) from error
             case End():
                 if verdict.bug:
@@ -336,6 +371,11 @@ class _Message:
         self._progress = progress
         self._entry = msgspec.structs.replace(self._entry, marked_at=marked_at)
 
+    async def _unmark(self) -> None:
+        """The network has certainly not taken it."""
+        if self._entry.marked_at is not None:
+            await self._note(None, self._progress)
+
     def _sent(self, remote_id: RemoteMessageID, part: int) -> MessageSaved:
         return MessageSaved(
             MessageRecord(
@@ -368,7 +408,7 @@ class _Message:
         await self._o._status.waiting(self._event, reason)
         await self._note(self._entry.marked_at, msgspec.structs.replace(self._progress, told=True))
 
-    async def _end(self, ending: Ending, facts: tuple[Fact, ...] = ()) -> Handled:
+    async def end(self, ending: Ending, facts: tuple[Fact, ...] = ()) -> Handled:
         """The message has failed for good. That is on disk before its sender is told, so that a crash in between can
         not turn a message that was reported as failed into one that is sent after all."""
         try:
@@ -377,6 +417,10 @@ class _Message:
             log.warning("the end of an entry could not be noted", extra={"event_id": self._event.event_id})
             raise
         return await self._finish(ending)
+
+    def untold(self, ending: Ending) -> Handled:
+        """It ends without its sender's having been told; how the message itself ended is kept, if it had."""
+        return Handled(facts=self._progress.facts, dead=self._progress.ending or ending)
 
     async def _finish(self, ending: Ending) -> Handled:
         await self._o._status.failed(self._event, ending)

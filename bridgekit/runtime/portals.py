@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
 from bridgekit.adapter.base import Network, Session
 from bridgekit.adapter.capabilities import CanDescribe, capability
 from bridgekit.core.namespace import portal_alias_localpart
+from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import RoomShape, create_body, is_wanted, known_room, wanted_state
-from bridgekit.errors import AdapterError, MatrixRequestError
+from bridgekit.errors import HomeserverError, MatrixRequestError, StoreError
 from bridgekit.model.ids import PortalKey, RemoteUserID, RoomAlias, RoomID, UserID
 from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState
 from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.ports import Homeserver
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.ghosts import Ghosts, SingleFlight
+from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
 
 log = logging.getLogger(__name__)
+
+MAX_NAME = 250
+MAX_TOPIC = 4_000
+"""Characters; the homeserver refuses an event over 64 KiB, and a room must not fail by what it is called."""
 
 
 def describer_of(session: Session | None) -> CanDescribe | None:
@@ -56,18 +61,25 @@ class Portals:
         self._server_name = server_name
         self._flight = SingleFlight()
         self._room_version: str | None = None
-        self._being_made = 0
+        self._being_made: set[PortalKey] = set()
         self._made = asyncio.Event()
 
     # --- rooms that are being made --------------------------------------------------------------------------------
-    @property
-    def any_being_made(self) -> bool:
-        """Whether a createRoom is under way: an event from an unknown room may belong to it."""
-        return self._being_made > 0
+    def next_made(self) -> Callable[[], Awaitable[object]] | None:
+        """What to wait for until one more of the rooms that are being made is known, or has failed for good; None if
+        none is. An event from an unknown room may belong to one of them. Between two tries a room is being made, too:
+        it may be there, and only the answer was lost."""
+        return self._made.wait if self._being_made else None
 
-    async def next_made(self) -> None:
-        """Wait until one of the rooms that are being made now is known, or has failed."""
-        await self._made.wait()
+    def gave_up(self, key: PortalKey) -> None:
+        """Nobody tries any more to make this portal's room."""
+        if key in self._being_made:
+            self._made_or_not(key)
+
+    def _made_or_not(self, key: PortalKey) -> None:
+        self._being_made.discard(key)
+        self._made.set()
+        self._made = asyncio.Event()
 
     async def finish_begun(self) -> None:
         """After a crash: learn the rooms of portals whose createRoom may have been answered to nobody.
@@ -106,13 +118,17 @@ class Portals:
         portal = await self._with_looks(portal, chat, session)
         # On disk before the call: if we crash in it, the next process knows that there may be a room.
         await self._books.save(PortalSaved(portal))
-        self._being_made += 1
+        self._being_made.add(key)
         try:
             portal = await self._make_room(portal, record)
-        finally:
-            self._being_made -= 1
-            self._made.set()
-            self._made = asyncio.Event()
+        except (HomeserverError, StoreError) as error:
+            if isinstance(error, MatrixRequestError) and isinstance(judge_homeserver(error), End):
+                self._made_or_not(key)
+            raise
+        except BaseException:
+            self._made_or_not(key)
+            raise
+        self._made_or_not(key)
         for user in self._others(chat):
             ghost = await self._ghosts.ensure(user, describer_of(session))
             await self._ghosts.ensure_joined(known_room(portal.room), ghost)
@@ -124,11 +140,7 @@ class Portals:
         describer = describer_of(session)
         if describer is None or (chat is not None and chat.name is not None and chat.members is not None):
             return chat
-        try:
-            return await describer.describe_chat(key)
-        except (AdapterError, OSError, TimeoutError) as error:
-            log.info("the network does not describe a chat (%s); it can be named later", error)
-            return chat
+        return await ask_network(describer.describe_chat(key), "a chat") or chat
 
     def _others(self, chat: RemoteChat | None) -> Iterable[RemoteUserID]:
         """The members who need a ghost: everybody but the accounts that are logged in here."""
@@ -141,9 +153,9 @@ class Portals:
             return portal
         changes: dict[str, object] = {"dm": chat.kind is ChatKind.DIRECT}
         if chat.name is not None:
-            changes["name"] = chat.name
+            changes["name"] = chat.name[:MAX_NAME]
         if chat.topic is not None:
-            changes["topic"] = chat.topic
+            changes["topic"] = chat.topic[:MAX_TOPIC]
         if chat.avatar is not None and chat.avatar.id != portal.avatar:
             mxc = await self._ghosts.picture(chat.avatar, describer_of(session))
             if mxc is not None:
@@ -190,7 +202,7 @@ class Portals:
         try:
             await self._homeserver.join(room)
         except MatrixRequestError as error:
-            if error.status in (403, 404) or error.errcode in ("M_UNKNOWN", "M_BAD_STATE"):
+            if error.status in (403, 404) or (error.status == 400 and error.errcode in ("M_UNKNOWN", "M_BAD_STATE")):
                 return False
             raise
         return True

@@ -11,15 +11,15 @@ import msgspec
 from bridgekit.adapter.base import Adapter, Session
 from bridgekit.core.backoff import Backoff
 from bridgekit.errors import AuthFailed, LeaseLost, StoreUnavailable, Transient
-from bridgekit.model.entry import Append, Appended
+from bridgekit.model.entry import Append
 from bridgekit.model.ids import LoginID
 from bridgekit.model.records import LoginRecord, LoginSaved, LoginState
-from bridgekit.model.remote import Batch, Cursor, RemoteProgress
+from bridgekit.model.remote import Batch, Cursor
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime import points
 from bridgekit.runtime.addresses import Addresses
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.lanes import Lanes
+from bridgekit.runtime.lanes import Lanes, is_being_cancelled
 from bridgekit.runtime.lease import LeaseKeeper
 
 log = logging.getLogger(__name__)
@@ -59,9 +59,10 @@ class _Runner:
                 await self._connected(record)
                 reason = "the network closed the connection"
             except AuthFailed as error:
-                await self._sessions.auth_failed(self.login, error.reason)
-                self.state = SessionState("stopped", error.reason or "the login is no longer valid")
-                return
+                reason = error.reason or "the login is no longer valid"
+                if await self._refused(error):
+                    self.state = SessionState("stopped", reason)
+                    return
             except LeaseLost:
                 self._sessions.lease.declare_lost()
                 return
@@ -69,6 +70,13 @@ class _Runner:
                 reason, retry_after = error.reason or "the network is not available", error.retry_after
             except self._sessions.connection_errors as error:
                 reason = f"no connection ({type(error).__name__}: {error})"
+            except asyncio.CancelledError:
+                if is_being_cancelled():
+                    raise
+                # Libraries cancel what waits for their connection when it breaks, and let that escape.
+                reason = "the connection broke"
+            except StoreUnavailable as error:
+                reason = str(error)
             except Exception as error:
                 # A bug in an adapter must not end the session for good: say so, and connect again.
                 log.exception("a session failed", extra={"login": self.login})
@@ -80,6 +88,17 @@ class _Runner:
             self.state = SessionState("waiting", reason)
             log.info("session of %s: %s; connecting again in %.1f s", self.login, reason, delay)
             await clock.sleep(delay)
+
+    async def _refused(self, error: AuthFailed) -> bool:
+        """The network does not take our credentials. False if that could not be written down."""
+        try:
+            await self._sessions.auth_failed(self.login, error.reason)
+        except StoreUnavailable as unavailable:
+            log.warning("%s; the session is opened again", unavailable, extra={"login": self.login})
+            return False
+        except LeaseLost:
+            self._sessions.lease.declare_lost()
+        return True
 
     async def _connected(self, record: LoginRecord) -> None:
         self.state = SessionState("connecting")
@@ -103,35 +122,39 @@ class _Runner:
 
     async def _store(self, batch: Batch) -> None:
         """Make a batch durable; only then is the iterator resumed."""
-        entries = [
-            await self._sessions.addresses.entry(event, self._record)
-            for event in batch.events
-            if not isinstance(event, RemoteProgress)
-        ]
-        append = Append(
-            entries=tuple(entry for entry in entries if entry is not None),
-            login=self.login,
-            cursors=_last_cursors(batch),
-            state=batch.state,
-        )
+        entries, dead = await self._sessions.addresses.entries(batch.events, self._record)
+        append = Append(entries=entries, dead=dead, login=self.login, cursors=_last_cursors(batch), state=batch.state)
         points.reach(points.PULL_BEFORE)
         attempt = 0
-        appended: Appended | None = None
-        while appended is None:
+        while True:
+            writing = asyncio.ensure_future(self._append(append, again=attempt > 0))
             try:
-                appended = await self._sessions.journal.append(append, epoch=self._sessions.lease.epoch)
+                await asyncio.shield(writing)
+                return
             except StoreUnavailable as error:
                 # The network waits meanwhile: what it has shown us is not lost by our not having taken it.
                 delay = Backoff(base_s=0.2, max_s=10.0).delay(attempt, self._sessions.random())
                 attempt += 1
                 log.warning("%s; the session waits", error, extra={"login": self.login})
                 await self._sessions.clock.sleep(delay)
+            except asyncio.CancelledError:
+                # What has begun may take effect, with the cursor behind it: then it is offered to the lanes as ever.
+                writing.add_done_callback(_look)
+                raise
+
+    async def _append(self, append: Append, *, again: bool) -> None:
+        appended = await self._sessions.journal.append(append, epoch=self._sessions.lease.epoch)
         points.reach(points.PULL_AFTER)
-        if attempt:
+        if again:
             # An append whose answer was lost may have been written: the journal knows, the return value does not.
             for lane in {entry.lane for entry in append.entries}:
                 self._sessions.lanes.wake(lane)
         self._sessions.lanes.offer(appended.entries)
+
+
+def _look(writing: asyncio.Future[None]) -> None:
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        log.info("a session ended while its events were being written down: %s", error)
 
 
 def _last_cursors(batch: Batch) -> tuple[Cursor, ...]:
@@ -205,12 +228,12 @@ class Sessions:
         return runner.state if runner is not None else SessionState("stopped")
 
     async def until_connected(self, login: LoginID) -> None:
-        """Wait until the login is connected; for ever if its person has to log in again first."""
-        while self.session(login) is None:
+        """Wait until the login is connected, or is no more; for ever if its person has to log in again first."""
+        while self.session(login) is None and self.books.login(login) is not None:
             await self._changed.wait()
 
     def changed(self) -> None:
-        """A session was opened."""
+        """A session was opened, or a login is no more."""
         self._changed.set()
         self._changed = asyncio.Event()
 

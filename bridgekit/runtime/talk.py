@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from bridgekit.core.namespace import portal_alias_localpart
+from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.to_matrix import notice_content
 from bridgekit.core.txnid import encode_fields, reply_txn_id
 from bridgekit.errors import HomeserverError, MatrixRequestError
@@ -84,12 +85,14 @@ class Talk:
         return await self._homeserver.get_state(room, "m.room.encryption") is not None
 
     async def redact(self, room: RoomID, event: EventID) -> bool:
-        """Delete a message that holds a secret. False if the bot may not."""
+        """Delete a message that holds a secret. False if the bot may not. Raises `HomeserverError`."""
         try:
             await self._homeserver.redact(
                 room, event, txn_id=reply_txn_id(event, 90), reason="login answers are not kept", user=self.bot
             )
-        except HomeserverError as error:
+        except MatrixRequestError as error:
+            if not isinstance(judge_homeserver(error), End):
+                raise
             log.info("a login answer could not be redacted: %s", error, extra={"room_id": room})
             return False
         return True

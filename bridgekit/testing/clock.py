@@ -1,0 +1,86 @@
+"""Time that moves only when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+START_MS = 1_700_000_000_000
+"""The first moment of a `ManualClock`, in ms since the epoch."""
+
+
+class ManualClock:
+    """`bridgekit.ports.Clock`: nobody's sleep ends before the test moves the time."""
+
+    def __init__(self, now: int = START_MS) -> None:
+        self._start = now
+        self._seconds = 0.0
+        self._count = 0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> int:
+        return self._start + round(self._seconds * 1000)
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        self._count += 1
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._seconds + seconds, self._count, future))
+        await future
+
+    def next_in(self) -> float | None:
+        """Seconds until the first sleep ends; None if nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():  # its task was cancelled
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] - self._seconds if self._sleepers else None
+
+    def jump(self, seconds: float) -> None:
+        """Move the time at once, and wake whose sleep is over. They run when the test next waits."""
+        self._seconds += seconds
+        while self._sleepers and self._sleepers[0][0] <= self._seconds:
+            _, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                future.set_result(None)
+
+    async def advance(self, seconds: float) -> None:
+        """Move the time from one end of a sleep to the next, and let everybody finish what they then can."""
+        await idle()
+        end = self._seconds + seconds
+        while (step := self.next_in()) is not None and self._seconds + step <= end:
+            self.jump(step)
+            await idle()
+        self.jump(end - self._seconds)
+        await idle()
+
+
+async def idle() -> None:
+    """Wait until no task of this event loop can go on by itself. Threads and sockets are not waited for."""
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)
+    if ready is None:  # another kind of loop: long enough for what tests do
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        return
+    await asyncio.sleep(0)
+    while ready:  # noqa: ASYNC110 - there is no event for that nothing happens
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool], *, clock: ManualClock | None = None, within_s: float = 7200) -> None:
+    """Wait until the condition holds. With a clock, time passes whenever nothing else happens, `within_s` at most.
+
+    Raises AssertionError if it does not come true.
+    """
+    end = None if clock is None else clock.monotonic() + within_s
+    await idle()
+    while not condition():
+        step = None if clock is None else clock.next_in()
+        if clock is None or step is None or end is None or clock.monotonic() + step > end:
+            raise AssertionError("nothing happens any more, and what was waited for has not come")
+        clock.jump(step)
+        await idle()

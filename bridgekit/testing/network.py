@@ -1,0 +1,249 @@
+"""A remote network in memory, and the adapter for it: every outcome can be ordered in advance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from bridgekit.adapter.base import Adapter, Network, Session
+from bridgekit.adapter.capabilities import CanConfirm, CanDescribe, CanSend
+from bridgekit.adapter.prompt import Prompt
+from bridgekit.errors import Rejected
+from bridgekit.model.content import Text
+from bridgekit.model.ids import ChatID, LoginID, Nonce, PortalKey, RemoteMessageID, RemoteUserID
+from bridgekit.model.limits import Limits
+from bridgekit.model.matrix import MatrixMessage
+from bridgekit.model.remote import (
+    Batch,
+    Cursor,
+    Cursors,
+    Login,
+    RemoteChat,
+    RemoteEvent,
+    RemoteMessage,
+    RemoteProfile,
+    Sent,
+)
+
+Echo = Literal["nonce", "plain", "none"]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What becomes of one send: `error` is raised, before the network has taken the message or (`taken`) after it.
+    `gate`: the answer waits for it, as the network has taken the message already."""
+
+    error: BaseException | None = None
+    taken: bool = False
+    gate: asyncio.Event | None = None
+
+
+class FakeNetwork:
+    """The far end. It outlives the bridges that connect to it.
+
+    `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces.
+    `accepted` holds what it took from the bridge, in its order: (chat, text).
+    """
+
+    def __init__(
+        self,
+        *,
+        dedupes: bool = True,
+        echo: Echo = "nonce",
+        confirms: bool = False,
+        limits: Limits | None = None,
+        yields: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.dedupes = dedupes
+        self.echo = echo
+        self.confirms = confirms
+        self.limits = limits or Limits()
+        self.yields = yields
+        self.accepted: list[tuple[ChatID, str]] = []
+        self.tries: list[Nonce] = []
+        self.connections = 0
+        self.outcomes: deque[Outcome] = deque()
+        self.connect_errors: deque[BaseException] = deque()
+        self.describe_errors: deque[BaseException] = deque()
+        self.names: dict[RemoteUserID, str] = {}
+        self.chats: dict[PortalKey, RemoteChat] = {}
+        self.login_script: Callable[[Prompt], Any] | None = None
+        self.logged_out: list[LoginID] = []
+        self._stream: list[tuple[RemoteEvent | Batch, LoginID | None]] = []
+        self._more = asyncio.Event()
+        self._nonces: dict[Nonce, RemoteMessageID] = {}
+        self._ended = asyncio.Event()
+
+    # --- what happens there -----------------------------------------------------------------------------------------
+    def say(self, chat: str, sender: str, text: str, *, id: str | None = None, **more: Any) -> RemoteMessage:
+        """Somebody writes in a chat that all logins see."""
+        message = RemoteMessage(
+            portal=PortalKey(ChatID(chat)),
+            id=RemoteMessageID(id or f"m{len(self._stream) + 1}"),
+            sender=RemoteUserID(sender),
+            timestamp=1_700_000_000_000 + len(self._stream),
+            text=Text(text),
+            **more,
+        )
+        self.emit(message)
+        return message
+
+    def emit(self, event: RemoteEvent | Batch, *, to: LoginID | None = None) -> None:
+        """Anything happens. `to`: only this login sees it."""
+        self._stream.append((event, to))
+        self._more.set()
+        self._more = asyncio.Event()
+
+    def next_sends(self, *outcomes: BaseException | Outcome) -> None:
+        """What becomes of the next sends; a plain exception means that the network has not taken the message."""
+        self.outcomes.extend(each if isinstance(each, Outcome) else Outcome(each) for each in outcomes)
+
+    def texts(self, chat: str) -> list[str]:
+        """What it took from the bridge in this chat."""
+        return [text for where, text in self.accepted if where == chat]
+
+    def drop_connections(self) -> None:
+        """All sessions end."""
+        self._ended.set()
+        self._ended = asyncio.Event()
+
+    # --- for the sessions -------------------------------------------------------------------------------------------
+    async def take(self, login: Login, message: MatrixMessage) -> Sent:
+        """A session sends."""
+        self.tries.append(message.nonce)
+        for _ in range(self.yields()):
+            await asyncio.sleep(0)
+        outcome = self.outcomes.popleft() if self.outcomes else Outcome()
+        if outcome.error is not None and not outcome.taken:
+            raise outcome.error
+        id = self._nonces.get(message.nonce) if self.dedupes else None
+        if id is None:
+            id = RemoteMessageID(f"s{len(self.tries)}")
+            self._nonces[message.nonce] = id
+            self.accepted.append((message.portal.chat, message.text.body))
+            if self.echo != "none":
+                self.emit(
+                    RemoteMessage(
+                        portal=message.portal,
+                        id=id,
+                        sender=login.user,
+                        timestamp=message.timestamp,
+                        text=message.text,
+                        nonce=message.nonce if self.echo == "nonce" else None,
+                    )
+                )
+        if outcome.gate is not None:
+            await outcome.gate.wait()
+        for _ in range(self.yields()):
+            await asyncio.sleep(0)
+        if outcome.error is not None:
+            raise outcome.error
+        return Sent((id,))
+
+    def find(self, nonce: Nonce) -> Sent | None:
+        """Whether it took a message."""
+        return Sent((self._nonces[nonce],)) if nonce in self._nonces else None
+
+    async def stream(self, login: LoginID, after: int) -> AsyncIterator[RemoteEvent | Batch]:
+        """Everything from behind a place, for ever; the place is the cursor."""
+        ended = self._ended
+        place = after
+        while True:
+            more = self._more
+            while place < len(self._stream):
+                item, to = self._stream[place]
+                place += 1
+                if to in (None, login):
+                    yield _placed(item, Cursor("", str(place)))
+                if ended.is_set():
+                    return
+            waits = [asyncio.ensure_future(more.wait()), asyncio.ensure_future(ended.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            if ended.is_set():
+                return
+
+
+def _placed(item: RemoteEvent | Batch, cursor: Cursor) -> RemoteEvent | Batch:
+    if isinstance(item, Batch):
+        events = item.events[:-1] + tuple(msgspec.structs.replace(each, cursor=cursor) for each in item.events[-1:])
+        return msgspec.structs.replace(item, events=events)
+    return msgspec.structs.replace(item, cursor=cursor)
+
+
+class FakeSession(Session, CanSend, CanDescribe):
+    """A connection to a `FakeNetwork` that drops repeats for a day."""
+
+    dedupes_for: ClassVar[timedelta | None] = timedelta(days=1)
+
+    def __init__(self, far: FakeNetwork, login: Login) -> None:
+        self.far = far
+        self.login = login
+
+    def events(self, after: Cursors) -> AsyncIterator[RemoteEvent | Batch]:
+        return self.far.stream(self.login.id, int(after.get("", "0")))
+
+    def limits(self, portal: PortalKey) -> Limits:
+        return self.far.limits
+
+    async def send(self, message: MatrixMessage) -> Sent:
+        return await self.far.take(self.login, message)
+
+    async def describe_chat(self, portal: PortalKey) -> RemoteChat:
+        if self.far.describe_errors:
+            raise self.far.describe_errors.popleft()
+        return self.far.chats.get(portal) or RemoteChat(portal=portal, name=f"Chat {portal.chat}", members=())
+
+    async def describe_user(self, user: RemoteUserID) -> RemoteProfile:
+        if self.far.describe_errors:
+            raise self.far.describe_errors.popleft()
+        return RemoteProfile(user=user, name=self.far.names.get(user, f"Name of {user}"))
+
+
+class ForgetfulSession(FakeSession):
+    """As `FakeSession`, of a network that takes every repeat for a new message."""
+
+    dedupes_for: ClassVar[timedelta | None] = None
+
+
+class ConfirmingSession(ForgetfulSession, CanConfirm):
+    """As `ForgetfulSession`, of a network that can be asked."""
+
+    async def find(self, portal: PortalKey, nonce: Nonce) -> Sent | None:
+        return self.far.find(nonce)
+
+
+class FakeAdapter(Adapter):
+    """The adapter for a `FakeNetwork`, which is its settings."""
+
+    network = Network(id="fake", name="Fake")
+    settings: FakeNetwork
+
+    async def login(self, prompt: Prompt) -> Login:
+        if self.settings.login_script is not None:
+            login: Login = await self.settings.login_script(prompt)
+            return login
+        token = await prompt.ask("What is your token?", secret=True)
+        if token == "wrong":  # noqa: S105 - a made-up one
+            raise Rejected("that token is not valid")
+        return Login(id=LoginID(token), user=RemoteUserID(token), name=token.title())
+
+    @asynccontextmanager
+    async def connect(self, login: Login) -> AsyncIterator[Session]:
+        if self.settings.connect_errors:
+            raise self.settings.connect_errors.popleft()
+        self.settings.connections += 1
+        far = self.settings
+        kind = FakeSession if far.dedupes else ConfirmingSession if far.confirms else ForgetfulSession
+        yield kind(far, login)
+
+    async def logout(self, login: Login) -> None:
+        self.settings.logged_out.append(login.id)

@@ -1,0 +1,146 @@
+"""The traffic: voices that speak in many rooms, in both directions, at their own pace."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from example_bridge.webchat.client import WebchatClient
+from tests.chaos.person import Person
+from tests.chaos.words import spell
+from tests.chaos.world import World
+
+LONG = 1_300
+"""Words of a long message: three parts, at webchat's 4000 characters each."""
+
+
+class Chat:
+    """One webchat chat with its voices."""
+
+    def __init__(self, id: str, reader: WebchatClient) -> None:
+        self.id = id
+        self.reader = reader
+        self.quiet = asyncio.Event()
+        self.webchat_voices: list[WebchatClient] = []
+        self.matrix_voices: list[tuple[Person, str]] = []
+
+
+class Load:
+    """Speaks. A voice never sends before its last message was accepted; the voices of a room do not wait for each
+    other. The newest `active` chats are spoken in; older ones go quiet."""
+
+    def __init__(self, world: World, random: Random, *, active: int, pause_s: float) -> None:
+        self.chats: dict[str, Chat] = {}
+        self.sent = 0
+        self.long_wanted = 0
+        self._world = world
+        self._random = random
+        self._active = active
+        self._pause_s = pause_s
+        self._numbers = itertools.count(1)
+        self._chat_numbers = itertools.count()
+        self._voices: set[asyncio.Task[None]] = set()
+        self._living: deque[Chat] = deque()
+        self._changed = asyncio.Event()
+        self._rooms_before: dict[str, list[tuple[Person, str]]] = {}
+        for person in world.people:
+            person.on_join = self._joined
+
+    # --- chats --------------------------------------------------------------------------------------------------------
+    async def begin_chat(self) -> None:
+        """A new chat: one of the people with a visitor, or a group."""
+        number = next(self._chat_numbers)
+        kind = number % 4
+        people = [self._random.choice(self._world.people)]
+        reader = await self._world.client(await self._world.webchat.account(f"Visitor {number}"))
+        if kind == 3:  # every login sees it
+            people = list(self._world.people)
+        if kind in (0, 3):
+            other = await self._world.webchat.account(f"Second visitor {number}")
+            members = [*(person.account.id for person in people), other.id]
+            chat = Chat((await reader.create_chat("group", members, name=f"Group {number}")).id, reader)
+            chat.webchat_voices = [reader, await self._world.client(other)]
+        else:
+            chat = Chat((await reader.create_chat("direct", [people[0].account.id])).id, reader)
+            chat.webchat_voices = [reader]
+            if kind == 1:  # the person speaks on another device, too
+                chat.webchat_voices.append(await self._world.client(people[0].account))
+        self.chats[chat.id] = chat
+        self._living.append(chat)
+        for client in chat.webchat_voices:
+            self._start(chat, functools.partial(self._say_on_webchat, chat, client))
+        for person, room in self._rooms_before.pop(chat.id, []):
+            self._joined(person, room)
+        if len(self._living) > self._active:
+            self._living.popleft().quiet.set()
+
+    def _joined(self, person: Person, room: str) -> None:
+        chat = self.chats.get(person.rooms[room])
+        if chat is None:
+            self._rooms_before.setdefault(person.rooms[room], []).append((person, room))
+            return
+        chat.matrix_voices.append((person, room))
+        self._start(chat, functools.partial(self._say_on_matrix, person, room))
+
+    # --- voices -------------------------------------------------------------------------------------------------------
+    def _start(self, chat: Chat, say: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self._speak(chat, say))
+        self._voices.add(task)
+
+    async def _speak(self, chat: Chat, say: Callable[[], Awaitable[None]]) -> None:
+        await say()
+        while not chat.quiet.is_set():
+            # Now and then several at once, else one after a while.
+            for _ in range(4 if self._random.random() < 0.1 else 1):
+                await say()
+            try:
+                async with asyncio.timeout(self._random.uniform(0.2, 1.8) * self._pause_s):
+                    await chat.quiet.wait()
+            except TimeoutError:
+                pass
+
+    async def _say_on_matrix(self, person: Person, room: str) -> None:
+        token = f"m{next(self._numbers)}"
+        words = self._random.randint(1, 6)
+        if self.long_wanted > 0:
+            self.long_wanted -= 1
+            words = LONG
+        await person.say(room, token, spell(token, words))
+        self._accepted()
+
+    async def _say_on_webchat(self, chat: Chat, client: WebchatClient) -> None:
+        token = f"w{next(self._numbers)}"
+        await client.send(chat.id, spell(token, self._random.randint(1, 6)), nonce=token)
+        self._accepted()
+
+    def _accepted(self) -> None:
+        self.sent += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until_sent(self, count: int) -> None:
+        """Wait until so many messages have been accepted since the start. Raises what ended a voice."""
+        while self.sent < count:
+            self.check()
+            await self._changed.wait()
+
+    def check(self) -> None:
+        """Raises what ended a voice: the load must not become less unseen."""
+        for task in self._voices:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def finish(self) -> None:
+        """Let every voice end; then each says one thing more, which stands behind everything else in its lane."""
+        for chat in self.chats.values():
+            chat.quiet.set()
+        await asyncio.gather(*self._voices)
+        for chat in self.chats.values():
+            for client in chat.webchat_voices:
+                await self._say_on_webchat(chat, client)
+            for person, room in chat.matrix_voices:
+                await self._say_on_matrix(person, room)

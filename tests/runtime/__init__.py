@@ -1,0 +1,1 @@
+"""The runtime between fakes: no Synapse, no real time."""
