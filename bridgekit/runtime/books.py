@@ -69,6 +69,7 @@ class Books:
         self._members: _Cache[tuple[RoomID, UserID], Membership] = _Cache()
         self._portal_logins: _Cache[PortalKey, tuple[LoginID, ...]] = _Cache()
         self._logins: dict[LoginID, LoginRecord] = {}
+        self._writes = 0  # what was read while this grew may be out of date, and is not kept
 
     async def open(self) -> None:
         """Read what is always needed. Call once the lease is held."""
@@ -78,6 +79,7 @@ class Books:
     async def save(self, *facts: Fact) -> None:
         """Write facts to disk, then to the cache."""
         await self.directory.record(facts, epoch=self._lease.epoch)
+        self._writes += 1
         for fact in facts:
             self._apply(fact)
 
@@ -109,8 +111,8 @@ class Books:
 
     # --- portals --------------------------------------------------------------------------------------------------
     async def portal(self, key: PortalKey) -> Portal | None:
-        portal = self._portals.get(key)
-        if portal is None and (portal := await self.directory.portal(key)) is not None:
+        portal, writes = self._portals.get(key), self._writes
+        if portal is None and (portal := await self.directory.portal(key)) is not None and writes == self._writes:
             self._portals.put(key, portal)
         return portal
 
@@ -118,8 +120,9 @@ class Books:
         key = self._rooms.get(room)
         if key is not None:
             return await self.portal(key)
+        writes = self._writes
         portal = await self.directory.portal_by_room(room)
-        if portal is not None:
+        if portal is not None and writes == self._writes:
             self._rooms.put(room, portal.key)
             self._portals.put(portal.key, portal)
         return portal
@@ -128,20 +131,25 @@ class Books:
         """The logins that see this portal."""
         ids = self._portal_logins.get(key)
         if ids is None:
+            writes = self._writes
             ids = tuple(await self.directory.portal_logins(key))
-            self._portal_logins.put(key, ids)
+            if writes == self._writes:
+                self._portal_logins.put(key, ids)
         return tuple(record for id in ids if (record := self._logins.get(id)) is not None)
 
     # --- people ---------------------------------------------------------------------------------------------------
     async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:
-        ghost = self._ghosts.get(remote_id)
-        if ghost is None and (ghost := await self.directory.ghost(remote_id)) is not None:
+        ghost, writes = self._ghosts.get(remote_id), self._writes
+        if ghost is None and (ghost := await self.directory.ghost(remote_id)) is not None and writes == self._writes:
             self._ghosts.put(remote_id, ghost)
         return ghost
 
     async def membership(self, room: RoomID, user_id: UserID) -> Membership | None:
-        membership = self._members.get((room, user_id))
-        if membership is None and (membership := await self.directory.membership(room, user_id)) is not None:
+        known, writes = self._members.get((room, user_id)), self._writes
+        if known is not None:
+            return known
+        membership = await self.directory.membership(room, user_id)
+        if membership is not None and writes == self._writes:
             self._members.put((room, user_id), membership)
         return membership
 

@@ -11,7 +11,7 @@ import msgspec
 
 from bridgekit.adapter.base import Adapter
 from bridgekit.core.backoff import Backoff
-from bridgekit.core.lane import is_copy_lane, room_of
+from bridgekit.core.lane import is_copy_lane, remote_lane, room_of
 from bridgekit.core.namespace import GhostNamespace
 from bridgekit.core.txnid import encode_fields
 from bridgekit.errors import HomeserverError, LeaseLost, PingFailed, StoreUnavailable
@@ -110,6 +110,7 @@ class Bridge:
             self.books,
             homeserver,
             self._ghosts,
+            clock,
             network=network,
             bot=bot,
             alias_prefix=identity.alias_prefix,
@@ -229,7 +230,7 @@ class Bridge:
             log.info("not everything was finished in time; it goes on at the next start")
         await self.sessions.stop()
         await self.inbox.stop()
-        await self._completer.stop()
+        await self._completer.stop(within_s=self._times.drain_s)
         await self.lease.release()
         await self._store.close()
 
@@ -247,7 +248,7 @@ class Bridge:
         bot = self._identity.bot
         await self._homeserver.register(self._identity.bot_localpart)
         await self._homeserver.ensure_device(bot, DEVICE_ID)
-        await self.portals.finish_begun()
+        await self.portals.finish_begun(lambda key: self._lanes.is_busy(remote_lane(key)))
 
     async def _until_reachable(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         attempt = 0

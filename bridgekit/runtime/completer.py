@@ -66,14 +66,17 @@ class Completer:
         self.hurry()
         await self._idle.wait()
 
-    async def stop(self) -> None:
-        """Write what waits, then end. If the lease is lost, what waits is given up: the new holder repeats it."""
+    async def stop(self, *, within_s: float = 10.0) -> None:
+        """Write what waits, then end. If the lease is lost, or the database is away for so long, what waits is given
+        up: whoever works here next repeats it, as after a crash."""
         if self._task is None:
             return
         if not self._lease.lost.is_set():
             flushing = asyncio.ensure_future(self.flush())
-            await asyncio.wait({flushing, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({flushing, self._task}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
             flushing.cancel()
+            if self._waiting:
+                log.warning("%d finished entries could not be written down; they are repeated", len(self._waiting))
         if self._timer is not None:
             self._timer.cancel()
         self._task.cancel()

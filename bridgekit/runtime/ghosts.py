@@ -159,9 +159,7 @@ class Ghosts:
 
     async def _set_name(self, user_id: UserID, name: str) -> None:
         try:
-            await self._homeserver.set_displayname(
-                user_id, clean(name)[:MAX_NAME]
-            )
+            await self._homeserver.set_displayname(user_id, clean(name)[:MAX_NAME])
         except MatrixRequestError as error:
             if not isinstance(judge_homeserver(error), End):
                 raise

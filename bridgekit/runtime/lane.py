@@ -66,7 +66,7 @@ class Lane:
         self.recovered = recovered  # left behind by an earlier process, and not looked at yet
         self._suspects: frozenset[DedupeKey] = frozenset()
         self._open: set[DedupeKey] = set()
-        self._step = asyncio.Event()
+        self._step: asyncio.Event | None = None  # made by who waits: few do, and every entry steps
 
     def may_have_been_tried(self, entry: Entry) -> bool:
         """Whether an earlier process may have begun this entry without leaving a mark: it was among those that a lane
@@ -89,14 +89,20 @@ class Lane:
         """Wait until every entry that may have reached the far end by now, if only in an earlier process, has ended and
         is on disk."""
         while self.recovered:
-            await self._step.wait()
+            await self._next_step()
         doubtful = set(self._open)
         while doubtful & self._open:
-            await self._step.wait()
+            await self._next_step()
+
+    async def _next_step(self) -> None:
+        if self._step is None:
+            self._step = asyncio.Event()
+        await self._step.wait()
 
     def _stepped(self) -> None:
-        self._step.set()
-        self._step = asyncio.Event()
+        if self._step is not None:
+            self._step.set()
+            self._step = None
 
     async def settle(self) -> None:
         """Wait until every entry of this lane that was carried out is also on disk."""

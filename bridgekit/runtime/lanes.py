@@ -131,6 +131,7 @@ class Lanes:
         carried out, what failed without an answer, and what an earlier process may have begun."""
         lane = self._lanes.get(key)
         if lane is not None:
+            self._completer.hurry()
             await lane.resolve()
 
     @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -17,12 +18,18 @@ from bridgekit.errors import HomeserverError, MatrixRequestError, StoreError
 from bridgekit.model.ids import PortalKey, RemoteUserID, RoomAlias, RoomID, UserID
 from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState
 from bridgekit.model.remote import ChatKind, RemoteChat
-from bridgekit.ports import Homeserver
+from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
+from bridgekit.runtime.lane import WaitFor
 
 log = logging.getLogger(__name__)
+
+ABANDON_AFTER_S = 30.0
+"""How long a room that nobody can enter may still be in the making: as long as we wait for any answer."""
+
+LOOK_AGAIN_S = 2.0
 
 MAX_NAME = 250
 MAX_TOPIC = 4_000
@@ -46,6 +53,7 @@ class Portals:
         books: Books,
         homeserver: Homeserver,
         ghosts: Ghosts,
+        clock: Clock,
         *,
         network: Network,
         bot: UserID,
@@ -55,6 +63,7 @@ class Portals:
         self._books = books
         self._homeserver = homeserver
         self._ghosts = ghosts
+        self._clock = clock
         self._network = network
         self._bot = bot
         self._alias_prefix = alias_prefix
@@ -62,6 +71,7 @@ class Portals:
         self._flight = SingleFlight()
         self._room_version: str | None = None
         self._being_made: set[PortalKey] = set()
+        self._unusable_since: dict[RoomID, float] = {}
         self._made = asyncio.Event()
 
     # --- rooms that are being made --------------------------------------------------------------------------------
@@ -81,23 +91,29 @@ class Portals:
         self._made.set()
         self._made = asyncio.Event()
 
-    async def finish_begun(self) -> None:
+    async def finish_begun(self, will_be_made: Callable[[PortalKey], bool]) -> None:
         """After a crash: learn the rooms of portals whose createRoom may have been answered to nobody.
 
-        Only their rooms are looked up here; the rest is done when the portal is next used.
+        Only their rooms are looked up here; the rest is done when the portal is next used. `will_be_made`: whether
+        there is something left to do in a portal that makes its room. A createRoom goes on in the homeserver when its
+        caller has been killed, so a room that is not there yet may still appear, and its people may speak at once.
         """
         after: PortalKey | None = None
         while page := await self._books.directory.portals(after=after):
             after = page[-1].key
             for portal in page:
-                if portal.room is None and (room := await self._homeserver.resolve_alias(self._alias(portal))):
+                if portal.room is not None:
+                    continue
+                if room := await self._homeserver.resolve_alias(self._alias(portal)):
                     await self._books.save(PortalSaved(msgspec.structs.replace(portal, room=room)))
+                elif will_be_made(portal.key):
+                    self._being_made.add(portal.key)
 
     # --- making ---------------------------------------------------------------------------------------------------
     async def ensure(
         self, key: PortalKey, record: LoginRecord, session: Session | None, *, chat: RemoteChat | None = None
     ) -> Portal:
-        """The portal, its room ready, and the login's person invited. Raises `HomeserverError`."""
+        """The portal, its room ready, and the login's person invited. Raises `HomeserverError`, `WaitFor`."""
         portal = await self._books.portal(key)
         if portal is None or portal.state is not PortalState.READY:
             portal = await self._flight.run(key, lambda: self._make(key, record, session, chat))
@@ -121,6 +137,8 @@ class Portals:
         self._being_made.add(key)
         try:
             portal = await self._make_room(portal, record)
+        except WaitFor:
+            raise
         except (HomeserverError, StoreError) as error:
             if isinstance(error, MatrixRequestError) and isinstance(judge_homeserver(error), End):
                 self._made_or_not(key)
@@ -168,7 +186,7 @@ class Portals:
         shape = await self._shape(portal)
         room = portal.room
         if room is not None and not await self._usable(room):
-            await self._homeserver.delete_alias(self._alias(portal))
+            await self._abandon(room, self._alias(portal))
             room = None
         if room is None:
             room = await self._create(portal, shape, record)
@@ -184,7 +202,8 @@ class Portals:
         try:
             return await self._homeserver.create_room(**body)
         except MatrixRequestError as error:
-            if error.errcode != "M_ROOM_IN_USE":
+            # 409: another createRoom of ours, whose caller is gone, took the alias while this one was at work.
+            if error.errcode != "M_ROOM_IN_USE" and error.status != 409:
                 raise
         alias = self._alias(portal)
         room = await self._homeserver.resolve_alias(alias)
@@ -192,10 +211,22 @@ class Portals:
             log.info("finishing a room that an earlier attempt began", extra={"room_id": room})
             return room
         if room is not None:
-            # A crash of the homeserver can leave an alias that names a room nobody can enter.
-            log.warning("an alias names a room that cannot be used; making a new one", extra={"room_id": room})
-            await self._homeserver.delete_alias(alias)
+            await self._abandon(room, alias)
         return await self._homeserver.create_room(**body)
+
+    async def _abandon(self, room: RoomID, alias: RoomAlias) -> None:
+        """Free the alias of a room that nobody can enter: a crash of the homeserver can leave that.
+
+        But so does a createRoom that is still at work there, though its caller was killed or did not wait for it: the
+        bot is not in the room yet. Taken for dead too early, it would invite people to a room that we do not know.
+        Raises `WaitFor` until it has had time to end.
+        """
+        now = self._clock.monotonic()
+        if now - self._unusable_since.setdefault(room, now) < ABANDON_AFTER_S:
+            raise WaitFor(functools.partial(self._clock.sleep, LOOK_AGAIN_S))
+        del self._unusable_since[room]
+        log.warning("an alias names a room that cannot be used; making a new one", extra={"room_id": room})
+        await self._homeserver.delete_alias(alias)
 
     async def _usable(self, room: RoomID) -> bool:
         """Whether the bot is, or can get, in the room."""

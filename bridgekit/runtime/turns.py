@@ -18,10 +18,13 @@ class Turns:
         self._left = size
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._running = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # asking for it costs a system call
 
     async def take(self) -> None:
         """Return at once, or in one of the event loop's next rounds."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         if not self._running:
             self._running = True
             loop.call_soon(self._round, loop)

@@ -15,15 +15,15 @@ class ManualClock:
 
     def __init__(self, now: int = START_MS) -> None:
         self._start = now
-        self._seconds = 0.0
+        self._micros = 0  # a whole number: a sum of fractions would never quite reach the end of a sleep
         self._count = 0
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def now(self) -> int:
-        return self._start + round(self._seconds * 1000)
+        return self._start + self._micros // 1000
 
     def monotonic(self) -> float:
-        return self._seconds
+        return self._micros / 1_000_000
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -31,32 +31,37 @@ class ManualClock:
             return
         self._count += 1
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._seconds + seconds, self._count, future))
+        heapq.heappush(self._sleepers, (self._micros + max(1, _micros(seconds)), self._count, future))
         await future
 
     def next_in(self) -> float | None:
         """Seconds until the first sleep ends; None if nobody sleeps."""
         while self._sleepers and self._sleepers[0][2].done():  # its task was cancelled
             heapq.heappop(self._sleepers)
-        return self._sleepers[0][0] - self._seconds if self._sleepers else None
+        return (self._sleepers[0][0] - self._micros) / 1_000_000 if self._sleepers else None
 
     def jump(self, seconds: float) -> None:
         """Move the time at once, and wake whose sleep is over. They run when the test next waits."""
-        self._seconds += seconds
-        while self._sleepers and self._sleepers[0][0] <= self._seconds:
+        self._micros += _micros(seconds)
+        while self._sleepers and self._sleepers[0][0] <= self._micros:
             _, _, future = heapq.heappop(self._sleepers)
             if not future.done():
                 future.set_result(None)
 
     async def advance(self, seconds: float) -> None:
-        """Move the time from one end of a sleep to the next, and let everybody finish what they then can."""
+        """Move the time from one end of a sleep to the next, in a thousand steps at most, and let everybody finish what
+        they then can."""
         await idle()
-        end = self._seconds + seconds
-        while (step := self.next_in()) is not None and self._seconds + step <= end:
-            self.jump(step)
+        end = self._micros + _micros(seconds)
+        while (step := self.next_in()) is not None and self._micros + _micros(step) <= end:
+            self.jump(min(max(step, seconds / 1000), (end - self._micros) / 1_000_000))
             await idle()
-        self.jump(end - self._seconds)
+        self.jump((end - self._micros) / 1_000_000)
         await idle()
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 async def idle() -> None:
@@ -66,9 +71,10 @@ async def idle() -> None:
         for _ in range(1000):
             await asyncio.sleep(0)
         return
-    await asyncio.sleep(0)
-    while ready:  # noqa: ASYNC110 - there is no event for that nothing happens
+    quiet = 0
+    while quiet < 3:  # a timer that is due is seen one turn later
         await asyncio.sleep(0)
+        quiet = 0 if ready else quiet + 1
 
 
 async def until(condition: Callable[[], bool], *, clock: ManualClock | None = None, within_s: float = 7200) -> None:

@@ -78,9 +78,7 @@ async def test_fdatasync_before_the_200(make_scene: SceneFactory, strace: Path) 
 
     for number in range(5):
         asked = first(lines, rf"PUT /_matrix/app/v1/transactions/traced-{number} ")
-        found = re.search(r"\w+\((\d+<socket:\[\d+\]>)", lines[asked])
-        assert found is not None
-        answered = first(lines, rf"{re.escape(found[1])}, .*HTTP/1\.1 200", after=asked)
+        answered = first(lines, rf"{re.escape(descriptor(lines, asked))}, .*HTTP/1\.1 200", after=asked)
         written = first(lines, rf"pwrite64\(.*bridge\.db-wal.*durable {number}", after=asked)
         synced = first(lines, r"f(data)?sync\(.*bridge\.db-wal", after=written)
         if "unfinished" in lines[synced]:
@@ -93,3 +91,13 @@ async def test_fdatasync_before_the_200(make_scene: SceneFactory, strace: Path) 
 def first(lines: list[str], pattern: str, *, after: int = -1) -> int:
     """The index of the first line behind `after` that the pattern is found in."""
     return next(index for index in range(after + 1, len(lines)) if re.search(pattern, lines[index]))
+
+
+def descriptor(lines: list[str], index: int) -> str:
+    """The descriptor that a call is about, like ``24<socket:[5]>``; of a call whose end this is, by its begin."""
+    thread = lines[index].split()[0]
+    while True:
+        found = re.match(rf"{thread} +\w+\((\d+<[^>]*>)", lines[index])
+        if found is not None:
+            return found[1]
+        index -= 1

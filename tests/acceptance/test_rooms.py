@@ -172,28 +172,38 @@ async def alias_of(scene: Scene, chat: str) -> str:
     return portal_alias_localpart(scene.slot.prefix, secret, PortalKey(ChatID(chat)))
 
 
-@pytest.mark.parametrize("state", ["begun", "unusable"])
-async def test_room_of_an_earlier_attempt(shared: Scene, state: str) -> None:
-    """As after a crash: the alias is taken by a room of the bot, which is finished; or by one that nobody can enter."""
-    alice, (agent, _) = await shared.user(), await shared.webchat_user("Agent Alice", kind="agent")
-    account, visitor = await shared.webchat_user()
-    management = await shared.log_in(alice, agent)
+async def first_contact(scene: Scene, *, unusable: bool) -> tuple[str, Talk]:
+    """A portal whose alias is taken by a room of the bot, as after a crash; that room, and the portal."""
+    alice, (agent, _) = await scene.user(), await scene.webchat_user("Agent Alice", kind="agent")
+    account, visitor = await scene.webchat_user()
+    management = await scene.log_in(alice, agent)
     chat = f"chat of {account.id}"
-    async with shared.slot.client() as bot:
-        begun = await bot.create_room(alias_localpart=await alias_of(shared, chat))
-        if state == "unusable":
+    async with scene.slot.client() as bot:
+        begun = await bot.create_room(alias_localpart=await alias_of(scene, chat))
+        if unusable:
             await bot.leave(begun)
-    talk = await shared.conversation(alice, management, agent, account, visitor, chat_id=chat)
+    talk = await scene.conversation(alice, management, agent, account, visitor, chat_id=chat)
 
-    assert (talk.room == begun) is (state == "begun")
     assert not alice.invites
     assert await alice.get_state(talk.room, "m.bridge", f"bridgekit://webchat//{chat}") is not None
     await talk.alice.send_text(talk.room, "to webchat")
     assert await talk.from_alice("to webchat") == ["to webchat"]
     assert await talk.from_visitor("hello") == ["hello"]
-    async with shared.slot.client() as bot:
-        alias = f"#{await alias_of(shared, chat)}:{shared.slot.server_name}"
-        assert await bot.resolve_alias(alias) == talk.room
+    async with scene.slot.client() as bot:
+        assert await bot.resolve_alias(f"#{await alias_of(scene, chat)}:{scene.slot.server_name}") == talk.room
+    return begun, talk
+
+
+async def test_room_of_an_earlier_attempt_is_finished(shared: Scene) -> None:
+    begun, talk = await first_contact(shared, unusable=False)
+    assert talk.room == begun
+
+
+async def test_room_that_nobody_can_enter_is_replaced(make_scene: SceneFactory) -> None:
+    async with make_scene(module="tests.support.impatient") as scene:
+        begun, talk = await first_contact(scene, unusable=True)
+        assert talk.room != begun
+        assert "an alias names a room that cannot be used; making a new one" in scene.log()
 
 
 @contextlib.asynccontextmanager

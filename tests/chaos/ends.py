@@ -127,7 +127,8 @@ class Ends:
         arrived = [
             Arrived(id=event.message.id, piece=piece, sender=event.message.sender, at=event.message.timestamp)
             for piece, event in self._history[chat.id]
-            if not piece.token.startswith("w")
+            # If the chat has several rooms: what was said in another one is not this one's.
+            if not piece.token.startswith("w") and (piece.token not in said or said[piece.token].room == room)
         ]
         return Way(
             name=f"{room} -> chat {chat.id}",

@@ -34,11 +34,11 @@ async def killed_while_talking(network: FakeNetwork, point: str, after: int, see
     return harness, talk, kills
 
 
-@pytest.mark.parametrize("dedupes, echo", NETWORKS)
+@pytest.mark.parametrize("dedupes, echo", [(True, "nonce"), (True, "plain"), (False, "nonce")])
 @pytest.mark.parametrize("point", [p for p in points.POINTS if p != points.PARTS_BETWEEN])
 async def test_killed_at_a_point(point: str, dedupes: bool, echo: Echo) -> None:
     hits = 0
-    for seed, after in enumerate((0, 1, 3)):
+    for seed, after in enumerate((0, 2)):
         network = FakeNetwork(dedupes=dedupes, echo=echo)
         harness, talk, kills = await killed_while_talking(network, point, after, seed)
         hits += kills
@@ -50,7 +50,7 @@ async def test_killed_at_a_point(point: str, dedupes: bool, echo: Echo) -> None:
                 assert made.count(["hello"]) == after + 1  # one room for each chat, the management room aside
         finally:
             await harness.kill()
-    assert hits >= 2
+    assert hits >= 1
 
 
 @pytest.mark.parametrize("dedupes", [True, False])
@@ -79,9 +79,8 @@ async def test_killed_between_the_parts_of_a_message(dedupes: bool, part: int) -
 
 
 @pytest.mark.parametrize("dedupes, echo", NETWORKS)
-@pytest.mark.parametrize("block", range(2))
-async def test_killed_at_any_moment(dedupes: bool, echo: Echo, block: int) -> None:
-    for seed in range(100 + block * 5, 105 + block * 5):
+async def test_killed_at_any_moment(dedupes: bool, echo: Echo) -> None:
+    for seed in range(100, 104):
         network = FakeNetwork(dedupes=dedupes, echo=echo)
         harness = Harness(network, seed=seed)
         rng = harness.rng

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from bridgekit.errors import AuthFailed, NotSupported, Rejected, Transient, Uncertain
-from bridgekit.model.ids import LoginID
+from bridgekit.model.ids import LoginID, RemoteUserID, UserID
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login
 from bridgekit.runtime.bridge import Times
@@ -220,4 +220,25 @@ async def test_logging_out_frees_what_waits() -> None:
     await harness.settle(1)
     last = harness.homeserver.bodies(room, notices=True)[-1]
     assert re.search("was not sent: you are not logged in", last)
+    await harness.kill()
+
+
+async def test_one_without_a_login_does_not_hold_up_a_shared_room() -> None:
+    """The login of one person is no longer valid: after a minute the others' messages go on."""
+    bob = UserID("@bob:test")
+    harness = await started(FakeNetwork())
+    login = Login(id=LoginID("bob"), user=RemoteUserID("bob"))
+    await harness.bridge.logins.add(LoginRecord(login=login, user_id=bob))
+    room = await harness.portal()
+    harness.network.say("chat", "friend", "again")
+    await harness.settle(30)
+    harness.homeserver.join_person(room, bob)
+    harness.network.next_sends(AuthFailed("expired"))
+    harness.homeserver.say(room, ALICE, "from alice")
+    harness.homeserver.say(room, bob, "from bob")
+    await harness.settle(30)
+    assert harness.network.texts("chat") == []
+    await harness.settle(60)
+    assert harness.network.texts("chat") == ["from bob"]
+    assert "was not sent: you have to log in again" in harness.homeserver.bodies(room, notices=True)[-1]
     await harness.kill()

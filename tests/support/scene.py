@@ -110,13 +110,14 @@ class Scene:
         database: str = "sqlite:bridge.db",
         more: Mapping[str, Any] | None = None,
         homeserver_url: str | None = None,
+        module: str = "example_bridge",
     ) -> None:
         self.homeserver: Final = homeserver
         self.slot: Final = slot
         self.webchat: Final = webchat
         self.directory: Final = directory
         self.database: Final = database
-        self.bridge: Final = bridge_for(slot, webchat, directory, database=database, more=more)
+        self.bridge: Final = bridge_for(slot, webchat, directory, database=database, more=more, module=module)
         if homeserver_url is not None:
             self.bridge.config["homeserver"]["url"] = homeserver_url
         self._stack: Final = contextlib.AsyncExitStack()

@@ -22,6 +22,7 @@ def bridge_for(
     database: str = "sqlite:bridge.db",
     more: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    module: str = "example_bridge",
 ) -> BridgeProcess:
     """The webchat bridge on a slot; not started."""
     return BridgeProcess(
@@ -34,6 +35,7 @@ def bridge_for(
         database=database,
         more=more,
         environment=environment,
+        module=module,
     )
 
 
