@@ -19,7 +19,7 @@ Post = bytes
 
 _BODIES = (
     "Shall we meet at the station at ten, or is that too early for you? The train leaves at 10:24 from platform 7.",
-    "ok",
+    "ok, and thank you: I will bring the soup, the bread and the small table, so nobody else needs to carry anything",
     "I have read the whole thread now. Who keeps the keys over the weekend, and where do we put the chairs in rain?",
     "Größe: 42 – passt das? 🙂",
 )

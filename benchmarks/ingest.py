@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +34,9 @@ from benchmarks._load import ROOT, Run, Server
 from benchmarks._messages import ROOMS, Messages, average_event_bytes
 
 KINDS = ("bridgekit", "mautrix", "aiohttp")
-ROUNDS = 7
+ROUNDS = 5
+IDLE_S = 1.0
+"""So long after the start the idle memory is looked at."""
 LONG_TRANSACTIONS = 2_500
 """Of 100 events each: the run that shows how memory grows."""
 
@@ -191,6 +194,7 @@ def main() -> None:
         directory = Path(name)
         disk = fdatasync_ms(directory)
         servers = [stack.enter_context(Server(kind, directory / kind)) for kind in KINDS]
+        time.sleep(IDLE_S)
         idle = {server.kind: server.rss_mib() for server in servers}
         bridgekit = servers[0]
         bridgekit.post(messages.own_event(CANARY))

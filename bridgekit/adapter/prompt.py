@@ -15,7 +15,8 @@ class Prompt(ABC):
     @abstractmethod
     async def ask(self, question: str, *, secret: bool = False, choices: Sequence[str] = ()) -> str:
         """Ask, and wait for the answer (stripped). With `choices` only one of them is taken, the question is repeated
-        otherwise. Raises `LoginCancelled` when the person cancels, stays silent for too long, or the bridge stops."""
+        otherwise. Raises `LoginCancelled` when the person stays silent for too long; when they cancel, or the bridge
+        stops, the whole `login` is cancelled as asyncio does it."""
 
     @abstractmethod
     async def show(self, text: str = "", *, qr: str | None = None) -> None:

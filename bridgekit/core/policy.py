@@ -52,8 +52,8 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
 
 Verdict = Retry | End | Pause
 
-AWAY_STATUS = frozenset({502, 503, 504})
-"""A proxy's words for: the homeserver is not there."""
+AWAY_STATUS = frozenset({408, 502, 503, 504})
+"""A proxy's words for: the homeserver is not there, or not in time."""
 
 TOKEN_ERRCODES = frozenset({"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"})
 """The registration and the homeserver disagree. Nothing is lost: the admin mends it, the lanes go on."""

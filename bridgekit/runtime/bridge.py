@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 CANARY_ROOM = "canary_room"
 CANARY_TYPE = "io.bridgekit.canary"
 CANARY_WAIT_S = 60.0
+MAX_OWN_EVENTS = 1000
 CLEAN_EVERY_S = 3600.0
 
 
@@ -181,7 +182,7 @@ class Bridge:
         self.inbox.on_activity = self.gaps.note_activity
         self.inbox.on_transaction = self.gaps.note_transaction
         self.inbox.on_own_event = self._own_event
-        homeserver.on_recovered.append(self.gaps.want_all)
+        homeserver.on_recovered += [self.gaps.want_all, self._homeserver_is_back]
         self._tasks: list[asyncio.Task[None]] = []
         self._canary: EventID | None = None
         self._own_events: set[EventID] = set()
@@ -314,10 +315,16 @@ class Bridge:
         await self.books.save(ValueSaved(CANARY_ROOM, room))
         return room
 
+    def _homeserver_is_back(self) -> None:
+        # What the network said waits for the homeserver alone; nobody should wait for the rest of a backoff.
+        self._lanes.retry_now(lambda key: room_of(key) is None)
+
     def _own_event(self, event_id: EventID) -> None:
         if self._canary_seen.is_set():
             return
-        self._own_events.add(event_id)
+        if self._canary is None and len(self._own_events) < MAX_OWN_EVENTS:
+            # The push may come before the send's answer says which event is the canary.
+            self._own_events.add(event_id)
         if event_id == self._canary:
             self._canary_seen.set()
 

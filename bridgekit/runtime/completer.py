@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 500
 
-GATHER_S = 0.005
+GATHER_S = 0.01
 """How long a completion waits for others, unless its lane waits for it: a commit costs the disk the same for one as for
 many, and the homeserver's next transaction, which has to wait for the disk, goes first."""
 
-ENOUGH = 256
+ENOUGH = 400
 """So many completions wait no longer."""
 
 

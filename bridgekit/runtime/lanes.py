@@ -8,6 +8,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import Completion, Ending, Entry
@@ -97,6 +99,13 @@ class Lanes:
         lane.offers += 1
         lane.kick.set()
         self._ensure_worker(lane)
+
+    def retry_now(self, which: Callable[[LaneKey], bool]) -> None:
+        """What these lanes backed off from is over: try their heads at once."""
+        for lane in self._lanes.values():
+            if lane.buffer and lane.buffer[0].not_before and which(lane.key):
+                lane.buffer[0] = msgspec.structs.replace(lane.buffer[0], not_before=0)
+                lane.kick.set()
 
     def _lane(self, key: LaneKey) -> Lane:
         lane = self._lanes.get(key)

@@ -64,6 +64,7 @@ def refusal(status: int, errcode: str, retry_after_ms: int | None = None) -> Mat
         (refusal(429, "M_LIMIT_EXCEEDED", 1500), "M_LIMIT_EXCEEDED", True),
         (refusal(401, "M_UNKNOWN_TOKEN"), "M_UNKNOWN_TOKEN", True),
         (refusal(401, "M_MISSING_TOKEN"), "M_MISSING_TOKEN", True),
+        (refusal(408, "M_UNKNOWN"), "M_UNKNOWN", True),
         (refusal(502, "M_UNKNOWN"), "M_UNKNOWN", True),
         (refusal(503, "M_UNKNOWN"), "M_UNKNOWN", True),
         (refusal(504, "M_UNKNOWN"), "M_UNKNOWN", True),
