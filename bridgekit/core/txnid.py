@@ -80,5 +80,5 @@ def is_our_nonce(secret: bytes, nonce: str) -> bool:
 def _nonce_mac(secret: bytes, ident: str) -> str:
     if not secret:
         raise ValueError("the secret must not be empty")
-    mac = hmac.new(secret, encode_fields("bridgekit nonce", ident), hashlib.sha256).digest()
+    mac = hmac.digest(secret, encode_fields("bridgekit nonce", ident), "sha256")
     return _base64url(mac[:_NONCE_MAC_BYTES])

@@ -18,13 +18,18 @@ WITH_DEDUPE = (points.APPEND_AFTER, points.PULL_BEFORE, points.ROOM_CREATED, poi
 WITHOUT = (points.APPEND_BEFORE, points.ANSWER_BEFORE, points.PARTS_BETWEEN, points.PULL_AFTER, points.ROOM_BEFORE)
 
 
+SEED = 224
+"""Of a plan in which the rooms are made before Synapse is killed: one that is left half made is waited for half a
+minute, which is for the long run."""
+
+
 def test_every_point_is_hit() -> None:
     assert {*WITH_DEDUPE, *WITHOUT} == {*points.POINTS}
 
 
 @pytest.mark.parametrize("dedupe, at", [(True, WITH_DEDUPE), (False, WITHOUT)], ids=["dedupe", "no dedupe"])
 async def test_nothing_is_lost_doubled_or_reordered(*, dedupe: bool, at: Sequence[str]) -> None:
-    options = Options(kills=len(at), seed=7, dedupe=dedupe, at=at, min_hits=1, synapse_every=3, chats=6, pause_s=1.0)
+    options = Options(kills=len(at), seed=SEED, dedupe=dedupe, at=at, min_hits=1, synapse_every=3, chats=6, pause_s=1.0)
     directory = Path(tempfile.mkdtemp(prefix="bridgekit-chaos-"))
     said: list[str] = []
     result = await Chaos(options, directory, said.append).run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,15 @@ appservice: {registration: registration.yaml}
 database: "sqlite:bridge.db"
 network: {host: example.org}
 """
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """`run` sets logging up for a process of its own; this one's goes on as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
 
 
 class ToyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

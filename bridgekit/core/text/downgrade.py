@@ -19,6 +19,8 @@ def downgrade(text: Text, supported: frozenset[Style]) -> Text:
     that url anyway. Code blocks, headings and inline styles need no marker to be read: their runs are dropped and the
     text stays.
     """
+    if not text.runs and not text.mentions:
+        return text  # most messages
     text = normalise(text)
     blocks = [run for run in text.runs if run.style in BLOCK_STYLES]
     inserts: list[tuple[int, str]] = []
