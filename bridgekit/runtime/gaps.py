@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from bridgekit.core.backoff import Backoff
 from bridgekit.core.lane import matrix_lane
+from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.errors import HomeserverError, LeaseLost, MatrixRequestError, StoreUnavailable
 from bridgekit.model.entry import Anchor, NewEntry, Repair
 from bridgekit.model.ids import PortalKey, RoomID
@@ -38,6 +39,15 @@ RECOVERY_S = 600.0
 
 SKIP_EVERY_S = 60.0
 """Where bridges share the homeserver's transaction ids, skips mean nothing: at most one comparison in this time."""
+
+
+REFUSALS = 6
+"""So often may the homeserver stumble over a room before the others no longer wait for it."""
+
+
+def _is_hopeless(error: MatrixRequestError, attempt: int) -> bool:
+    verdict = judge_homeserver(error)
+    return isinstance(verdict, End) or (not verdict.forever and attempt >= REFUSALS)
 
 
 class GapCheck:
@@ -186,7 +196,7 @@ class GapCheck:
         await asyncio.gather(*(one(portal) for portal in portals))
 
     async def _until_done(self, portal: Portal) -> None:
-        """Compare one portal, however long the homeserver is away; only a refusal for good ends it undone."""
+        """Compare one portal, however long the homeserver is away; only its refusal of this one room ends it undone."""
         backoff, attempt, generation = Backoff(base_s=0.5, max_s=60.0), 0, self._generation
         while portal.room is not None:
             try:
@@ -196,8 +206,8 @@ class GapCheck:
                 self._lease.declare_lost()
                 return
             except (HomeserverError, StoreUnavailable) as error:
-                if isinstance(error, MatrixRequestError) and error.status in (403, 404):
-                    log.warning("a room cannot be compared any more: %s", error, extra={"room_id": portal.room})
+                if isinstance(error, MatrixRequestError) and _is_hopeless(error, attempt):
+                    log.error("a room cannot be compared: %s", error, extra={"room_id": portal.room})
                     break
                 delay = backoff.delay(attempt, self._random())
                 attempt += 1

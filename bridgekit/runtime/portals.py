@@ -20,7 +20,7 @@ from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, Porta
 from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
-from bridgekit.runtime.books import Books
+from bridgekit.runtime.books import CACHE_SIZE, Books
 from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
 from bridgekit.runtime.lane import WaitFor
 
@@ -72,6 +72,7 @@ class Portals:
         self._room_version: str | None = None
         self._being_made: set[PortalKey] = set()
         self._unusable_since: dict[RoomID, float] = {}
+        self._invited: set[tuple[RoomID, UserID]] = set()
         self._made = asyncio.Event()
 
     # --- rooms that are being made --------------------------------------------------------------------------------
@@ -117,8 +118,7 @@ class Portals:
         portal = await self._books.portal(key)
         if portal is None or portal.state is not PortalState.READY:
             portal = await self._flight.run(key, lambda: self._make(key, record, session, chat))
-        if all(seen.login.id != record.login.id for seen in await self._books.portal_logins(key)):
-            await self._add_login(portal, record)
+        await self._let_in(portal, record)
         return portal
 
     async def _make(
@@ -244,20 +244,31 @@ class Portals:
                 await self._homeserver.send_state(room, type, state_key, content)
         await self._invite(room, record, dm=shape.dm)
 
-    async def _invite(self, room: RoomID, record: LoginRecord, *, dm: bool) -> None:
-        member = await self._homeserver.get_state(room, "m.room.member", record.user_id)
-        if member is not None and member.get("membership") in ("invite", "join", "ban"):
+    async def _let_in(self, portal: Portal, record: LoginRecord) -> None:
+        """The login belongs to the portal, and its person has been invited."""
+        is_known = any(seen.login.id == record.login.id for seen in await self._books.portal_logins(portal.key))
+        room = known_room(portal.room)
+        if not is_known:
+            # Stored before its person is invited, who may speak at once.
+            await self._books.save(PortalLoginSaved(portal.key, record.login.id))
+        elif (room, record.user_id) in self._invited:
             return
-        try:
-            await self._homeserver.invite(room, record.user_id, is_direct=dm)
-        except MatrixRequestError as error:
-            if error.status != 403:
-                raise
-            log.warning("a person could not be invited: %s", error, extra={"room_id": room})
+        # One that is known may be so from a process that was killed before it invited: looked up once per process.
+        await self._invite(room, record, dm=portal.dm, again=not is_known)
 
-    async def _add_login(self, portal: Portal, record: LoginRecord) -> None:
-        await self._invite(known_room(portal.room), record, dm=portal.dm)
-        await self._books.save(PortalLoginSaved(portal.key, record.login.id))
+    async def _invite(self, room: RoomID, record: LoginRecord, *, dm: bool, again: bool = True) -> None:
+        """`again`: invite also somebody who was in the room and has left it."""
+        member = await self._homeserver.get_state(room, "m.room.member", record.user_id)
+        if member is None or (again and member.get("membership") not in ("invite", "join", "ban")):
+            try:
+                await self._homeserver.invite(room, record.user_id, is_direct=dm)
+            except MatrixRequestError as error:
+                if error.status != 403:
+                    raise
+                log.warning("a person could not be invited: %s", error, extra={"room_id": room})
+        if len(self._invited) >= CACHE_SIZE:
+            self._invited.clear()
+        self._invited.add((room, record.user_id))
 
     # --- keeping --------------------------------------------------------------------------------------------------
     async def update(self, chat: RemoteChat, record: LoginRecord, session: Session | None) -> Portal:
