@@ -40,7 +40,7 @@ class Result(msgspec.Struct, kw_only=True):
         """Why it is not good enough; nothing if it is."""
         reasons = [
             f"{name}={value}"
-            for name in ("lost", "duplicated", "reordered", "failed", "misattributed")
+            for name in ("lost", "duplicated", "reordered", "failed", "misattributed", "repaired_by_restart")
             if (value := getattr(self, name))
         ]
         if self.dedupe and self.uncertain:
