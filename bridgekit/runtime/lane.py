@@ -27,12 +27,14 @@ class Handled(msgspec.Struct, frozen=True):
 
 
 class RetryLater(Exception):
-    """The head stays; try it again in `delay_s` seconds. `since` is when this row of failures began (ms)."""
+    """The head stays; try it again in `delay_s` seconds. `since` is when this row of failures began (ms). `asked`: the
+    other side said how long to wait (Retry-After), so nothing makes the wait shorter."""
 
-    def __init__(self, delay_s: float, *, since: int) -> None:
+    def __init__(self, delay_s: float, *, since: int, asked: bool = False) -> None:
         super().__init__(delay_s)
         self.delay_s = delay_s
         self.since = since
+        self.asked = asked
 
 
 class WaitFor(Exception):
@@ -63,6 +65,7 @@ class Lane:
         self.kick = asyncio.Event()  # ends a wait early
         self.task: asyncio.Task[None] | None = None
         self.rest_s = 0.0  # after an unforeseen failure
+        self.asked_to_wait = False  # the head backs off for as long as the other side said
         self.recovered = recovered  # left behind by an earlier process, and not looked at yet
         self._suspects: frozenset[DedupeKey] = frozenset()
         self._open: set[DedupeKey] = set()

@@ -101,9 +101,9 @@ class Lanes:
         self._ensure_worker(lane)
 
     def retry_now(self, which: Callable[[LaneKey], bool]) -> None:
-        """What these lanes backed off from is over: try their heads at once."""
+        """What these lanes backed off from is over: try their heads at once, except where a wait was asked for."""
         for lane in self._lanes.values():
-            if lane.buffer and lane.buffer[0].not_before and which(lane.key):
+            if lane.buffer and lane.buffer[0].not_before and not lane.asked_to_wait and which(lane.key):
                 lane.buffer[0] = msgspec.structs.replace(lane.buffer[0], not_before=0)
                 lane.kick.set()
 
@@ -347,6 +347,7 @@ class Lanes:
             self.buffers.forget(lane)
             return WaitFor(functools.partial(self._clock.sleep, max(retry.delay_s, 1.0)))
         lane.buffer[0] = stored[0]
+        lane.asked_to_wait = retry.asked
         return None
 
     async def _pause(self, lane: Lane, until: Callable[[], Awaitable[object]]) -> None:

@@ -52,7 +52,7 @@ class Retrying:
     def later(self, entry: Entry, verdict: Retry) -> RetryLater:
         """The decision to try the entry again."""
         delay = self._backoff.delay(entry.attempts, self._random(), verdict.retry_after_s)
-        return RetryLater(delay, since=self.waits_since(entry))
+        return RetryLater(delay, since=self.waits_since(entry), asked=verdict.retry_after_s is not None)
 
     def ending(self, code: str, reason: str) -> Ending:
         """The decision to end an entry, now."""

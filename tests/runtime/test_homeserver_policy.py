@@ -133,3 +133,30 @@ async def test_stopping_does_not_wait_for_a_database_that_is_away() -> None:
     await harness.settle(60)
     assert harness.network.texts("chat") == ["once"]
     await harness.kill()
+
+
+async def test_a_homeserver_that_is_back_is_used_at_once(harness: Harness) -> None:
+    room = await harness.portal()
+    harness.homeserver.fail("send_event", AWAY, times=1000)
+    harness.network.say("chat", "friend", "first")
+    await harness.settle(900)  # the backoff has grown to minutes by now
+    harness.homeserver.mend()
+    await harness.homeserver.capabilities()  # any answer shows that it is there
+    await harness.settle(1)
+    assert harness.homeserver.bodies(room) == ["hello", "first"]
+
+
+async def test_a_wait_that_the_homeserver_asked_for_is_not_cut_short(harness: Harness) -> None:
+    room = await harness.portal()
+    limited = MatrixRequestError(429, "M_LIMIT_EXCEEDED", "injected", retry_after_ms=600_000)
+    harness.homeserver.fail("send_event", limited)
+    harness.network.say("chat", "friend", "first")
+    await harness.settle(10)
+    harness.homeserver.fail("capabilities", AWAY)
+    with pytest.raises(HomeserverUnreachable):
+        await harness.homeserver.capabilities()
+    await harness.homeserver.capabilities()
+    await harness.settle(500)
+    assert harness.homeserver.bodies(room) == ["hello"]
+    await harness.settle(200)
+    assert harness.homeserver.bodies(room) == ["hello", "first"]
