@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, Protocol
 
+from bridgekit.core.histogram import Histogram
 from bridgekit.model.entry import (
     Anchor,
     Append,
@@ -108,9 +109,9 @@ class Journal(Protocol):
         """Remember that an outside call may have begun (`at`) or that none has (None), and the handler's progress
         (None leaves what is there: parts that were sent stay sent)."""
 
-    async def cancel(self, dedupe: DedupeKey, *, epoch: int) -> bool:
-        """Forget a pending entry whose event was redacted before its turn. False if it was not pending, or if
-        something of it may have been sent: it is marked, has progress, or was attempted."""
+    async def cancel(self, lane: LaneKey, event_id: EventID, *, epoch: int) -> DedupeKey | None:
+        """Forget the pending entry of an event that was redacted before its turn. Returns its key; None if it was not
+        pending, or if something of it may have been sent: it is marked, has progress, or was attempted."""
 
     async def repair(self, repair: Repair, *, epoch: int) -> Repaired:
         """Write a gap check's result: append what is missing in its place, renumber what is pending behind it, and
@@ -138,7 +139,8 @@ class Journal(Protocol):
     async def clean(self, retention: Retention, *, now: int, epoch: int) -> int:
         """Delete what is older than its retention; how many rows. Event ids that an anchor still needs are kept."""
 
-    async def stats(self) -> Stats: ...
+    async def stats(self) -> Stats:
+        """How much waits, and for how long. Cheap however much that is: it may be asked every few seconds."""
 
 
 class Directory(Protocol):
@@ -192,6 +194,9 @@ class Directory(Protocol):
 
 class Store(Journal, Directory, Protocol):
     """Both, on one database."""
+
+    commit_seconds: Histogram
+    """How long commits took; stays empty where nothing is written to a disk."""
 
     async def open(self) -> None:
         """Connect and migrate. Safe when two processes start at once. Raises `MigrationFailed`, `StoreUnavailable`."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import zlib
 
 from bridgekit.model.entry import PARTITIONS
-from bridgekit.model.ids import LaneKey, LoginID, PortalKey, RemoteUserID, RoomID
+from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID, PortalKey, RemoteUserID, RoomID
 
 _SEP = "\x1f"
+
+MAX_KEY_TIME = 16**12 - 1
+"""In ms: some time in the year 10889."""
 
 
 def matrix_lane(room: RoomID) -> LaneKey:
@@ -49,6 +52,15 @@ def _escape(text: str) -> str:
 def partition(lane: LaneKey) -> int:
     """A stable number from 0 to 63. Stored with the lane, so that a change here moves no existing lane."""
     return zlib.crc32(lane.encode("utf-8", "surrogatepass")) % PARTITIONS
+
+
+def event_key(event_id: EventID, origin_server_ts: int) -> DedupeKey:
+    """The dedupe key of a Matrix event. Never the transaction's id: a homeserver may use one again.
+
+    The event's own time comes first, in twelve hexadecimal digits. It is signed with the event and never changes, so a
+    repeat has the same key; and keys of events that come one after the other lie side by side in the database.
+    """
+    return DedupeKey(f"@{min(max(origin_server_ts, 0), MAX_KEY_TIME):012x}:{event_id}")
 
 
 def login_event_key(login: LoginID, scope: str, value: str, digest: str) -> str:

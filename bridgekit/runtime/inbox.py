@@ -8,22 +8,18 @@ import logging
 from collections.abc import Callable
 
 from bridgekit.core.from_matrix import BRIDGED_TYPES
-from bridgekit.core.lane import matrix_lane
+from bridgekit.core.lane import event_key, matrix_lane
 from bridgekit.errors import LeaseLost, StoreError
 from bridgekit.model.entry import Append, Direction, NewDeadLetter, NewEntry
 from bridgekit.model.ids import DedupeKey, EventID, RoomID, UserID
 from bridgekit.model.raw import MalformedEvent, RawEvent, Transaction
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime import points
+from bridgekit.runtime.counters import Counters
 from bridgekit.runtime.lanes import Lanes
 from bridgekit.runtime.lease import LeaseKeeper
 
 log = logging.getLogger(__name__)
-
-
-def event_key(event_id: EventID) -> DedupeKey:
-    """The dedupe key of a Matrix event. Never the transaction's id: a homeserver may use one again."""
-    return DedupeKey(f"e:{event_id}")
 
 
 class Inbox:
@@ -46,6 +42,7 @@ class Inbox:
         self._bot = bot
         self._is_ours = is_ours
         self._background: set[asyncio.Task[None]] = set()
+        self.counters = Counters()
         self.on_activity: Callable[[RoomID], None] = lambda room: None
         self.on_own_event: Callable[[EventID], None] = lambda event_id: None
         self.on_transaction: Callable[[str], None] = lambda txn_id: None
@@ -53,6 +50,11 @@ class Inbox:
     async def transaction(self, txn_id: str, transaction: Transaction) -> None:
         """Make a transaction's events durable. Raises `StoreError`: then it must not be answered with 200."""
         self.on_transaction(txn_id)
+        self.counters.transaction(
+            events=len(transaction.events) + len(transaction.malformed),
+            malformed=len(transaction.malformed),
+            now=self._clock.now(),
+        )
         entries = [entry for event in transaction.events if (entry := self.entry(event)) is not None]
         append = Append(
             entries=tuple(entries),
@@ -68,6 +70,7 @@ class Inbox:
             points.reach(points.APPEND_AFTER)
             self._lanes.offer(appended.entries)
             if appended.duplicates:
+                self.counters.duplicates[Direction.MATRIX] += appended.duplicates
                 # The answer to an earlier try may have been lost, and with it the offer of what that try wrote.
                 for lane in {entry.lane for entry in entries}:
                     self._lanes.wake(lane)
@@ -101,7 +104,7 @@ class Inbox:
             return None
         return NewEntry(
             lane=matrix_lane(event.room_id),
-            dedupe=event_key(event.event_id),
+            dedupe=event_key(event.event_id, event.origin_server_ts),
             direction=Direction.MATRIX,
             kind=event.type,
             payload=event.raw,
@@ -120,7 +123,7 @@ class Inbox:
             received_at=self._clock.now(),
             code="malformed",
             reason=event.reason,
-            dedupe=event_key(EventID(unique)),
+            dedupe=DedupeKey(f"e:{unique}"),
             event_id=event.event_id,
         )
 
@@ -132,7 +135,7 @@ class Inbox:
 
     async def _try_cancel(self, room: RoomID, target: EventID) -> None:
         try:
-            if await self._lanes.cancel(matrix_lane(room), event_key(target)):
+            if await self._lanes.cancel(matrix_lane(room), target):
                 log.info("a message was deleted before it was sent", extra={"event_id": target, "room_id": room})
         except StoreError as error:
             # Then it is sent, and the redaction in its own turn deletes it.

@@ -13,7 +13,7 @@ import msgspec
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import Completion, Ending, Entry
-from bridgekit.model.ids import DedupeKey, LaneKey
+from bridgekit.model.ids import EventID, LaneKey
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime.buffers import Buffers
 from bridgekit.runtime.completer import Completer
@@ -172,16 +172,16 @@ class Lanes:
                 lane.released.set()
             self._ensure_worker(lane)
 
-    async def cancel(self, key: LaneKey, dedupe: DedupeKey) -> bool:
-        """Forget a pending entry whose turn has not come. False if it is being carried out, or is done."""
+    async def cancel(self, key: LaneKey, event_id: EventID) -> bool:
+        """Forget the pending entry of an event. False if its turn has come: it is being carried out, or is done."""
         lane = self._lanes.get(key)
-        if lane is not None and lane.current is not None and lane.current.dedupe == dedupe:
+        if lane is not None and lane.current is not None and lane.current.event_id == event_id:
             return False
         async with self.hold(key):
-            cancelled = await self._journal.cancel(dedupe, epoch=self._lease.epoch)
-        if cancelled and lane is not None:
-            lane.close(dedupe)
-        return cancelled
+            cancelled = await self._journal.cancel(key, event_id, epoch=self._lease.epoch)
+        if cancelled is not None and lane is not None:
+            lane.close(cancelled)
+        return cancelled is not None
 
     async def stop(self, *, drain_s: float) -> bool:
         """Let the heads finish for up to `drain_s` seconds, begin nothing new, then cancel what still runs.

@@ -53,6 +53,7 @@ class SqlStore(ABC):
 
     def __init__(self, commit: Commit) -> None:
         self._writes = GroupCommit(commit)
+        self.commit_seconds = self._writes.seconds
 
     # --- what a database provides -----------------------------------------------------------------------------------
     @abstractmethod
@@ -129,8 +130,8 @@ class SqlStore(ABC):
     ) -> None:
         await self._write(entries.mark, lane, seq, at, progress, epoch, facts)
 
-    async def cancel(self, dedupe: DedupeKey, *, epoch: int) -> bool:
-        return await self._write(entries.cancel, dedupe, epoch)
+    async def cancel(self, lane: LaneKey, event_id: EventID, *, epoch: int) -> DedupeKey | None:
+        return await self._write(entries.cancel, lane, event_id, epoch)
 
     async def repair(self, repair: Repair, *, epoch: int) -> Repaired:
         return await self._write(repairs.repair, repair, epoch)

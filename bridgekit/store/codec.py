@@ -19,6 +19,9 @@ from bridgekit.model.ids import ChatID, LoginID, PortalKey
 DIGEST_BYTES = 16
 """128 bits: nobody finds a second text for a given digest, and who makes two of his own collide harms only himself."""
 
+PLACE_BYTES, ORDER_BYTES = 8, 32
+"""How much of a chat's digest, and of a message's id, begins the key of a message."""
+
 MAX_INTEGER = 2**63 - 1
 
 
@@ -49,6 +52,17 @@ def digest_of(*parts: bytes) -> bytes:
     return hashlib.blake2b(framed, digest_size=DIGEST_BYTES).digest()
 
 
+def dedupe_digest(key: str) -> bytes:
+    """The key by which a dedupe key is looked up. One that begins with a time (`bridgekit.core.lane.event_key`) keeps
+    it in front: what comes in one after the other is written side by side, not all over the table."""
+    if key[:1] == "@" and key[13:14] == ":":
+        try:
+            return bytes.fromhex(key[1:13]) + digest(key)
+        except ValueError:
+            pass
+    return digest(key)
+
+
 def enc_receiver(receiver: LoginID | None) -> bytes:
     """None and the empty login id are not the same; None sorts first."""
     return b"" if receiver is None else b"=" + enc(receiver)
@@ -67,8 +81,15 @@ def portal_digest(key: PortalKey) -> bytes:
     return digest_of(*enc_portal(key))
 
 
-def message_digest(portal: PortalKey, remote_id: str) -> bytes:
-    return digest_of(*enc_portal(portal), enc(remote_id))
+def message_key(portal: PortalKey, remote_id: str) -> bytes:
+    """The key by which a message is looked up."""
+    return message_key_of(*enc_portal(portal), enc(remote_id))
+
+
+def message_key_of(chat: bytes, receiver: bytes, remote_id: bytes) -> bytes:
+    """The same. A chat's messages lie together, and most networks count their ids upwards: new messages are written
+    side by side, not all over the table. The digest at the end is what makes the key unique."""
+    return digest_of(chat, receiver)[:PLACE_BYTES] + remote_id[:ORDER_BYTES] + digest_of(chat, receiver, remote_id)
 
 
 def event_digest(room: str, event_id: str) -> bytes:

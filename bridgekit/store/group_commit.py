@@ -8,10 +8,12 @@ carried to its end by a task of its own, so a cancelled caller never leaves a SQ
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Final
 
+from bridgekit.core.histogram import Histogram
 from bridgekit.errors import StoreUnavailable
 from bridgekit.store.program import Program
 
@@ -66,6 +68,8 @@ class GroupCommit:
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
+        self.seconds: Final = Histogram()
+        """How long each SQL transaction took that reached the disk, from its begin to its commit."""
         self._waiting: deque[Operation] = deque()
         self._wakeup = asyncio.Event()
         self._closing = False
@@ -119,6 +123,7 @@ class GroupCommit:
 
     async def _write(self, batch: Sequence[Operation]) -> None:
         groups = group(batch)
+        begin = time.perf_counter()
         try:
             results = await self._commit(groups)
         except StoreUnavailable as error:
@@ -137,6 +142,7 @@ class GroupCommit:
             elif batch and not batch[0].future.done():
                 batch[0].future.set_exception(error)
         else:
+            self.seconds.observe(time.perf_counter() - begin)
             for part, values in zip(groups, results, strict=True):
                 for operation, value in zip(part.operations, values, strict=True):
                     if not operation.future.done():

@@ -8,6 +8,7 @@ that the writer waits for. Several processes may have the file open.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
@@ -24,11 +25,20 @@ from bridgekit.store.migrate import migrate
 from bridgekit.store.program import Program, Query, Rows, Script
 from bridgekit.store.statements import migrations, queries
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a write waits for another process's commit."""
+
+MESSAGES_UNINDEXED: Final = 5_000
+"""So many messages may be missing in the index by event: looking through them takes about a millisecond, and to add them
+together costs a small part of adding each."""
+
+COMMITS_PER_LOOK: Final = 16
+"""After so many commits it is looked at how many those are."""
 
 WAL_PAGES = 4_000
 """How far the write-ahead log grows (16 MB) before its pages are moved into the file."""
@@ -74,6 +84,8 @@ class SqliteStore(SqlStore):
         self._reader: ThreadPoolExecutor | None = None
         self._write_connection: sqlite3.Connection | None = None
         self._read_connection: sqlite3.Connection | None = None
+        self._commits = 0
+        self._indexing: asyncio.Future[None] | None = None
         self._sql: Final = queries("sqlite")
         self._returns_rows: Final = {
             name for name, sql in self._sql.items() if sql.startswith("SELECT") or "RETURNING" in sql
@@ -161,7 +173,29 @@ class SqliteStore(SqlStore):
                     connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise self._translated(error) from error
+        self._commits += 1
         return results
+
+    def _index_messages(self) -> None:
+        """Add the last messages to the index by event, if they have become many. What fails here is done by and by:
+        messages that are not in the index are found all the same."""
+        connection = self._write_connection
+        if connection is None:
+            return
+        try:
+            ((behind, last),) = connection.execute(self._sql["message_events_behind"]).fetchall()
+            if behind < MESSAGES_UNINDEXED:
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute(self._sql["message_events_add"], (last,))
+                connection.execute(self._sql["message_events_until"], (last,))
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            log.warning("the database %s: messages could not be indexed (%s); trying again later", self.path, error)
 
     def _query(self, program: Program[T]) -> T:
         connection = self._read_connection
@@ -190,7 +224,13 @@ class SqliteStore(SqlStore):
 
     # --- on the loop ------------------------------------------------------------------------------------------------
     async def _commit(self, groups: Sequence[Group]) -> list[list[Any]]:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transaction, groups)
+        loop = asyncio.get_running_loop()
+        results = await loop.run_in_executor(self._writer, self._transaction, groups)
+        if self._commits >= COMMITS_PER_LOOK:
+            # On the same thread, before the next write; those who wait for this one are answered first.
+            self._commits = 0
+            self._indexing = loop.run_in_executor(self._writer, self._index_messages)
+        return results
 
     async def _read(self, program: Callable[P, Program[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._reader is None:

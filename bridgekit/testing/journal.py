@@ -14,8 +14,10 @@ from typing import Self
 
 import msgspec
 
+from bridgekit.core.histogram import Histogram
 from bridgekit.errors import LeaseHeld, LeaseLost, StoreUnavailable
 from bridgekit.model.entry import (
+    COUNTED,
     Anchor,
     Append,
     Appended,
@@ -31,7 +33,7 @@ from bridgekit.model.entry import (
     Retention,
     Stats,
 )
-from bridgekit.model.ids import DedupeKey, LaneKey, RoomID
+from bridgekit.model.ids import DedupeKey, EventID, LaneKey, RoomID
 from bridgekit.model.records import Fact
 from bridgekit.testing.directory import Knowledge, MemoryDirectory
 
@@ -79,6 +81,7 @@ class MemoryJournal(MemoryDirectory):
     def __init__(self, *, sharing: MemoryJournal | None = None) -> None:
         self._memory: Memory = Memory() if sharing is None else sharing._memory
         self._open = False
+        self.commit_seconds = Histogram()
         super().__init__(self._memory.knowledge)
 
     async def open(self) -> None:
@@ -220,14 +223,15 @@ class MemoryJournal(MemoryDirectory):
         self._change(lane, seq, marked_at=at, **({} if progress is None else {"progress": progress}))
         self._write(facts)
 
-    async def cancel(self, dedupe: DedupeKey, *, epoch: int) -> bool:
+    async def cancel(self, lane: LaneKey, event_id: EventID, *, epoch: int) -> DedupeKey | None:
         await self._writing(epoch)
-        seen = self._memory.seen.get(dedupe)
-        entry = None if seen is None else self._find(seen.lane, seen.seq)
-        if entry is None or entry.marked_at is not None or entry.attempts or entry.progress is not None:
-            return False
-        self._memory.pending[entry.lane].remove(entry)
-        return True
+        for entry in self._memory.pending.get(lane, ()):
+            if entry.event_id == event_id:
+                if entry.marked_at is not None or entry.attempts or entry.progress is not None:
+                    return None
+                self._memory.pending[lane].remove(entry)
+                return entry.dedupe
+        return None
 
     # --- the gap check ----------------------------------------------------------------------------------------------
     async def repair(self, repair: Repair, *, epoch: int) -> Repaired:
@@ -348,11 +352,11 @@ class MemoryJournal(MemoryDirectory):
                 insort(received[entry.direction], entry.received_at)
         matrix, remote = received[Direction.MATRIX], received[Direction.REMOTE]
         return Stats(
-            pending_matrix=len(matrix),
-            pending_remote=len(remote),
+            pending_matrix=min(len(matrix), COUNTED),
+            pending_remote=min(len(remote), COUNTED),
             oldest_matrix_ms=matrix[0] if matrix else None,
             oldest_remote_ms=remote[0] if remote else None,
-            dead=len(self._memory.dead),
+            dead=min(len(self._memory.dead), COUNTED),
         )
 
     async def secret(self) -> bytes:

@@ -64,16 +64,16 @@ class EntryContract:
     # --- redacted before its turn -----------------------------------------------------------------------------------
     async def test_cancel_forgets_a_pending_entry(self, held: Opened) -> None:
         await held.append("1", "2")
-        assert await held.store.cancel(DedupeKey("1"), epoch=held.epoch)
+        assert await held.store.cancel(LANE, EventID("$1"), epoch=held.epoch)
         assert await held.pending() == ["2"]
-        assert not await held.store.cancel(DedupeKey("1"), epoch=held.epoch)
+        assert not await held.store.cancel(LANE, EventID("$1"), epoch=held.epoch)
         assert await held.append("1") == []  # it is still known
 
     async def test_cancel_leaves_what_is_done_or_unknown(self, held: Opened) -> None:
         (entry,) = await held.append("1")
         await held.finish(entry)
-        assert not await held.store.cancel(DedupeKey("1"), epoch=held.epoch)
-        assert not await held.store.cancel(DedupeKey("unknown"), epoch=held.epoch)
+        assert not await held.store.cancel(LANE, EventID("$1"), epoch=held.epoch)
+        assert not await held.store.cancel(LANE, EventID("$unknown"), epoch=held.epoch)
 
     @pytest.mark.parametrize("begun", ["marked", "progress", "attempted"])
     async def test_cancel_leaves_what_may_have_been_sent(self, begun: str, held: Opened) -> None:
@@ -83,7 +83,7 @@ class EntryContract:
         else:
             at, progress = (NOW, None) if begun == "marked" else (None, b"part 0")
             await held.store.mark(LANE, 1, at=at, progress=progress, epoch=held.epoch)
-        assert not await held.store.cancel(DedupeKey("1"), epoch=held.epoch)
+        assert not await held.store.cancel(LANE, EventID("$1"), epoch=held.epoch)
         assert await held.pending() == ["1"]
 
     # --- dead letters -----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from bridgekit.errors import LeaseHeld, LeaseLost
 from bridgekit.model.entry import Anchor, Append, Completion, Lease, Repair, Retention
-from bridgekit.model.ids import DedupeKey, EventID, RoomID
+from bridgekit.model.ids import EventID, RoomID
 from bridgekit.model.records import ValueSaved
 from bridgekit.ports import Store
 from tests.contract.values import LANE, NOW, Opened, new_entry
@@ -19,7 +19,7 @@ WRITES: dict[str, Callable[[Store, int], Awaitable[object]]] = {
     "complete": lambda store, epoch: store.complete([Completion(lane=LANE, seq=1)], epoch=epoch),
     "defer": lambda store, epoch: store.defer(LANE, 1, attempts=1, failed_since=NOW, not_before=NOW, epoch=epoch),
     "mark": lambda store, epoch: store.mark(LANE, 1, at=NOW, progress=b"late", epoch=epoch),
-    "cancel": lambda store, epoch: store.cancel(DedupeKey("there"), epoch=epoch),
+    "cancel": lambda store, epoch: store.cancel(LANE, EventID("$there"), epoch=epoch),
     "repair": lambda store, epoch: store.repair(
         Repair(
             lane=LANE,

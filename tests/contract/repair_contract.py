@@ -98,7 +98,7 @@ class RepairContract:
         await held.append("2")
         await held.store.repair(job("1", "2"), epoch=held.epoch)
         assert await held.append("1", "2") == []
-        assert await held.store.cancel(DedupeKey("2"), epoch=held.epoch)
+        assert await held.store.cancel(LANE, EventID("$2"), epoch=held.epoch)
         await held.finish(*await held.store.peek(LANE))
         assert await held.pending() == []
         assert await held.store.repair(job("1", "2"), epoch=held.epoch) == Repaired(missing=0, late=0)
@@ -207,6 +207,6 @@ class RepairContract:
             case Fate.DEAD:
                 await held.bury(entry)
             case Fate.CANCELLED:
-                assert await held.store.cancel(entry.dedupe, epoch=held.epoch)
+                assert await held.store.cancel(entry.lane, EventID(f"${entry.dedupe}"), epoch=held.epoch)
             case Fate.LOST | Fate.WAITING:
                 pass

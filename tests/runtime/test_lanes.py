@@ -305,7 +305,7 @@ async def _mixture(seed: int, steps: list[str], faults: float) -> None:
         async def cancel(which: str) -> None:
             perhaps = True
             try:
-                perhaps = await world.lanes.cancel(LANE, DedupeKey(which))
+                perhaps = await world.lanes.cancel(LANE, EventID(f"${which}"))
             except StoreUnavailable:
                 pass
             finally:

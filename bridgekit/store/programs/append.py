@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from bridgekit.core.lane import partition
 from bridgekit.model.entry import Append, Appended, Entry, NewDeadLetter, NewEntry
 from bridgekit.model.ids import LaneKey
-from bridgekit.store.codec import digest, enc, enc_optional
+from bridgekit.store.codec import dedupe_digest, digest, enc, enc_optional
 from bridgekit.store.program import Many, Program, Query, Row
 from bridgekit.store.programs import facts, lease
 from bridgekit.store.programs.rows import NUMBER, new_entry_row, numbered
@@ -31,8 +31,8 @@ def advance(counts: Iterable[tuple[LaneKey, int]]) -> Program[dict[LaneKey, tupl
 def append(appends: Sequence[Append], epoch: int) -> Program[list[Appended]]:
     """Several callers' appends as one: the order is theirs, one after the other."""
     yield from lease.check(epoch)
-    keys = [[digest(entry.dedupe) for entry in each.entries] for each in appends]
-    dead_keys = [[digest(letter.dedupe) for letter in each.dead] for each in appends]
+    keys = [[dedupe_digest(entry.dedupe) for entry in each.entries] for each in appends]
+    dead_keys = [[dedupe_digest(letter.dedupe) for letter in each.dead] for each in appends]
     wanted = [(key,) for part in (*keys, *dead_keys) for key in part]
     known = {row[0] for row in (yield Many("seen_known", wanted))} if wanted else set()
 

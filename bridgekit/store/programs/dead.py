@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridgekit.model.entry import DeadLetter, Direction, Entry, NewEntry
 from bridgekit.model.ids import LaneKey
-from bridgekit.store.codec import digest
+from bridgekit.store.codec import dedupe_digest
 from bridgekit.store.program import Program, Query
 from bridgekit.store.programs import lease
 from bridgekit.store.programs.append import advance
@@ -38,7 +38,7 @@ def retry(id: int, now: int, epoch: int | None) -> Program[Entry | None]:
         return None  # somebody else took it this moment
     lanes = yield from advance([(letter.lane, 0)])
     lane_id, _ = lanes[letter.lane]
-    pending = yield from _pending(letter.lane, lane_id, digest(letter.dedupe))
+    pending = yield from _pending(letter.lane, lane_id, dedupe_digest(letter.dedupe))
     if pending is not None:
         return pending
     lanes = yield from advance([(letter.lane, 1)])
@@ -53,7 +53,7 @@ def retry(id: int, now: int, epoch: int | None) -> Program[Entry | None]:
         login=letter.login,
         event_id=letter.event_id,
     )
-    yield Query("seen_again", (digest(letter.dedupe), lane_id, seq, now))
+    yield Query("seen_again", (dedupe_digest(letter.dedupe), lane_id, seq, now))
     yield Query("entry_add", new_entry_row(lane_id, seq, entry))
     return numbered(entry, letter.lane, seq)
 

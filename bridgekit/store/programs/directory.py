@@ -35,7 +35,7 @@ from bridgekit.store.codec import (
     digest,
     enc_portal,
     event_digest,
-    message_digest,
+    message_key,
     portal_digest,
 )
 from bridgekit.store.program import Program, Query, Row
@@ -123,7 +123,7 @@ def members(room: RoomID) -> Program[list[UserID]]:
 
 
 def message_by_remote(key: PortalKey, remote_id: RemoteMessageID) -> Program[list[MessageRecord]]:
-    named = (message_digest(key, remote_id),)
+    named = (message_key(key, remote_id),)
     rows = yield Query("message_parts", named)
     if not rows:
         rows = yield Query("message_parts_by_alias", named)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from bridgekit.model.entry import Completion, Direction, Ending, Entry, Stats
-from bridgekit.model.ids import DedupeKey, LaneKey
+from bridgekit.model.entry import COUNTED, Completion, Direction, Ending, Entry, Stats
+from bridgekit.model.ids import DedupeKey, EventID, LaneKey
 from bridgekit.model.records import Fact
 from bridgekit.store.codec import dec, digest, enc
 from bridgekit.store.program import Many, Program, Query
 from bridgekit.store.programs import facts, lease
-from bridgekit.store.programs.rows import DIRECTIONS, read_entry
+from bridgekit.store.programs.rows import NUMBER, read_entry
 
 PREFIX = 200
 """So many bytes of a key are indexed: see ``lane_by_key`` and ``portal_by_key`` in the schema."""
@@ -85,24 +85,23 @@ def mark(
     yield from facts.write(written)
 
 
-def cancel(dedupe: DedupeKey, epoch: int) -> Program[bool]:
+def cancel(lane: LaneKey, event_id: EventID, epoch: int) -> Program[DedupeKey | None]:
     yield from lease.check(epoch)
-    for _, lane_id, seq in (yield Query("seen_where", (digest(dedupe),))):
-        return bool((yield Query("entry_cancel", (lane_id, seq))))
-    return False
+    rows = yield Query("entry_cancel", (digest(lane), enc(event_id)))
+    return DedupeKey(dec(rows[0][0])) if rows else None
 
 
 def stats() -> Program[Stats]:
-    pending = {Direction.MATRIX: 0, Direction.REMOTE: 0}
-    oldest: dict[Direction, int] = {}
-    for number, count, received_at in (yield Query("entry_stats")):
-        pending[DIRECTIONS[number]] = count
-        oldest[DIRECTIONS[number]] = received_at
-    ((dead,),) = yield Query("dead_letter_count")
+    pending: dict[Direction, int] = {}
+    oldest: dict[Direction, int | None] = {}
+    for direction, number in NUMBER.items():
+        ((oldest[direction],),) = yield Query("entry_oldest", (number,))
+        ((pending[direction],),) = yield Query("entry_count", (number, COUNTED))
+    ((dead,),) = yield Query("dead_letter_count", (COUNTED,))
     return Stats(
         pending_matrix=pending[Direction.MATRIX],
         pending_remote=pending[Direction.REMOTE],
-        oldest_matrix_ms=oldest.get(Direction.MATRIX),
-        oldest_remote_ms=oldest.get(Direction.REMOTE),
+        oldest_matrix_ms=oldest[Direction.MATRIX],
+        oldest_remote_ms=oldest[Direction.REMOTE],
         dead=dead,
     )

@@ -11,13 +11,13 @@ from bridgekit.model.records import Fact
 from bridgekit.store.codec import (
     clamp,
     digest,
-    digest_of,
     enc,
     enc_map,
     enc_optional,
     enc_portal,
     event_digest,
-    message_digest,
+    message_key,
+    message_key_of,
     portal_digest,
 )
 from bridgekit.store.program import Many, Program, Row
@@ -102,7 +102,7 @@ def _message(fact: records.MessageSaved) -> Row:
     chat, receiver = enc_portal(message.portal)
     remote_id = enc(message.remote_id)
     return (
-        digest_of(chat, receiver, remote_id),
+        message_key_of(chat, receiver, remote_id),
         message.part,
         event_digest(message.room, message.event_id),
         clamp(message.timestamp),
@@ -116,7 +116,7 @@ def _message(fact: records.MessageSaved) -> Row:
 
 
 def _alias(fact: records.AliasSaved) -> Row:
-    return message_digest(fact.portal, fact.alias), message_digest(fact.portal, fact.remote_id)
+    return message_key(fact.portal, fact.alias), message_key(fact.portal, fact.remote_id)
 
 
 def _uncertain(fact: records.UncertainSaved) -> Row:

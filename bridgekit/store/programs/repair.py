@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bridgekit.model.entry import Anchor, NewEntry, Repair, Repaired
 from bridgekit.model.ids import EventID, RoomID
-from bridgekit.store.codec import dec, digest, enc
+from bridgekit.store.codec import dec, dedupe_digest, digest, enc
 from bridgekit.store.program import Many, Program, Query
 from bridgekit.store.programs import lease
 from bridgekit.store.programs.append import SeenRow, advance
@@ -27,10 +27,10 @@ def repair(job: Repair, epoch: int) -> Program[Repaired]:
     # The lock first: nobody appends to this lane between what is read here and what is written.
     lanes = yield from advance([(job.lane, 0)])
     lane_id, first_new = lanes[job.lane]
-    pending = {digest(dec(dedupe)): seq for seq, dedupe in (yield Query("entries_order", (lane_id,)))}
+    pending = {dedupe_digest(dec(dedupe)): seq for seq, dedupe in (yield Query("entries_order", (lane_id,)))}
     timeline: dict[bytes, NewEntry] = {}
     for event in job.timeline:
-        timeline.setdefault(digest(event.dedupe), event)
+        timeline.setdefault(dedupe_digest(event.dedupe), event)
     known = {row[0] for row in (yield Many("seen_known", [(key,) for key in timeline]))} if timeline else set()
 
     missing = {key for key in timeline if key not in known}

@@ -55,11 +55,11 @@ DELETE FROM uncertain
 WHERE digest IN (SELECT digest FROM uncertain WHERE at < $1 ORDER BY at LIMIT $2) RETURNING digest;
 
 -- messages_old --
-SELECT digest, part FROM message WHERE timestamp < $1 ORDER BY timestamp LIMIT $2;
+SELECT key, part FROM message WHERE timestamp < $1 ORDER BY timestamp LIMIT $2;
 
 -- message_forget --
-DELETE FROM message WHERE digest = $1 AND part = $2;
+DELETE FROM message WHERE key = $1 AND part = $2;
 
 -- aliases_forget --
 -- Once the last part of their message is gone.
-DELETE FROM alias WHERE target = $1 AND NOT EXISTS (SELECT 1 FROM message WHERE message.digest = alias.target);
+DELETE FROM alias WHERE target = $1 AND NOT EXISTS (SELECT 1 FROM message WHERE message.key = alias.target);

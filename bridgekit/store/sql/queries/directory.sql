@@ -54,16 +54,11 @@ SELECT user_id FROM member WHERE room_digest = $1 AND membership = 'joined' ORDE
 
 -- message_parts --
 SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
-FROM message WHERE digest = $1 ORDER BY part;
+FROM message WHERE key = $1 ORDER BY part;
 
 -- message_parts_by_alias --
 SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
-FROM message WHERE digest = (SELECT target FROM alias WHERE digest = $1) ORDER BY part;
-
--- message_by_event --
--- An event that the network took in several pieces: the first of them.
-SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
-FROM message WHERE event_digest = $1 ORDER BY part, remote_id LIMIT 1;
+FROM message WHERE key = (SELECT target FROM alias WHERE key = $1) ORDER BY part;
 
 -- uncertain_get --
 SELECT nonce, chat, receiver, room, event_id, sender, part, at FROM uncertain WHERE digest = $1;

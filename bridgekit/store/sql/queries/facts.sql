@@ -58,15 +58,15 @@ INSERT INTO member (room_digest, user_digest, user_id, membership) VALUES ($1, $
 ON CONFLICT (room_digest, user_digest) DO UPDATE SET membership = excluded.membership;
 
 -- message_save --
-INSERT INTO message (digest, part, event_digest, timestamp, chat, receiver, remote_id, room, event_id, sender)
+INSERT INTO message (key, part, event_digest, timestamp, chat, receiver, remote_id, room, event_id, sender)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (digest, part) DO UPDATE SET
+ON CONFLICT (key, part) DO UPDATE SET
     event_digest = excluded.event_digest, timestamp = excluded.timestamp, room = excluded.room,
     event_id = excluded.event_id, sender = excluded.sender;
 
 -- alias_save --
-INSERT INTO alias (digest, target) VALUES ($1, $2)
-ON CONFLICT (digest) DO UPDATE SET target = excluded.target;
+INSERT INTO alias (key, target) VALUES ($1, $2)
+ON CONFLICT (key) DO UPDATE SET target = excluded.target;
 
 -- uncertain_save --
 INSERT INTO uncertain (digest, nonce, chat, receiver, room, event_id, sender, part, at)

@@ -83,14 +83,20 @@ WHERE lane_id = (SELECT id FROM lane WHERE digest = $1) AND seq = $2;
 -- entry_cancel --
 -- Only while nothing can have been sent of it.
 DELETE FROM entry
-WHERE lane_id = $1 AND seq = $2 AND marked_at IS NULL AND attempts = 0 AND progress IS NULL
-RETURNING seq;
+WHERE lane_id = (SELECT id FROM lane WHERE digest = $1) AND event_id = $2
+    AND marked_at IS NULL AND attempts = 0 AND progress IS NULL
+RETURNING dedupe;
 
--- entry_stats --
-SELECT direction, count(*), min(received_at) FROM entry GROUP BY direction;
+-- entry_oldest --
+-- One look into entry_by_age, however many wait.
+SELECT min(received_at) FROM entry WHERE direction = $1;
+
+-- entry_count --
+-- Up to $2: counting more would be a walk through the whole index. The order keeps the planner on that index.
+SELECT count(*) FROM (SELECT 1 FROM entry WHERE direction = $1 ORDER BY received_at LIMIT $2) AS counted;
 
 -- dead_letter_count --
-SELECT count(*) FROM dead_letter;
+SELECT count(*) FROM (SELECT 1 FROM dead_letter ORDER BY ended_at LIMIT $1) AS counted;
 
 -- anchor_get --
 SELECT room, event_id, at FROM anchor WHERE room_digest = $1;

@@ -151,8 +151,9 @@ CREATE TABLE member (
     PRIMARY KEY (room_digest, user_digest)
 );
 
+-- A key begins with the chat and the network's id, see bridgekit.store.codec.message_key_of.
 CREATE TABLE message (
-    digest       BYTEA NOT NULL,
+    key          BYTEA NOT NULL,
     part         BIGINT NOT NULL,
     event_digest BYTEA NOT NULL,
     timestamp    BIGINT NOT NULL,
@@ -162,14 +163,14 @@ CREATE TABLE message (
     room         BYTEA NOT NULL,
     event_id     BYTEA NOT NULL,
     sender       BYTEA NOT NULL,
-    PRIMARY KEY (digest, part)
+    PRIMARY KEY (key, part)
 );
 CREATE INDEX message_by_event ON message (event_digest);
 CREATE INDEX message_by_age ON message (timestamp);
 
--- target: the digest of the message that is called by this other id too.
+-- target: the key of the message that is called by this other id too.
 CREATE TABLE alias (
-    digest BYTEA PRIMARY KEY,
+    key    BYTEA PRIMARY KEY,
     target BYTEA NOT NULL
 );
 CREATE INDEX alias_by_target ON alias (target);

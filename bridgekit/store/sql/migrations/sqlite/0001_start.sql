@@ -151,8 +151,11 @@ CREATE TABLE member (
     PRIMARY KEY (room_digest, user_digest)
 ) WITHOUT ROWID;
 
+-- With a rowid: rows are written one after the other. A key begins with the chat and the network's id, see
+-- bridgekit.store.codec.message_key_of.
 CREATE TABLE message (
-    digest       BLOB NOT NULL,
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    key          BLOB NOT NULL,
     part         INTEGER NOT NULL,
     event_digest BLOB NOT NULL,
     timestamp    INTEGER NOT NULL,
@@ -161,15 +164,32 @@ CREATE TABLE message (
     remote_id    BLOB NOT NULL,
     room         BLOB NOT NULL,
     event_id     BLOB NOT NULL,
-    sender       BLOB NOT NULL,
-    PRIMARY KEY (digest, part)
-) WITHOUT ROWID;
-CREATE INDEX message_by_event ON message (event_digest);
+    sender       BLOB NOT NULL
+);
+CREATE UNIQUE INDEX message_by_key ON message (key, part);
 CREATE INDEX message_by_age ON message (timestamp);
 
--- target: the digest of the message that is called by this other id too.
+-- The messages up to number `until` by their event. Event ids come in no order, so a row here costs the disk a page of its
+-- own; therefore rows are added many at a time (bridgekit/store/sqlite.py), and the last messages are looked through.
+CREATE TABLE message_event (
+    event_digest BLOB NOT NULL,
+    id           INTEGER NOT NULL,
+    PRIMARY KEY (event_digest, id)
+) WITHOUT ROWID;
+CREATE TABLE message_events (
+    one   INTEGER PRIMARY KEY CHECK (one = 1),
+    until INTEGER NOT NULL
+);
+INSERT INTO message_events (one, until) VALUES (1, 0);
+CREATE TRIGGER message_event_forgotten AFTER DELETE ON message BEGIN
+    DELETE FROM message_event WHERE event_digest = old.event_digest AND id = old.id; END;
+CREATE TRIGGER message_event_changed AFTER UPDATE OF event_digest ON message
+WHEN old.event_digest <> new.event_digest BEGIN
+    UPDATE message_event SET event_digest = new.event_digest WHERE event_digest = old.event_digest AND id = old.id; END;
+
+-- target: the key of the message that is called by this other id too.
 CREATE TABLE alias (
-    digest BLOB PRIMARY KEY,
+    key    BLOB PRIMARY KEY,
     target BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX alias_by_target ON alias (target);

@@ -4,5 +4,26 @@
 -- Inside BEGIN IMMEDIATE nobody else can write, so reading is enough.
 SELECT epoch FROM lease WHERE owner IS NOT NULL;
 
+-- message_by_event --
+-- An event that the network took in several pieces: the first of them. What the index does not hold yet is looked through.
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+FROM (SELECT * FROM message WHERE id IN (SELECT id FROM message_event WHERE event_digest = $1)
+      UNION ALL
+      SELECT * FROM message WHERE id > (SELECT until FROM message_events) AND event_digest = $1)
+ORDER BY part, remote_id LIMIT 1;
+
+-- message_events_behind --
+-- How many of the last messages the index by event does not hold, at most, and the last one's number.
+SELECT (SELECT coalesce(max(id), 0) FROM message) - until, (SELECT max(id) FROM message) FROM message_events;
+
+-- message_events_add --
+-- In the order of the index, so that each of its pages is touched once.
+INSERT INTO message_event (event_digest, id)
+SELECT event_digest, id FROM message
+WHERE id > (SELECT until FROM message_events) AND id <= $1 ORDER BY event_digest;
+
+-- message_events_until --
+UPDATE message_events SET until = $1;
+
 -- schema_version_table --
 CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL);
