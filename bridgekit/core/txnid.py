@@ -15,8 +15,8 @@ from bridgekit.model.ids import EventID, Nonce, PortalKey, TxnID
 
 _PREFIX = "bk_"
 _NONCE_PREFIX = "bk"
-_NONCE_ID_BYTES = 18  # 144 bits, 24 characters: a multiple of 3 bytes leaves no spare bits in the last character
-_NONCE_MAC_BYTES = 12  # 96 bits, 16 characters
+_NONCE_ID_BYTES = 18  # 144 bits
+_NONCE_MAC_BYTES = 12  # 96 bits; 30 bytes together, a multiple of 3, leave no spare bits in the last character
 _NONCE = re.compile(r"bk[A-Za-z0-9_-]{40}", re.ASCII)
 
 
@@ -64,21 +64,19 @@ def outgoing_nonce(secret: bytes, event_id: EventID, part: int) -> Nonce:
     42 characters of ``[A-Za-z0-9_-]``: a hash of the event and part, then a truncated HMAC of that hash, so that an
     echo is recognised as ours without looking anything up (`is_our_nonce`). Raises ValueError for an empty secret.
     """
-    digest = hashlib.sha256(encode_fields("nonce", event_id, part)).digest()
-    ident = _NONCE_PREFIX + _base64url(digest[:_NONCE_ID_BYTES])
-    return Nonce(ident + _nonce_mac(secret, ident))
+    ident = hashlib.sha256(encode_fields("nonce", event_id, part)).digest()[:_NONCE_ID_BYTES]
+    return Nonce(_NONCE_PREFIX + _base64url(ident + _nonce_mac(secret, ident)))
 
 
 def is_our_nonce(secret: bytes, nonce: str) -> bool:
     """Whether `outgoing_nonce` with this secret made the nonce. Any string may be asked about; constant time."""
     if _NONCE.fullmatch(nonce) is None:
         return False
-    split = len(nonce) - _NONCE_MAC_BYTES // 3 * 4
-    return hmac.compare_digest(_nonce_mac(secret, nonce[:split]), nonce[split:])
+    raw = base64.urlsafe_b64decode(nonce[len(_NONCE_PREFIX) :])
+    return hmac.compare_digest(_nonce_mac(secret, raw[:_NONCE_ID_BYTES]), raw[_NONCE_ID_BYTES:])
 
 
-def _nonce_mac(secret: bytes, ident: str) -> str:
+def _nonce_mac(secret: bytes, ident: bytes) -> bytes:
     if not secret:
         raise ValueError("the secret must not be empty")
-    mac = hmac.digest(secret, encode_fields("bridgekit nonce", ident), "sha256")
-    return _base64url(mac[:_NONCE_MAC_BYTES])
+    return hmac.digest(secret, b"bridgekit nonce" + ident, "sha256")[:_NONCE_MAC_BYTES]

@@ -53,7 +53,7 @@ DedupeKey = NewType("DedupeKey", str)
 """What makes a repeat of an entry recognisable: an event id, a content hash, a remote id. Unique in the journal."""
 
 
-class PortalKey(msgspec.Struct, frozen=True, order=True):
+class PortalKey(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     """Which remote chat a portal mirrors.
 
     `receiver` is set for chats that only one login sees (a one-to-one conversation, in networks that number those

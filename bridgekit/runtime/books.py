@@ -24,6 +24,8 @@ from bridgekit.model.records import (
     PortalLoginSaved,
     PortalRemoved,
     PortalSaved,
+    RelayRemoved,
+    RelaySaved,
 )
 from bridgekit.ports import Directory
 from bridgekit.runtime.lease import LeaseKeeper
@@ -35,15 +37,16 @@ CACHE_SIZE = 20_000
 
 
 class _Cache(Generic[K, V]):
-    """The most recently used values, so many at most."""
+    """The most recently used values, so many at most; which those are is watched once there are many."""
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self._size = size
         self._values: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
-        value = self._values.pop(key, None)
-        if value is not None:
+        value = self._values.get(key)
+        if value is not None and len(self._values) * 2 > self._size:
+            del self._values[key]
             self._values[key] = value
         return value
 
@@ -69,11 +72,13 @@ class Books:
         self._members: _Cache[tuple[RoomID, UserID], Membership] = _Cache()
         self._portal_logins: _Cache[PortalKey, tuple[LoginID, ...]] = _Cache()
         self._logins: dict[LoginID, LoginRecord] = {}
+        self._relays: dict[PortalKey, LoginID] = {}
         self._writes = 0  # what was read while this grew may be out of date, and is not kept
 
     async def open(self) -> None:
         """Read what is always needed. Call once the lease is held."""
         self._logins = {record.login.id: record for record in await self.directory.logins()}
+        self._relays = await self.directory.relays()
         self.secret = await self.directory.secret()
 
     async def save(self, *facts: Fact) -> None:
@@ -95,6 +100,7 @@ class Books:
                     self._rooms.drop(portal_before.room)
                 self._portals.drop(key)
                 self._portal_logins.drop(key)
+                self._relays.pop(key, None)
             case GhostSaved(ghost):
                 self._ghosts.put(ghost.remote_id, ghost)
             case MemberSaved(room, user_id, membership):
@@ -106,6 +112,11 @@ class Books:
             case LoginRemoved(id):
                 self._logins.pop(id, None)
                 self._portal_logins = _Cache()
+                self._relays = {key: login for key, login in self._relays.items() if login != id}
+            case RelaySaved(key, login):
+                self._relays[key] = login
+            case RelayRemoved(key):
+                self._relays.pop(key, None)
             case _:
                 pass
 
@@ -136,6 +147,11 @@ class Books:
             if writes == self._writes:
                 self._portal_logins.put(key, ids)
         return tuple(record for id in ids if (record := self._logins.get(id)) is not None)
+
+    def relay(self, key: PortalKey) -> LoginRecord | None:
+        """The login through which people without one speak in this portal."""
+        login = self._relays.get(key)
+        return self._logins.get(login) if login is not None else None
 
     # --- people ---------------------------------------------------------------------------------------------------
     async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:

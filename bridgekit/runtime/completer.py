@@ -14,13 +14,13 @@ from bridgekit.runtime.lease import LeaseKeeper
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 500
+MAX_BATCH = 1000
 
-GATHER_S = 0.01
+GATHER_S = 0.05
 """How long a completion waits for others, unless its lane waits for it: a commit costs the disk the same for one as for
 many, and the homeserver's next transaction, which has to wait for the disk, goes first."""
 
-ENOUGH = 400
+ENOUGH = 800
 """So many completions wait no longer."""
 
 

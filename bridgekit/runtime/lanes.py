@@ -227,7 +227,8 @@ class Lanes:
             await self._pause(lane, functools.partial(self._clock.sleep, rest))
         while self._running:
             await self._turns.take()
-            await lane.released.wait()
+            if lane.holds:
+                await lane.released.wait()
             if not lane.buffer:
                 if not lane.behind:
                     return

@@ -15,9 +15,11 @@ from bridgekit.model.entry import (
     Direction,
     Entry,
     Lease,
+    NewStaged,
     Repair,
     Repaired,
     Retention,
+    Staged,
     Stats,
 )
 from bridgekit.model.ids import (
@@ -36,13 +38,16 @@ from bridgekit.model.records import Fact, Ghost, LoginRecord, Membership, Messag
 from bridgekit.store.group_commit import Commit, GroupCommit, Operation
 from bridgekit.store.program import Program
 from bridgekit.store.programs import append as appending
-from bridgekit.store.programs import clean, dead, directory, entries
+from bridgekit.store.programs import clean, dead, directory, entries, intake
 from bridgekit.store.programs import lease as leases
 from bridgekit.store.programs import repair as repairs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 A = TypeVar("A")
+
+STAGED_BYTES = 16 * 1024
+"""So much of a staged transaction weighs as much as an entry."""
 
 CLEAN_CHUNK = 500
 """Rows that one SQL transaction of `SqlStore.clean` looks at, so that no other write waits long."""
@@ -98,10 +103,20 @@ class SqlStore(ABC):
     async def release_lease(self, lease: Lease) -> None:
         await self._write(leases.release, lease)
 
+    async def read_lease(self) -> Lease | None:
+        return await self._read(leases.read)
+
     # --- entries ----------------------------------------------------------------------------------------------------
     async def append(self, append: Append, *, epoch: int) -> Appended:
-        weight = len(append.entries) + len(append.facts) + len(append.cursors) + len(append.dead)
+        weight = len(append.entries) + len(append.facts) + len(append.cursors) + len(append.dead) + len(append.unstage)
         return await self._write_together(appending.append, append, epoch=epoch, weight=weight)
+
+    async def stage(self, staged: NewStaged, *, epoch: int) -> int:
+        weight = 1 + len(staged.body) // STAGED_BYTES
+        return await self._write_together(intake.stage, staged, epoch=epoch, weight=weight)
+
+    async def staged(self, *, after: int = 0, limit: int = 100, max_bytes: int = 1 << 20) -> list[Staged]:
+        return await self._read(intake.staged, after, limit, max_bytes)
 
     async def lanes(self, *, after: LaneKey | None = None, limit: int = 1000) -> list[LaneKey]:
         return await self._read(entries.lanes, after, limit)
@@ -197,6 +212,9 @@ class SqlStore(ABC):
 
     async def portal_logins(self, key: PortalKey) -> list[LoginID]:
         return await self._read(directory.portal_logins, key)
+
+    async def relays(self) -> dict[PortalKey, LoginID]:
+        return await self._read(directory.relays)
 
     async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:
         return await self._read(directory.ghost, remote_id)

@@ -37,6 +37,13 @@ _SETTINGS: Final = {
     "application_name": "bridgekit",
 }
 
+READER_SETTINGS: Final = {
+    **_SETTINGS,
+    # A table of what waits grows and shrinks faster than the planner's statistics. Every read here is ordered by an
+    # index and stops early; a planner that takes a million rows for a few thousand would collect and sort them all.
+    "enable_bitmapscan": "off",
+}
+
 _AWAY: Final = (
     OSError,
     TimeoutError,
@@ -85,7 +92,7 @@ class PostgresStore(SqlStore):
                 max_size=READERS,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
-                server_settings=_SETTINGS,
+                server_settings=READER_SETTINGS,
                 reset=_leave_as_it_is,
             )
         except _AWAY as error:

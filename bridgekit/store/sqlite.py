@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -22,7 +24,7 @@ from bridgekit.errors import MigrationFailed, StoreError, StoreUnavailable
 from bridgekit.store.base import SqlStore
 from bridgekit.store.group_commit import Group
 from bridgekit.store.migrate import migrate
-from bridgekit.store.program import Program, Query, Rows, Script
+from bridgekit.store.program import Many, Program, Query, Rows, Script
 from bridgekit.store.statements import migrations, queries
 
 log = logging.getLogger(__name__)
@@ -34,11 +36,18 @@ BUSY_TIMEOUT_MS = 10_000
 """How long a write waits for another process's commit."""
 
 MESSAGES_UNINDEXED: Final = 5_000
-"""So many messages may be missing in the index by event: looking through them takes about a millisecond, and to add them
-together costs a small part of adding each."""
+"""So many messages may be missing in the index by event: looking through them takes about a millisecond, and adding
+them together costs a small part of adding each."""
 
 COMMITS_PER_LOOK: Final = 16
 """After so many commits it is looked at how many those are."""
+
+TOGETHER: Final = ("entry_add", "entry_end", "lane_id", "message_save", "seen_add", "seen_known")
+"""Queries that take a list of VALUES, in which many rows go as one statement. Between two statements this thread has to
+wait for Python's lock, which in a flood the event loop holds nearly always."""
+
+ROWS_TOGETHER: Final = (64, 16, 4, 1)
+"""In one statement; each size is prepared once."""
 
 WAL_PAGES = 4_000
 """How far the write-ahead log grows (16 MB) before its pages are moved into the file."""
@@ -90,6 +99,7 @@ class SqliteStore(SqlStore):
         self._returns_rows: Final = {
             name for name, sql in self._sql.items() if sql.startswith("SELECT") or "RETURNING" in sql
         }
+        self._together: Final = {name: _row_of_values(self._sql[name]) for name in TOGETHER}
 
     async def open(self) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="bridgekit-sqlite-write")
@@ -146,6 +156,8 @@ class SqliteStore(SqlStore):
                     rows = connection.execute(self._sql[statement.name], statement.parameters).fetchall()
                 elif isinstance(statement, Script):
                     rows = connection.execute(statement.sql).fetchall()
+                elif statement.name in self._together:
+                    rows = self._run_together(connection, statement)
                 elif statement.name in self._returns_rows:
                     sql, execute = self._sql[statement.name], connection.execute
                     rows = [row for each in statement.parameters for row in execute(sql, each)]
@@ -157,6 +169,17 @@ class SqliteStore(SqlStore):
             return result
         finally:
             program.close()
+
+    def _run_together(self, connection: sqlite3.Connection, statement: Many) -> Rows:
+        head, row, tail = self._together[statement.name]
+        parameters, rows, start = statement.parameters, [], 0
+        for size in ROWS_TOGETHER:
+            sql = head + ", ".join([row] * size) + tail
+            while len(parameters) - start >= size:
+                part = parameters[start : start + size]
+                rows += connection.execute(sql, tuple(chain.from_iterable(part))).fetchall()
+                start += size
+        return rows
 
     def _transaction(self, groups: Sequence[Group]) -> list[list[Any]]:
         connection = self._write_connection
@@ -265,6 +288,13 @@ class SqliteStore(SqlStore):
                 f"the database {self.path} is damaged, or is no database: {error}. Restore it from a backup"
             )
         return error if otherwise is None else otherwise(f"the database {self.path}: {error}")
+
+
+def _row_of_values(sql: str) -> tuple[str, str, str]:
+    """What comes before the one row of a list of VALUES, the row, and what comes behind."""
+    head, values, rest = sql.partition("VALUES ")
+    end = rest.index(")") + 1
+    return head + values, re.sub(r"\?\d+", "?", rest[:end]), rest[end:]
 
 
 def _create(path: Path) -> None:

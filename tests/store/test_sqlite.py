@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from bridgekit.errors import MigrationFailed, StoreUnavailable
+from bridgekit.model.entry import Retention
+from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RoomID, UserID
+from bridgekit.model.records import MessageRecord, MessageSaved
+from bridgekit.store import sqlite
 from bridgekit.store.sqlite import SqliteStore
 from tests.contract.values import LANE, NOW, Opened, new_entry, opened
 
@@ -148,3 +152,48 @@ async def test_hot_queries_read_no_whole_table(store: SqliteStore) -> None:
         for *_, step in plan:
             whole = step.startswith("SCAN") and " INDEX " not in step and "CONSTANT" not in step
             assert not whole or step in allowed, f"{name}: {step}"
+
+
+async def test_the_index_by_event_is_filled_by_and_by(held: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is found before and after, also when its event becomes another, and no more when it is forgotten."""
+    monkeypatch.setattr(sqlite, "MESSAGES_UNINDEXED", 4)
+    monkeypatch.setattr(sqlite, "COMMITS_PER_LOOK", 1)
+    store = held.store
+    assert isinstance(store, SqliteStore)
+
+    def message(number: int, event: str) -> MessageSaved:
+        return MessageSaved(
+            MessageRecord(
+                portal=PortalKey(ChatID("chat")),
+                remote_id=RemoteMessageID(f"m{number}"),
+                part=0,
+                room=RoomID("!r"),
+                event_id=EventID(event),
+                sender=UserID("@s:x"),
+                timestamp=number,
+            )
+        )
+
+    async def found(event: str) -> str | None:
+        record = await store.message_by_event(RoomID("!r"), EventID(event))
+        return None if record is None else record.remote_id
+
+    indexed: set[int] = set()
+    for number in range(10):
+        await held.know(message(number, f"$e{number}"))
+        assert store._indexing is not None
+        await store._indexing
+        assert store._write_connection is not None
+        ((until,),) = store._write_connection.execute("SELECT until FROM message_events")
+        indexed.add(until)
+        assert [await found(f"$e{each}") for each in range(number + 1)] == [f"m{each}" for each in range(number + 1)]
+    assert indexed == {0, 4, 8}
+    for number in (1, 9):  # one that is in the index, one that is not
+        await held.know(message(number, f"$other{number}"))
+        assert await found(f"$e{number}") is None
+        assert await found(f"$other{number}") == f"m{number}"
+    await store.clean(Retention(seen_ms=10, dead_ms=10, messages_ms=5), now=10, epoch=held.epoch)
+    assert [await found(f"$e{each}") for each in (0, 4, 5, 8)] == [None, None, "m5", "m8"]
+    assert await found("$other1") is None
+    ((rows,),) = store._write_connection.execute("SELECT count(*) FROM message_event")
+    assert rows == 3  # 5, 6 and 7: the index forgets with the table

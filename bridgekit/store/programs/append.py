@@ -13,7 +13,7 @@ from bridgekit.model.entry import Append, Appended, Entry, NewDeadLetter, NewEnt
 from bridgekit.model.ids import LaneKey
 from bridgekit.store.codec import dedupe_digest, digest, enc, enc_optional
 from bridgekit.store.program import Many, Program, Query, Row
-from bridgekit.store.programs import facts, lease
+from bridgekit.store.programs import facts, intake, lease
 from bridgekit.store.programs.rows import NUMBER, new_entry_row, numbered
 
 SeenRow = tuple[bytes, int, int, int]
@@ -31,6 +31,11 @@ def advance(counts: Iterable[tuple[LaneKey, int]]) -> Program[dict[LaneKey, tupl
 def append(appends: Sequence[Append], epoch: int) -> Program[list[Appended]]:
     """Several callers' appends as one: the order is theirs, one after the other."""
     yield from lease.check(epoch)
+    taken = yield from intake.take([number for each in appends for number in each.unstage])
+    done_before = [bool(each.unstage) and taken.isdisjoint(each.unstage) for each in appends]
+    given = appends
+    if any(done_before):
+        appends = [Append() if done else each for each, done in zip(given, done_before, strict=True)]
     keys = [[dedupe_digest(entry.dedupe) for entry in each.entries] for each in appends]
     dead_keys = [[dedupe_digest(letter.dedupe) for letter in each.dead] for each in appends]
     wanted = [(key,) for part in (*keys, *dead_keys) for key in part]
@@ -60,7 +65,7 @@ def append(appends: Sequence[Append], epoch: int) -> Program[list[Appended]]:
     seen: list[SeenRow] = []
     rows: list[Row] = []
     next_seq = {lane: first for lane, (_, first) in lanes.items()}
-    for each, fresh in zip(appends, new_entries, strict=True):
+    for each, fresh in zip(given, new_entries, strict=True):
         appended: list[Entry] = []
         for key, entry in fresh:
             lane_id, seq = lanes[entry.lane][0], next_seq[entry.lane]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bridgekit.model.entry import DeadLetter, Direction, Entry, NewEntry
+from bridgekit.model.entry import RETRIED_BESIDE, DeadLetter, Direction, Entry, NewEntry
 from bridgekit.model.ids import LaneKey
-from bridgekit.store.codec import dedupe_digest
+from bridgekit.store.codec import dedupe_digest, digest, enc
 from bridgekit.store.program import Program, Query
 from bridgekit.store.programs import lease
 from bridgekit.store.programs.append import advance
@@ -36,6 +36,9 @@ def retry(id: int, now: int, epoch: int | None) -> Program[Entry | None]:
         return None
     if not (yield Query("dead_letter_take", (id,))):
         return None  # somebody else took it this moment
+    if epoch is None:
+        # A number is never given twice, so neither is this value.
+        yield Query("value_save", (digest(RETRIED_BESIDE), enc(RETRIED_BESIDE), enc(str(id))))
     lanes = yield from advance([(letter.lane, 0)])
     lane_id, _ = lanes[letter.lane]
     pending = yield from _pending(letter.lane, lane_id, dedupe_digest(letter.dedupe))

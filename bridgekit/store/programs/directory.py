@@ -84,6 +84,11 @@ def portal_logins(key: PortalKey) -> Program[list[LoginID]]:
     return [LoginID(dec(row[0])) for row in rows]
 
 
+def relays() -> Program[dict[PortalKey, LoginID]]:
+    rows = yield Query("relays")
+    return {dec_portal(chat, receiver): LoginID(dec(login)) for chat, receiver, login in rows}
+
+
 def ghost(remote_id: RemoteUserID) -> Program[Ghost | None]:
     rows = yield Query("ghost_get", (digest(remote_id),))
     return _ghost(rows[0]) if rows else None

@@ -97,6 +97,10 @@ def stats() -> Program[Stats]:
     for direction, number in NUMBER.items():
         ((oldest[direction],),) = yield Query("entry_oldest", (number,))
         ((pending[direction],),) = yield Query("entry_count", (number, COUNTED))
+    ((staged, staged_at),) = yield Query("intake_stats")
+    if staged_at is not None:
+        first = oldest[Direction.MATRIX]
+        oldest[Direction.MATRIX] = staged_at if first is None else min(first, staged_at)
     ((dead,),) = yield Query("dead_letter_count", (COUNTED,))
     return Stats(
         pending_matrix=pending[Direction.MATRIX],
@@ -104,4 +108,5 @@ def stats() -> Program[Stats]:
         oldest_matrix_ms=oldest[Direction.MATRIX],
         oldest_remote_ms=oldest[Direction.REMOTE],
         dead=dead,
+        staged=staged,
     )

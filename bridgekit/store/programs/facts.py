@@ -89,6 +89,14 @@ def _portal_login_removed(fact: records.PortalLoginRemoved) -> Row:
     return portal_digest(fact.portal), digest(fact.login)
 
 
+def _relay(fact: records.RelaySaved) -> Row:
+    return portal_digest(fact.portal), *enc_portal(fact.portal), digest(fact.login), enc(fact.login)
+
+
+def _relay_removed(fact: records.RelayRemoved) -> Row:
+    return (portal_digest(fact.portal),)
+
+
 def _portal_removed(fact: records.PortalRemoved) -> Row:
     return (portal_digest(fact.key),)
 
@@ -147,16 +155,23 @@ def _value(fact: records.ValueSaved) -> Row:
 # Any: each function takes the kind that it stands beside.
 _STATEMENTS: dict[type[Any], tuple[tuple[str, Callable[[Any], Row]], ...]] = {
     records.PortalSaved: (("portal_save", _portal),),
-    records.PortalRemoved: (("portal_remove", _portal_removed), ("portal_logins_remove", _portal_removed)),
+    records.PortalRemoved: (
+        ("portal_remove", _portal_removed),
+        ("portal_logins_remove", _portal_removed),
+        ("relay_remove", _portal_removed),
+    ),
     records.GhostSaved: (("ghost_save", _ghost),),
     records.LoginSaved: (("login_save", _login),),
     records.LoginRemoved: (
         ("login_remove", _login_removed),
         ("cursors_remove", _login_removed),
         ("login_portals_remove", _login_removed),
+        ("login_relays_remove", _login_removed),
     ),
     records.PortalLoginSaved: (("portal_login_save", _portal_login),),
     records.PortalLoginRemoved: (("portal_login_remove", _portal_login_removed),),
+    records.RelaySaved: (("relay_save", _relay),),
+    records.RelayRemoved: (("relay_remove", _relay_removed),),
     records.MemberSaved: (("member_save", _member),),
     records.MessageSaved: (("message_save", _message),),
     records.AliasSaved: (("alias_save", _alias),),

@@ -33,5 +33,10 @@ def renew(lease: Lease, now: int, ttl_ms: int) -> Program[Lease]:
     return Lease(owner=lease.owner, epoch=lease.epoch, expires_at=now + ttl_ms)
 
 
+def read() -> Program[Lease | None]:
+    ((holder, epoch, expires_at),) = yield Query("lease_read")
+    return None if holder is None else Lease(owner=dec(holder), epoch=epoch, expires_at=expires_at)
+
+
 def release(lease: Lease) -> Program[None]:
     yield Query("lease_release", (enc(lease.owner), lease.epoch))

@@ -27,6 +27,9 @@ ORDER BY substr(chat, 1, 200), chat, receiver LIMIT $4;
 -- portal_logins --
 SELECT login FROM portal_login WHERE portal_digest = $1 ORDER BY login;
 
+-- relays --
+SELECT chat, receiver, login FROM relay;
+
 -- ghost_get --
 SELECT remote_id, user_id, registered, device_id, name, avatar, avatar_mxc FROM ghost WHERE digest = $1;
 

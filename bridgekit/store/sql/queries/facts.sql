@@ -53,6 +53,16 @@ ON CONFLICT (portal_digest, login_digest) DO NOTHING;
 -- portal_login_remove --
 DELETE FROM portal_login WHERE portal_digest = $1 AND login_digest = $2;
 
+-- relay_save --
+INSERT INTO relay (portal_digest, chat, receiver, login_digest, login) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (portal_digest) DO UPDATE SET login_digest = excluded.login_digest, login = excluded.login;
+
+-- relay_remove --
+DELETE FROM relay WHERE portal_digest = $1;
+
+-- login_relays_remove --
+DELETE FROM relay WHERE login_digest = $1;
+
 -- member_save --
 INSERT INTO member (room_digest, user_digest, user_id, membership) VALUES ($1, $2, $3, $4)
 ON CONFLICT (room_digest, user_digest) DO UPDATE SET membership = excluded.membership;

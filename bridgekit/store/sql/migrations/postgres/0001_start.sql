@@ -26,6 +26,18 @@ CREATE TABLE lane (
 );
 CREATE INDEX lane_by_key ON lane (substr(key, 1, 200));
 
+-- Transactions as they were pushed, answered and not unpacked into entries yet. A number is never given twice: whoever
+-- does not know whether one was unpacked asks for it by its number.
+CREATE TABLE intake (
+    number      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    txn_id      BYTEA NOT NULL,
+    received_at BIGINT NOT NULL,
+    events      BIGINT NOT NULL,
+    body        BYTEA NOT NULL
+);
+-- It is read once and soon: compressing it is not worth the time.
+ALTER TABLE intake ALTER COLUMN body SET STORAGE EXTERNAL;
+
 -- What must still be done.
 CREATE TABLE entry (
     lane_id      BIGINT NOT NULL,
@@ -108,6 +120,16 @@ CREATE TABLE portal_login (
     PRIMARY KEY (portal_digest, login_digest)
 );
 CREATE INDEX portal_login_by_login ON portal_login (login_digest);
+
+-- Through which login people without one speak in a portal.
+CREATE TABLE relay (
+    portal_digest BYTEA PRIMARY KEY,
+    chat          BYTEA NOT NULL,
+    receiver      BYTEA NOT NULL,
+    login_digest  BYTEA NOT NULL,
+    login         BYTEA NOT NULL
+);
+CREATE INDEX relay_by_login ON relay (login_digest);
 
 CREATE TABLE ghost (
     digest      BYTEA PRIMARY KEY,

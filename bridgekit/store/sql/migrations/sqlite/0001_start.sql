@@ -26,6 +26,16 @@ CREATE TABLE lane (
 );
 CREATE INDEX lane_by_key ON lane (substr(key, 1, 200));
 
+-- Transactions as they were pushed, answered and not unpacked into entries yet. A number is never given twice: whoever
+-- does not know whether one was unpacked asks for it by its number.
+CREATE TABLE intake (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    txn_id      BLOB NOT NULL,
+    received_at INTEGER NOT NULL,
+    events      INTEGER NOT NULL,
+    body        BLOB NOT NULL
+);
+
 -- What must still be done. With a rowid: payloads are written one after the other, however many lanes they belong to.
 CREATE TABLE entry (
     lane_id      INTEGER NOT NULL,
@@ -108,6 +118,16 @@ CREATE TABLE portal_login (
     PRIMARY KEY (portal_digest, login_digest)
 ) WITHOUT ROWID;
 CREATE INDEX portal_login_by_login ON portal_login (login_digest);
+
+-- Through which login people without one speak in a portal.
+CREATE TABLE relay (
+    portal_digest BLOB PRIMARY KEY,
+    chat          BLOB NOT NULL,
+    receiver      BLOB NOT NULL,
+    login_digest  BLOB NOT NULL,
+    login         BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX relay_by_login ON relay (login_digest);
 
 CREATE TABLE ghost (
     digest      BLOB PRIMARY KEY,

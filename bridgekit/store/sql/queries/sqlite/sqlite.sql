@@ -4,6 +4,17 @@
 -- Inside BEGIN IMMEDIATE nobody else can write, so reading is enough.
 SELECT epoch FROM lease WHERE owner IS NOT NULL;
 
+-- The next three are what journal.sql says, for many rows at once.
+
+-- seen_known --
+SELECT dedupe FROM seen WHERE dedupe IN (VALUES ($1));
+
+-- lane_id --
+SELECT digest, id FROM lane WHERE digest IN (VALUES ($1));
+
+-- entry_end --
+DELETE FROM entry WHERE (lane_id, seq) IN (VALUES ($1, $2));
+
 -- message_by_event --
 -- An event that the network took in several pieces: the first of them. What the index does not hold yet is looked through.
 SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
