@@ -3,6 +3,8 @@
 #   make test                    all checks: ruff, mypy --strict, import-linter, pytest   (what .ci/run calls)
 #   make lint                    the same without pytest
 #   make demo [CHECK=1]          a bridge at work on a real homeserver; CHECK=1: a scripted conversation, then exit
+#   make container [CHECK=1]     the image, built with buildah; CHECK=1: the scripted conversation through it (root, Debian)
+#   make screenshots             the pictures of the demo in docs/img, made anew
 #   make chaos [KILLS=] [SEED=] [ARGS=]  kill the bridge again and again, compare what both ends hold (ARGS=--help)
 #   make bench BENCH=ingest      one benchmark
 #   make clean                   remove everything that make has made
@@ -22,7 +24,7 @@ PYTEST_ARGS ?=
 # Says nothing when the command succeeds, everything when it fails.
 quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; echo 'failed: $(1)' >&2; exit 1; }
 
-.PHONY: test lint demo chaos bench clean tools venv
+.PHONY: test lint demo container screenshots chaos bench clean tools venv
 
 test: lint tools
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -37,6 +39,14 @@ lint: $(STAMP)
 demo: $(STAMP)
 	@exec $(BIN)/python -m example_bridge.demo $(if $(CHECK),--check)
 
+container: $(STAMP)
+	@scripts/ensure-tools.sh container
+	@exec $(BIN)/python -m tests.container $(if $(CHECK),--check)
+
+screenshots: $(STAMP)
+	@scripts/ensure-tools.sh screenshots
+	@exec $(BIN)/python -m tests.browser.screenshots
+
 chaos: $(STAMP)
 	@exec $(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
@@ -44,7 +54,7 @@ bench: $(STAMP)
 	@[[ -n "$(BENCH)" ]] || { echo 'say which benchmark: make bench BENCH=ingest' >&2; exit 2; }
 	@exec $(BIN)/python -m benchmarks.$(BENCH)
 
-# PostgreSQL's binaries and strace for the tests that need them.
+# PostgreSQL's binaries, strace, Chromium ... for the tests that need them.
 tools:
 	@scripts/ensure-tools.sh test
 
@@ -56,5 +66,5 @@ $(STAMP): pyproject.toml scripts/make-venv.sh
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
+	@rm -rf $(VENV) .container .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

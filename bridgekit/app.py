@@ -7,18 +7,20 @@ import logging
 import random
 import secrets
 import signal
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from bridgekit.adapter.base import Adapter
-from bridgekit.config import Config
+from bridgekit.config import Config, permissions_of
 from bridgekit.core.namespace import exclusive_alias_regex
 from bridgekit.errors import ConfigError
+from bridgekit.logs import redact
 from bridgekit.matrix import registration as registrations
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.matrix.ping import Pinger
@@ -26,10 +28,15 @@ from bridgekit.matrix.registration import Registration
 from bridgekit.matrix.server import AppserviceServer
 from bridgekit.model.entry import Retention
 from bridgekit.model.raw import Transaction
+from bridgekit.monitoring import WatchedBridge
 from bridgekit.ports import Store
 from bridgekit.runtime.bridge import Bridge, Identity, Times
+from bridgekit.runtime.catching_up import CatchUpRules
+from bridgekit.runtime.chats import ChatRules
+from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.retrying import Delivery
 from bridgekit.store import open_store
+from bridgekit.web.server import MonitoringServer
 
 log = logging.getLogger(__name__)
 
@@ -147,8 +154,24 @@ class App:
             ping=self._pinger.ping,
             random=random.random,
             times=times_of(config),
+            chats=ChatRules(eagerly=config.chats.create == "eagerly", max_members=config.chats.max_members),
+            catch_up=CatchUpRules(
+                older_than_ms=int(config.catch_up.older_than_s * 1000),
+                replay=config.catch_up.replay,
+                as_notice=config.catch_up.send_as == "notice",
+            ),
+            permissions=permissions_of(config),
+            relay=RelaySettings(
+                command_prefix=config.relay.command_prefix,
+                ignore=config.relay.ignore,
+                avatar_url=config.relay.avatar_url,
+            ),
             connection_errors=CONNECTION_ERRORS,
         )
+        redact.add(self._registration.as_token, self._registration.hs_token, urlsplit(config.database).password or "")
+        redact.sources.append(self._login_secrets)
+        watched = WatchedBridge(self.bridge, store, self.homeserver, self._pinger, clock, network=adapter.network.id)
+        self.monitoring = MonitoringServer(watched, redact=redact)
         self.server = AppserviceServer(
             hs_token=self._registration.hs_token,
             handler=self,
@@ -169,6 +192,9 @@ class App:
     def ping_received(self, transaction_id: str | None) -> None:
         self._pinger.received(transaction_id)
 
+    def _login_secrets(self) -> Iterator[str]:
+        return (secret for record in self.bridge.books.logins() for secret in record.login.secrets.values())
+
     # --- running --------------------------------------------------------------------------------------------------
     async def run(self, *, wait_for_lease: bool = True) -> int:
         """Run until SIGTERM or SIGINT; the process's exit code. Raises `BridgekitError` if it cannot start."""
@@ -176,23 +202,28 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        # Before the lease: who waits for it is alive, too. But a predecessor on this machine may still have the port.
+        await self._listen_for_watchers(again=True)
         opening = asyncio.ensure_future(self.bridge.open(wait=wait_for_lease))
         if not await _first(opening, stopping):
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
+            await self.monitoring.stop()
             await self.homeserver.close()
             return 0
-        await opening
         try:
-            await self.server.start(self._config.appservice.host, self._config.appservice.port)
-        except OSError as error:
+            await opening
+        except BaseException:
+            await self.monitoring.stop()
+            raise
+        try:
+            await self._listen_for_watchers()
+            await self._listen_for_homeserver()
+        except ConfigError:
+            await self.monitoring.stop()
             await self.bridge.stop()
             await self.homeserver.close()
-            raise ConfigError(
-                "appservice.port",
-                f"the bridge cannot listen on {self._config.appservice.host}:{self._config.appservice.port} ({error})",
-                "Choose a free port, here and in the registration's url.",
-            ) from None
+            raise
         log.info("listening on %s:%d", self._config.appservice.host, self.server.port)
         self.bridge.start()
         lost = asyncio.ensure_future(self.bridge.lease.lost.wait())
@@ -201,9 +232,38 @@ class App:
         lost.cancel()
         log.info("stopping")
         await self.server.stop()
+        await self.monitoring.stop()  # before the lease is given up: who waits for that wants this port, too
         await self.bridge.stop()
         await self.homeserver.close()
         return 1 if was_lost else 0
+
+    async def _listen_for_homeserver(self) -> None:
+        appservice = self._config.appservice
+        try:
+            await self.server.start(appservice.host, appservice.port)
+        except OSError as error:
+            raise ConfigError(
+                "appservice.port",
+                f"the bridge cannot listen on {appservice.host}:{appservice.port} ({error})",
+                "Choose a free port, here and in the registration's url.",
+            ) from None
+
+    async def _listen_for_watchers(self, *, again: bool = False) -> None:
+        """Serve health and metrics, unless they are served. `again`: if the port is taken, that is tried once more."""
+        monitoring = self._config.monitoring
+        if not monitoring.enabled or self.monitoring.running:
+            return
+        try:
+            await self.monitoring.start(monitoring.host, monitoring.port)
+        except OSError as error:
+            if again:
+                return
+            raise ConfigError(
+                "monitoring.port",
+                f"the bridge cannot listen on {monitoring.host}:{monitoring.port} ({error})",
+                "Choose a free port, or say monitoring.enabled: false.",
+            ) from None
+        log.info("health and metrics on http://%s:%d", monitoring.host, self.monitoring.port)
 
 
 async def _first(work: asyncio.Future[Any], stop: asyncio.Event) -> bool:
@@ -214,21 +274,3 @@ async def _first(work: asyncio.Future[Any], stop: asyncio.Event) -> bool:
     finally:
         stopped.cancel()
     return work.done()
-
-
-def set_up_logging(level: str) -> None:
-    """Log to standard error, with the fields that say where."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("aiohttp.access", "mau"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
-
-
-class _Formatter(logging.Formatter):
-    FIELDS = ("room_id", "event_id", "lane", "login")
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = " ".join(f"{name}={value!r}" for name in self.FIELDS if (value := getattr(record, name, None)))
-        line = super().format(record)
-        return f"{line} [{fields}]" if fields else line

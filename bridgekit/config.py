@@ -2,100 +2,275 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
-import yaml
 
 from bridgekit.adapter.base import Adapter
-from bridgekit.errors import ConfigError
+from bridgekit.core.loops import DEFAULT_IGNORE
+from bridgekit.core.permissions import BadPermission, Permissions, default_permissions
+from bridgekit.logs import redact
+from bridgekit.settings import Document, Problem, load_yaml, problems_as_error, read
 
-T = TypeVar("T", bound=msgspec.Struct)
+HTTP_URL = r"^https?://[^/\s]+"
 
 
 class HomeserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`url`: where the bridge reaches the client-server API. `server_name`: the part behind the colon of its users."""
+    """The homeserver that the bridge belongs to."""
 
-    url: str
-    server_name: str
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=HTTP_URL,
+            description="Where the bridge reaches the client-server API, such as http://127.0.0.1:8008.",
+        ),
+    ]
+    server_name: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1, description="The part behind the colon in its users' ids; often not the host of its url."
+        ),
+    ]
 
 
 class AppserviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`registration`: the file that the homeserver has too. `host` and `port`: where the bridge listens for it.
+    """The bridge as the homeserver sees it: an application service."""
 
-    `ghost_prefix`, `alias_prefix`: how the localparts of ghosts and aliases begin; the network's id and ``_`` if left
-    out. They must be what the registration's namespaces say. `max_body_mib`: the largest transaction taken, in MiB; a
-    homeserver repeats one that is refused for ever, so give it room.
-    """
-
-    registration: str
-    host: str = "127.0.0.1"
-    port: int = 29328
-    ghost_prefix: str = ""
-    alias_prefix: str = ""
-    max_body_mib: int = 64
+    registration: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            description="The registration, which the homeserver has too: a path, relative to this file. "
+            "The register command writes it.",
+        ),
+    ] = "registration.yaml"
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=f"^$|{HTTP_URL}",
+            description="Where the homeserver reaches the bridge; the register command writes it into the "
+            "registration. Left out: http:// with the host and port below.",
+        ),
+    ] = ""
+    host: Annotated[
+        str,
+        msgspec.Meta(min_length=1, description="The address to listen on for the homeserver; 0.0.0.0 in a container."),
+    ] = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535, description="The TCP port to listen on for the homeserver.")] = (
+        29328
+    )
+    ghost_prefix: Annotated[
+        str,
+        msgspec.Meta(
+            description="How the localparts of ghosts begin, as the registration's namespaces say. "
+            "Left out: the network's id and an underscore."
+        ),
+    ] = ""
+    alias_prefix: Annotated[
+        str,
+        msgspec.Meta(
+            description="How the localparts of the bridge's room aliases begin, as the registration's namespaces say. "
+            "Left out: the network's id and an underscore."
+        ),
+    ] = ""
+    max_body_mib: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="The largest transaction taken, in MiB. A homeserver repeats one that is refused for ever, "
+            "so give it room.",
+        ),
+    ] = 64
 
 
 class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`retry_for_s`: how long a message is retried before it is given up. `tell_after_s`: when its sender is told that
-    it waits. `send_timeout_s`: how long one call to the network may take. `drain_s`: how long a stop lets begun work go
-    on. `keep_event_ids_days`, `keep_dead_letters_days`: how long those are kept."""
+    """How long the bridge tries, and how long it remembers."""
 
-    retry_for_s: float = 86_400
-    tell_after_s: float = 60
-    send_timeout_s: float = 60
-    drain_s: float = 10
-    keep_event_ids_days: float = 30
-    keep_dead_letters_days: float = 90
+    retry_for_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, description="How long a message is tried again before it becomes a dead letter, in seconds."
+        ),
+    ] = 86_400
+    tell_after_s: Annotated[
+        float, msgspec.Meta(ge=0, description="When its sender is told that a message still waits, in seconds.")
+    ] = 60
+    send_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="How long one call to the network may take, in seconds.")
+    ] = 60
+    drain_s: Annotated[float, msgspec.Meta(ge=0, description="How long a stop lets begun work go on, in seconds.")] = 10
+    keep_event_ids_days: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0, description="How long the ids of bridged events are kept, so that none crosses twice, in days."
+        ),
+    ] = 30
+    keep_dead_letters_days: Annotated[
+        float, msgspec.Meta(gt=0, description="How long dead letters are kept with their content, in days.")
+    ] = 90
+
+
+class ChatsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of the network's chats become rooms, and who is in them."""
+
+    create: Annotated[
+        Literal["on_first_message", "eagerly"],
+        msgspec.Meta(
+            description="When a chat becomes a room: with the first message that is bridged there, or eagerly, as soon "
+            "as the network lists it."
+        ),
+    ] = "on_first_message"
+    max_members: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="How many members of a chat join its room before they have said anything; "
+            "the others join when they speak.",
+        ),
+    ] = 100
+
+
+class CatchUpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of messages that were said while the bridge was away for long."""
+
+    older_than_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            description="How old a message is, when its account connects, to count as old, in seconds. Newer ones are "
+            "all bridged as ever.",
+        ),
+    ] = 6 * 3600
+    replay: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="How many old messages of a chat are bridged at most, the newest of them; a notice tells how "
+            "many were not.",
+        ),
+    ] = 50
+    send_as: Annotated[
+        Literal["notice", "message"],
+        msgspec.Meta(
+            description="How old messages are sent: notice (m.notice, which notifies nobody) or message (as new ones)."
+        ),
+    ] = "notice"
+
+
+class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people without a login speak, in portals where a relay is set."""
+
+    command_prefix: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^\S*$",
+            description="What a command in a portal begins with. Left out: an exclamation mark and the network's id.",
+        ),
+    ] = ""
+    ignore: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern="^@")], ...],
+        msgspec.Meta(
+            description="User ids of other bridges' users, which are never relayed, with * for anything. Left out: "
+            "those with an underscore in front, and the usual names of bridges, such as @telegram_*:*."
+        ),
+    ] = DEFAULT_IGNORE
+    avatar_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^$|^https?://.*\{server\}.*\{media\}",
+            description="Where the network can fetch people's pictures: an address that anybody may open, with "
+            "{server} and {media} in it. Left out: relayed people have no picture.",
+        ),
+    ] = ""
+
+
+class MonitoringConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where health, readiness and metrics are served: a port of their own, which the homeserver does not need."""
+
+    enabled: Annotated[bool, msgspec.Meta(description="Whether /healthz, /readyz and /metrics are served.")] = True
+    host: Annotated[
+        str,
+        msgspec.Meta(
+            description="The address to listen on. Whoever reaches it can read the numbers, without a token: leave it "
+            "on loopback, or in a network of your own."
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, msgspec.Meta(ge=0, le=65535, description="The TCP port to listen on; each bridge on a machine needs one.")
+    ] = 29329
 
 
 class LoggingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`level`: how much is said."""
+    """What is logged to standard error, and how."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        msgspec.Meta(
+            description="How much is logged. At debug the libraries below still log no finer than info, because theirs "
+            "would show what goes over the wire."
+        ),
+    ] = "info"
+    format: Annotated[
+        Literal["text", "json"],
+        msgspec.Meta(description="text for people; json for machines, with one object on each line."),
+    ] = "text"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. `network` is the adapter's own part, see `load`."""
+    """The whole file."""
 
     homeserver: HomeserverConfig
-    appservice: AppserviceConfig
-    database: str
+    appservice: AppserviceConfig = AppserviceConfig()
+    database: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(sqlite|postgres|postgresql):.",
+            description="sqlite:bridge.db (relative to this file), sqlite:///an/absolute/path.db, or "
+            "postgresql://user:password@host/database.",
+            extra={"secret": True, "kind": "a sqlite: or postgresql: URL"},
+        ),
+    ] = "sqlite:bridge.db"
     delivery: DeliveryConfig = DeliveryConfig()
+    chats: ChatsConfig = ChatsConfig()
+    catch_up: CatchUpConfig = CatchUpConfig()
+    permissions: Annotated[
+        dict[str, Literal["none", "relay", "user", "admin"]],
+        msgspec.Meta(
+            description='Who may do what: "*", a server name or a user id, and a level, none, relay, user or admin; '
+            'the most specific wins. Left out: the homeserver\'s own people are user, everybody else ("*") is relay, '
+            "and nobody is admin."
+        ),
+    ] = {}
+    relay: RelayConfig = RelayConfig()
     logging: LoggingConfig = LoggingConfig()
-    network: dict[str, object] = {}
+    monitoring: MonitoringConfig = MonitoringConfig()
+    network: Annotated[dict[str, object], msgspec.Meta(description="The adapter's own part.")] = {}
 
 
 def load(path: Path, adapter: type[Adapter]) -> tuple[Config, msgspec.Struct]:
-    """Read the file: the framework's part, and the adapter's. Raises `ConfigError`.
+    """Read the file: the framework's part, and the adapter's. Raises `ConfigError`, which names every mistake.
 
-    Paths inside the file are relative to the file.
+    Paths inside the file are relative to the file. A text may be written as ``{env: NAME}`` or ``{file: path}``; what
+    those hold is never shown in the log.
     """
+    document = load_yaml(path, missing="Write it with the init command, or name another with --config.")
+    return load_document(document, adapter)
+
+
+def load_document(document: Document, adapter: type[Adapter]) -> tuple[Config, msgspec.Struct]:
+    """As `load`, for a file that was parsed already."""
+    reading = read(document, Config, parts={"network": adapter.config})
+    redact.add(*reading.secrets)
+    if reading.value is None:
+        raise problems_as_error(document, reading.problems)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(str(path), "there is no such file", "Write it, or name another with --config.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"it cannot be read ({error})", "Mend that.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(str(path), f"it is not YAML ({_one_line(error)})", "Mend that line.") from None
-    if not isinstance(data, dict):
-        raise ConfigError(str(path), "it is not a mapping of keys to values", "Start with the key `homeserver:`.")
-    config = _convert(data, Config, path, "")
-    settings = _convert(config.network, adapter.config, path, "network")
-    return config, settings
+        permissions_of(reading.value)
+    except BadPermission as bad:
+        raise problems_as_error(document, [Problem(("permissions", bad.key), bad.what, bad.fix)]) from None
+    return reading.value, msgspec.convert(reading.value.network, adapter.config)
 
 
-def _convert(data: object, kind: type[T], path: Path, prefix: str) -> T:
-    try:
-        return msgspec.convert(data, kind, strict=True)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        place = (prefix + where.rstrip("`").replace("[...]", "")).lstrip(".") or prefix or "the top"
-        raise ConfigError(f"{path}: {place}", what, "Mend that key.") from None
-
-
-def _one_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error))
+def permissions_of(config: Config) -> Permissions:
+    """Who may do what. Raises `BadPermission` for a key that is none."""
+    return Permissions(config.permissions or default_permissions(config.homeserver.server_name))

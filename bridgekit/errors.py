@@ -24,6 +24,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class BridgekitError(Exception):
     """Base of every error that bridgekit raises on purpose."""
@@ -154,10 +156,14 @@ class MigrationFailed(StoreError):
 
 # --- configuration ----------------------------------------------------------------------------------------------
 class ConfigError(BridgekitError):
-    """A mistake in a file the admin wrote: `where` (file and YAML path), `what` is wrong, and the `fix`."""
+    """A mistake in a file the admin wrote: `where` (file and YAML path), `what` is wrong, and the `fix`.
 
-    def __init__(self, where: str, what: str, fix: str) -> None:
-        super().__init__(f"{where}: {what}. {fix}")
+    `more`: the other mistakes in the same file, so that a person need not find one after the other.
+    """
+
+    def __init__(self, where: str, what: str, fix: str, *, more: Sequence[ConfigError] = ()) -> None:
+        super().__init__("\n".join([f"{where}: {what}. {fix}", *map(str, more)]))
         self.where = where
         self.what = what
         self.fix = fix
+        self.more = tuple(more)

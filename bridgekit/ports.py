@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, Protocol
 
-from bridgekit.core.histogram import Histogram
 from bridgekit.model.entry import (
     Anchor,
     Append,
@@ -15,9 +14,11 @@ from bridgekit.model.entry import (
     Direction,
     Entry,
     Lease,
+    NewStaged,
     Repair,
     Repaired,
     Retention,
+    Staged,
     Stats,
 )
 from bridgekit.model.ids import (
@@ -35,7 +36,7 @@ from bridgekit.model.ids import (
     TxnID,
     UserID,
 )
-from bridgekit.model.raw import MessagesPage
+from bridgekit.model.raw import MemberProfile, MessagesPage
 from bridgekit.model.records import (
     Fact,
     Ghost,
@@ -72,6 +73,9 @@ class Journal(Protocol):
     async def release_lease(self, lease: Lease) -> None:
         """Give it up, if it is still ours."""
 
+    async def read_lease(self) -> Lease | None:
+        """Whose it is, expired or not; None if nobody has it."""
+
     async def append(self, append: Append, *, epoch: int) -> Appended:
         """Make new entries durable, in the order given, each with the next number of its lane.
 
@@ -80,7 +84,21 @@ class Journal(Protocol):
 
         After `StoreUnavailable` the outcome may be unknown. Do it again: if the first try had reached the disk, its
         entries now count as duplicates and are not returned, so look at their lanes with `peek`.
+
+        With `unstage`, and none of these numbers there any more, it was done before: nothing is written, and all its
+        entries count as duplicates.
         """
+
+    async def stage(self, staged: NewStaged, *, epoch: int) -> int:
+        """Make a pushed transaction durable as it is, to be unpacked later. Returns its number, which is higher than
+        any given before; an `Append` that names it in `unstage` ends it.
+
+        After `StoreUnavailable` the outcome may be unknown, and what is there all the same is found by `staged`.
+        """
+
+    async def staged(self, *, after: int = 0, limit: int = 100, max_bytes: int = 1 << 20) -> list[Staged]:
+        """What is staged with a number above `after`, in order: the first, and as many more as fit into `max_bytes`
+        with it. Empty only if there is none."""
 
     async def lanes(self, *, after: LaneKey | None = None, limit: int = 1000) -> list[LaneKey]:
         """The keys of lanes with pending entries, by key, from behind `after`."""
@@ -132,7 +150,8 @@ class Journal(Protocol):
     async def retry_dead(self, id: int, *, now: int, epoch: int | None = None) -> Entry | None:
         """Append a dead letter at the end of its lane again. None if there is no such letter or it has no lane.
         It counts as received at `now`; if the same event came again by itself and waits already, that entry is
-        returned. `epoch` None: called by the command line beside a running bridge."""
+        returned. `epoch` None: called by the command line beside a running bridge, which learns of it by the value
+        `RETRIED_BESIDE`."""
 
     async def drop_dead(self, id: int, *, epoch: int | None = None) -> bool: ...
 
@@ -163,6 +182,9 @@ class Directory(Protocol):
     async def portal_logins(self, key: PortalKey) -> list[LoginID]:
         """Which logins see this portal, by id."""
 
+    async def relays(self) -> dict[PortalKey, LoginID]:
+        """The portals that have a relay, and through which login."""
+
     async def ghost(self, remote_id: RemoteUserID) -> Ghost | None: ...
 
     async def ghost_by_user(self, user_id: UserID) -> Ghost | None: ...
@@ -192,11 +214,22 @@ class Directory(Protocol):
     async def management_user(self, room: RoomID) -> UserID | None: ...
 
 
+class Durations(Protocol):
+    """How long something took, counted (`bridgekit.core.histogram`)."""
+
+    total: float
+    """The sum, in seconds."""
+
+    def cumulative(self) -> list[tuple[str, int]]:
+        """(upper bound in seconds, how many took at most that); the last bound is ``+Inf``."""
+
+
 class Store(Journal, Directory, Protocol):
     """Both, on one database."""
 
-    commit_seconds: Histogram
-    """How long commits took; stays empty where nothing is written to a disk."""
+    @property
+    def commit_seconds(self) -> Durations:
+        """How long commits took; stays empty where nothing is written to a disk."""
 
     async def open(self) -> None:
         """Connect and migrate. Safe when two processes start at once. Raises `MigrationFailed`, `StoreUnavailable`."""
@@ -281,6 +314,9 @@ class Homeserver(Protocol):
     async def leave(self, room: RoomID, *, user: UserID | None = None, reason: str | None = None) -> None: ...
 
     async def joined_members(self, room: RoomID, *, user: UserID | None = None) -> list[UserID]: ...
+
+    async def member_profiles(self, room: RoomID) -> dict[UserID, MemberProfile]:
+        """Who is in the room, and what each is called there."""
 
     async def messages(
         self, room: RoomID, *, from_: str | None = None, dir: Literal["b", "f"] = "b", limit: int = 100

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# ensure-tools.sh base|venv|test: programs from outside PyPI that are needed, and are missing, get installed.
+# ensure-tools.sh base|venv|test|container|screenshots: programs from outside PyPI that are needed, and are missing, get installed.
 #   base  make, git and Python itself         (.ci/run, on a new machine)
 #   venv  Debian's split-off venv module
-#   test  PostgreSQL's server binaries, strace
+#   container  buildah, podman, runc and debootstrap  (make container)
+#   test  PostgreSQL's server binaries, strace, systemd-analyze, Chromium
+#   screenshots  Chromium, and the fonts that the pictures in docs/ are made with
 # As root on Debian or a relative it installs them, quietly; otherwise it says in words what to install. For `test`
 # that is no failure: the tests that need the program skip themselves, or fail under CI=true.
 set -euo pipefail
 
 have() { command -v "$1" >/dev/null 2>&1; }
+have_chromium() { have chromium || have chromium-browser || have google-chrome; }
+have_font() { have fc-list && [[ -n $(fc-list "$1") ]]; }
 have_postgres() { have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 
 missing=()
@@ -21,9 +25,21 @@ venv) missing+=(python3-venv) ;;
 test)
     have_postgres || missing+=(postgresql)
     have strace || missing+=(strace)
+    have_chromium || missing+=(chromium)
+    have systemd-analyze || missing+=(systemd)
+    ;;
+screenshots)
+    have_chromium || missing+=(chromium)
+    have_font Inter || missing+=(fonts-inter)
+    have_font "Noto Color Emoji" || missing+=(fonts-noto-color-emoji)
+    ;;
+container)
+    for program in buildah podman runc debootstrap; do
+        have "$program" || missing+=("$program")
+    done
     ;;
 *)
-    echo "usage: $0 base|venv|test" >&2
+    echo "usage: $0 base|venv|test|container|screenshots" >&2
     exit 2
     ;;
 esac

@@ -6,7 +6,7 @@ a Matrix id or the database.
 """
 
 from bridgekit.adapter.base import Adapter, Network, NoConfig, Session
-from bridgekit.adapter.capabilities import CAPABILITIES, CanConfirm, CanDescribe, CanSend, Capability
+from bridgekit.adapter.capabilities import CAPABILITIES, CanConfirm, CanDescribe, CanResolve, CanSend, Capability
 from bridgekit.adapter.prompt import Prompt
 from bridgekit.errors import AuthFailed, LoginCancelled, NotSupported, Rejected, Transient, Uncertain
 from bridgekit.model.content import Mention, MentionRole, MentionRoom, MentionTarget, MentionUser, Run, Style, Text
@@ -21,6 +21,7 @@ from bridgekit.model.remote import (
     Cursors,
     Login,
     MediaRef,
+    RemoteCaughtUp,
     RemoteChat,
     RemoteEvent,
     RemoteMember,
@@ -38,6 +39,7 @@ __all__ = [
     "Batch",
     "CanConfirm",
     "CanDescribe",
+    "CanResolve",
     "CanSend",
     "Capability",
     "ChatID",
@@ -62,6 +64,7 @@ __all__ = [
     "PortalKey",
     "Prompt",
     "Rejected",
+    "RemoteCaughtUp",
     "RemoteChat",
     "RemoteEvent",
     "RemoteMember",

@@ -59,7 +59,26 @@ class CanDescribe(Capability):
         raise NotSupported("this network has no pictures")
 
 
-CAPABILITIES: tuple[type[Capability], ...] = (CanSend, CanConfirm, CanDescribe)
+class CanResolve(Capability):
+    """People can be found at the network, and conversations begun with them."""
+
+    @abstractmethod
+    async def resolve(self, identifier: str) -> RemoteProfile | None:
+        """Who is meant by what a person typed: a name, a number, an id; None if nobody is.
+
+        Raises `Rejected` with a reason for the person, for instance where several are meant.
+        """
+
+    @abstractmethod
+    async def open_chat(self, user: RemoteUserID) -> RemoteChat:
+        """The direct chat with a person, begun at the network if there is none yet; with `kind` and `members`.
+
+        Called again after a crash, so a repeat must give the same chat. Raises `Rejected`, `NotSupported` where this
+        person cannot be written to.
+        """
+
+
+CAPABILITIES: tuple[type[Capability], ...] = (CanSend, CanConfirm, CanDescribe, CanResolve)
 """All of them, in the order in which people read about them."""
 
 C = TypeVar("C", bound=Capability)

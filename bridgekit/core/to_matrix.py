@@ -106,9 +106,16 @@ def _content(text: Text, mention: Callable[[MentionTarget], tuple[UserID, str] |
     return content
 
 
-def notice_content(text: str, key: TxnID, *, reply_to: EventID | None = None) -> JSON:
-    """The bot's own words."""
+def as_notice(content: JSON) -> JSON:
+    """The same words as ``m.notice``, which notify nobody (push rule ``.m.rule.suppress_notices``, before mentions)."""
+    return content | {"msgtype": "m.notice"} if content.get("msgtype") == "m.text" else content
+
+
+def notice_content(text: str, key: TxnID, *, reply_to: EventID | None = None, html: str | None = None) -> JSON:
+    """The bot's own words; `html` says the same for clients that show it."""
     content: JSON = {"msgtype": "m.notice", "body": clean(text), "m.mentions": {}, KEY: key}
+    if html is not None:
+        content |= {"format": "org.matrix.custom.html", "formatted_body": clean(html)}
     if reply_to is not None:
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": reply_to}}
     return content

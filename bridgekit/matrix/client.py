@@ -41,6 +41,7 @@ class Client:
         self._http = Transport(
             url=url, as_token=as_token, clock=clock, random=random, session=session, timeout_s=timeout_s
         )
+        self.answers = self._http.answers
         self.on_failure = self._http.on_failure
         self.on_recovered = self._http.on_recovered
         self.url = url

@@ -13,6 +13,7 @@ from bridgekit.matrix.client import is_absent
 from bridgekit.matrix.events import EventCalls
 from bridgekit.matrix.http import JSON, Repeat, path
 from bridgekit.model.ids import ContentURI, RoomAlias, RoomID, UserID
+from bridgekit.model.raw import MemberProfile
 
 __all__ = ["Homeserver", "Profile"]
 
@@ -41,6 +42,15 @@ class _User(msgspec.Struct):
 
 class _Joined(msgspec.Struct):
     joined: dict[UserID, msgspec.Raw]
+
+
+class _Profile(msgspec.Struct):
+    display_name: str | None = None
+    avatar_url: str | None = None
+
+
+class _Profiles(msgspec.Struct):
+    joined: dict[UserID, _Profile]
 
 
 class _Ping(msgspec.Struct):
@@ -202,6 +212,14 @@ class Homeserver(EventCalls):
         """Who is in the room. 403: the asker is not."""
         answer = await self._call(Method.GET, path("v3", "rooms", room, "joined_members"), _Joined, user=user)
         return list(answer.joined)
+
+    async def member_profiles(self, room: RoomID) -> dict[UserID, MemberProfile]:
+        """Who is in the room, and what each is called there. 403: the bot is not."""
+        answer = await self._call(Method.GET, path("v3", "rooms", room, "joined_members"), _Profiles)
+        return {
+            user: MemberProfile(profile.display_name or "", profile.avatar_url or "")
+            for user, profile in answer.joined.items()
+        }
 
     async def joined_rooms(self, *, user: UserID | None = None) -> list[RoomID]:
         """Which rooms a user of ours is in."""

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -41,6 +42,29 @@ class Repeat(Enum):
     NEVER = auto()
 
 
+class Answers:
+    """What the homeserver has answered to our requests, each try counted.
+
+    `last_at`: when it was last there and well (ms); None if never. `failing`: whether the last try found nobody, or a
+    failure of the homeserver (or of a proxy before it).
+    """
+
+    def __init__(self) -> None:
+        self.by_status: Counter[str] = Counter()  # "2xx", "3xx", "4xx", "5xx", "no_answer"
+        self.rate_limited = 0  # of the "4xx", those that were a 429
+        self.last_at: int | None = None
+        self.failing = False
+
+    def count(self, error: HomeserverError | None, now: int, *, unwell: bool) -> None:
+        """One try has ended: well, if `error` is None; `now` in ms."""
+        status = error.status if isinstance(error, MatrixRequestError) else 200 if error is None else None
+        self.by_status["no_answer" if status is None else f"{status // 100}xx"] += 1
+        self.rate_limited += status == 429
+        self.failing = unwell
+        if not unwell:
+            self.last_at = now
+
+
 class Transport:
     """Sends requests with the application service's token. `Homeserver` tells what the public attributes mean.
 
@@ -62,6 +86,7 @@ class Transport:
         max_wait_s: float = 30.0,
         tries: int = 4,
     ) -> None:
+        self.answers = Answers()
         self.failures = 0
         self.on_failure: list[Callable[[], None]] = []
         self.on_recovered: list[Callable[[], None]] = []
@@ -148,6 +173,7 @@ class Transport:
         unwell = isinstance(error, HomeserverUnreachable) or (
             counts and isinstance(error, MatrixRequestError) and error.status >= 500
         )
+        self.answers.count(error, self._clock.now(), unwell=unwell)
         if unwell:
             self.failures += 1
             self._down = True

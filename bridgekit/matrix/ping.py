@@ -46,6 +46,10 @@ class Pinger:
         self._tries = tries
         self._backoff = Backoff(base_s=0.25, factor=2.0, max_s=4.0)
         self._awaited: dict[str, bool] = {}
+        self.succeeded_at: int | None = None
+        """When a ping last went round, in ms; None before the first."""
+        self.round_trip_ms: int | None = None
+        """How long that took."""
 
     def received(self, transaction_id: str | None) -> None:
         """A ping has arrived at our server; those that are not ours change nothing."""
@@ -77,6 +81,7 @@ class Pinger:
                 raise self._explain(WRONG_BRIDGE, "")
         finally:
             del self._awaited[transaction_id]
+        self.succeeded_at, self.round_trip_ms = self._clock.now(), duration_ms
         return duration_ms
 
     def _explained(self, error: MatrixRequestError) -> PingFailed:

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from bridgekit.errors import ConfigError
+from bridgekit.settings import load_yaml, problems_as_error
 
 
 class Namespace(msgspec.Struct, frozen=True):
@@ -33,8 +34,8 @@ class Namespaces(msgspec.Struct, frozen=True):
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """Spec, application service API, "Registration"; and what bridgekit needs beyond it.
 
-    `url` None: the homeserver sends nothing. `org_matrix_msc3202` and `io_element_msc4190` let the bridge give its
-    users devices.
+    `url` None: the homeserver sends nothing. `push_ephemeral` is what `receive_ephemeral` was called in MSC2409; old
+    homeservers know no other name. `org_matrix_msc3202` and `io_element_msc4190` let the bridge give its users devices.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: Namespaces
     rate_limited: bool = True  # the specification's default
     receive_ephemeral: bool = False
+    push_ephemeral: bool = msgspec.field(name="de.sorunome.msc2409.push_ephemeral", default=False)
     org_matrix_msc3202: bool = msgspec.field(name="org.matrix.msc3202", default=False)
     io_element_msc4190: bool = msgspec.field(name="io.element.msc4190", default=False)
 
@@ -77,9 +79,21 @@ def generate(
         ),
         rate_limited=False,
         receive_ephemeral=True,
+        push_ephemeral=True,
         org_matrix_msc3202=True,
         io_element_msc4190=True,
     )
+
+
+def differences(wanted: Registration, found: Registration) -> list[str]:
+    """In which keys `found` is not what `wanted` says, in YAML's names. Its id, its tokens and what it has beyond that
+    are its own."""
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(Registration)}
+    free = {"id", "as_token", "hs_token", "namespaces"}
+    wrong = [names[name] for name in names if name not in free and getattr(wanted, name) != getattr(found, name)]
+    spaces = ("users", "aliases", "rooms")
+    there = {kind: set(getattr(found.namespaces, kind)) for kind in spaces}
+    return wrong + [f"namespaces.{kind}" for kind in spaces if not set(getattr(wanted.namespaces, kind)) <= there[kind]]
 
 
 def _escape(literal: str) -> str:
@@ -118,8 +132,9 @@ namespaces:
 # false: the homeserver does not slow the bridge down; a bridge speaks for many people at once.
 rate_limited: {_scalar(r.rate_limited)}
 
-# Typing, receipts and presence are sent to the bridge too.
+# Typing, receipts and presence are sent to the bridge too. (The second is the old name for it.)
 receive_ephemeral: {_scalar(r.receive_ephemeral)}
+de.sorunome.msc2409.push_ephemeral: {_scalar(r.push_ephemeral)}
 
 # The bridge's users have devices, so that the homeserver recognises a repeated message even after a restart.
 org.matrix.msc3202: {_scalar(r.org_matrix_msc3202)}
@@ -145,20 +160,10 @@ def _namespaces(namespaces: Sequence[Namespace]) -> str:
 
 def load(path: Path) -> Registration:
     """Read a registration. Raises `ConfigError` with the file and the place in it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(str(path), "there is no such file", "Generate the registration first.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"it cannot be read ({error})", "Make it readable for the bridge.") from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise ConfigError(where, f"it is not YAML ({problem})", "Correct it, or generate the file anew.") from None
-    return _validated(document, path)
+    document = load_yaml(path, missing="Make it with the register command.")
+    if document.problems:
+        raise problems_as_error(document, document.problems)
+    return _validated(document.data, path)
 
 
 def _validated(document: Any, path: Path) -> Registration:

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from bridgekit.core.transaction import BadBody, split
+from bridgekit.core.transaction import BadBody, parse
 from bridgekit.errors import StoreError
 from bridgekit.model.raw import Transaction
 
@@ -162,7 +162,7 @@ class AppserviceServer:
         if len(body) > self._max_body_bytes:
             return self._too_large()
         try:
-            transaction = split(body)
+            transaction = parse(body)
         except BadBody as error:
             log.warning("The homeserver sent a transaction that cannot be read: %s", error)
             return _error(400, error.errcode, error.message)

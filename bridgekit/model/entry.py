@@ -63,7 +63,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """What one SQL transaction makes durable: entries, cursors of a session and its state, facts, and what could not
-    even be read (`dead`)."""
+    even be read (`dead`).
+
+    `unstage`: the numbers of the staged transactions (`Journal.stage`) that all this was unpacked from; they are
+    forgotten in the same SQL transaction.
+    """
 
     entries: tuple[NewEntry, ...] = ()
     login: LoginID | None = None
@@ -71,6 +75,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes | None = None
     facts: tuple[Fact, ...] = ()
     dead: tuple[NewDeadLetter, ...] = ()
+    unstage: tuple[int, ...] = ()
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -78,6 +83,25 @@ class Appended(msgspec.Struct, frozen=True):
 
     entries: tuple[Entry, ...]
     duplicates: int = 0
+
+
+class NewStaged(msgspec.Struct, frozen=True, kw_only=True):
+    """A pushed transaction to be made durable as it came. `body`: its events as a JSON array; `events`: how many."""
+
+    txn_id: str
+    received_at: int
+    events: int
+    body: bytes
+
+
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction that is on disk and not unpacked yet; they are unpacked in the order of their `number`s."""
+
+    number: int
+    txn_id: str
+    received_at: int
+    events: int
+    body: bytes
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +152,13 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     event_id: EventID | None = None
 
 
+WORKING_SINCE = "working_since"
+"""The value (`Directory.value`) that says since when the lease's holder works: ``epoch ms``."""
+
+RETRIED_BESIDE = "dead_letter_retried_beside"
+"""The value (`Directory.value`) that changes whenever a dead letter is retried beside the running bridge."""
+
+
 class Anchor(msgspec.Struct, frozen=True):
     """Up to here a portal's timeline was compared with the journal. `at` is when that check finished, in ms."""
 
@@ -175,11 +206,21 @@ class Retention(msgspec.Struct, frozen=True):
     messages_ms: int | None = None
 
 
+COUNTED = 100_000
+"""`Stats` counts no further: a number that means "very many" must not cost a walk through a million rows."""
+
+
 class Stats(msgspec.Struct, frozen=True):
-    """Numbers for people. `oldest_*_ms`: when the oldest waiting entry of that direction was received, None if none."""
+    """Numbers for people, cheap however much waits. `oldest_*_ms`: when the oldest waiting entry of that direction was
+    received (ms), None if none waits. `pending_*` and `dead` are counted up to `COUNTED`.
+
+    `staged`: events of pushed transactions that are not unpacked into entries yet. They are not among `pending_matrix`,
+    but `oldest_matrix_ms` knows of them.
+    """
 
     pending_matrix: int
     pending_remote: int
     oldest_matrix_ms: int | None
     oldest_remote_ms: int | None
     dead: int
+    staged: int = 0

@@ -9,10 +9,16 @@ from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID
 
 
 class Speaker(msgspec.Struct, frozen=True):
-    """Who speaks. `relayed` is True when it is not the login's own person, so that the network should show the name."""
+    """Who speaks. `relayed` is True when it is not the login's own person but somebody without a login.
+
+    Then, if the session's `Limits.shows_speaker` says so, show `name` (on one line, unlike anybody else's in the room,
+    at most 340 code points) and the picture; otherwise the framework has written the name into the text. `avatar_url`
+    is where anybody can fetch the picture, empty if there is none.
+    """
 
     name: str
     relayed: bool = False
+    avatar_url: str = ""
 
 
 class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):

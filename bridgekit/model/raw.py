@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from bridgekit.model.ids import EventID, RoomID, UserID
@@ -36,11 +38,20 @@ class MalformedEvent(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None = None
 
 
-class Transaction(msgspec.Struct, frozen=True, kw_only=True):
-    """What the homeserver pushed, in its order. `ephemeral` and `to_device` are the raw bytes of each item."""
+class MemberProfile(msgspec.Struct, frozen=True):
+    """What a room's member event says of a person. `avatar_url` is an ``mxc://`` URI or empty."""
 
-    events: tuple[RawEvent, ...] = ()
-    malformed: tuple[MalformedEvent, ...] = ()
+    name: str = ""
+    avatar_url: str = ""
+
+
+class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What the homeserver pushed, in its order: the JSON of each item, not looked into yet.
+
+    `events` may be views of the body that they came in, which keep it in memory.
+    """
+
+    events: Sequence[bytes | msgspec.Raw] = ()
     ephemeral: tuple[bytes, ...] = ()
     to_device: tuple[bytes, ...] = ()
 

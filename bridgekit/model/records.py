@@ -138,6 +138,19 @@ class PortalLoginRemoved(msgspec.Struct, frozen=True, tag=True):
     login: LoginID
 
 
+class RelaySaved(msgspec.Struct, frozen=True, tag=True):
+    """Through this login people without one speak in that portal. Forgotten with the login, and with the portal."""
+
+    portal: PortalKey
+    login: LoginID
+
+
+class RelayRemoved(msgspec.Struct, frozen=True, tag=True):
+    """People without a login do not speak in that portal any more."""
+
+    portal: PortalKey
+
+
 class MemberSaved(msgspec.Struct, frozen=True, tag=True):
     room: RoomID
     user_id: UserID
@@ -194,6 +207,8 @@ Fact = (
     | LoginRemoved
     | PortalLoginSaved
     | PortalLoginRemoved
+    | RelaySaved
+    | RelayRemoved
     | MemberSaved
     | MessageSaved
     | AliasSaved

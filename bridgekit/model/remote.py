@@ -105,7 +105,16 @@ class RemoteProgress(msgspec.Struct, frozen=True, tag="progress", kw_only=True):
     cursor: Cursor
 
 
-RemoteEvent = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile | RemoteProgress
+class RemoteCaughtUp(msgspec.Struct, frozen=True, tag="caught_up", omit_defaults=True, kw_only=True):
+    """Everything that was there when the connection was opened has been yielded; what follows is live.
+
+    Optional: it lets the bridge see at once how much there was to catch up. Without it that takes some quiet seconds.
+    """
+
+    cursor: Cursor | None = None
+
+
+RemoteEvent = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile | RemoteProgress | RemoteCaughtUp
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -152,6 +161,7 @@ __all__ = [
     "MediaRef",
     "Nonce",
     "PortalKey",
+    "RemoteCaughtUp",
     "RemoteChat",
     "RemoteEvent",
     "RemoteMember",

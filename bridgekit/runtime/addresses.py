@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bridgekit.core.catch_up import OLD_KIND, is_old
 from bridgekit.core.lane import copy_lane, login_event_key, message_key, remote_lane, user_lane
 from bridgekit.core.rooms import clean
 from bridgekit.core.txnid import is_our_nonce
@@ -22,6 +23,7 @@ from bridgekit.model.entry import Append, Direction, Entry, NewDeadLetter, NewEn
 from bridgekit.model.ids import DedupeKey, LaneKey, LoginID, PortalKey
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import (
+    RemoteCaughtUp,
     RemoteChat,
     RemoteEvent,
     RemoteMember,
@@ -78,28 +80,39 @@ class Addresses:
     """Makes journal entries of what sessions yield. `is_connected` tells whether a login has a live session."""
 
     def __init__(
-        self, books: Books, lanes: Lanes, lease: LeaseKeeper, clock: Clock, is_connected: Callable[[LoginID], bool]
+        self,
+        books: Books,
+        lanes: Lanes,
+        lease: LeaseKeeper,
+        clock: Clock,
+        is_connected: Callable[[LoginID], bool],
+        *,
+        older_than_ms: int,
     ) -> None:
         self._books = books
         self._lanes = lanes
         self._lease = lease
         self._clock = clock
         self._is_connected = is_connected
+        self._older_than_ms = older_than_ms
         self._count = 0
         self.echoes = Echoes()
 
     async def entries(
-        self, events: Iterable[RemoteEvent], record: LoginRecord
+        self, events: Iterable[RemoteEvent], record: LoginRecord, connected_at: int
     ) -> tuple[tuple[NewEntry, ...], tuple[NewDeadLetter, ...]]:
-        """The entries for what a session yielded at once. What cannot even be written down becomes a dead letter: it
-        must not come back for ever and hold up all that follows. Raises `StoreError`."""
+        """The entries for what a session, connected since `connected_at` (ms), yielded at once. What cannot even be
+        written down becomes a dead letter: it must not come back for ever and hold up all that follows. Raises
+        `StoreError`."""
         entries: list[NewEntry] = []
         dead: list[NewDeadLetter] = []
         for event in events:
-            if isinstance(event, RemoteProgress):
+            if isinstance(event, RemoteProgress | RemoteCaughtUp):
                 continue
             try:
                 entry = await self.entry(event, record)
+                if entry is not None:
+                    entry = self._aged(entry, event, connected_at)
             except StoreError:
                 raise
             except Exception:
@@ -109,6 +122,14 @@ class Addresses:
                 if entry is not None:
                     entries.append(entry)
         return tuple(entries), tuple(dead)
+
+    def _aged(self, entry: NewEntry, event: Bridged, connected_at: int) -> NewEntry:
+        """Decided now and kept with the entry: a message grows no older by waiting here."""
+        if not isinstance(event, RemoteMessage) or entry.lane == user_lane(event.sender):
+            return entry  # what we sent ourselves says nothing in the room
+        if not is_old(event.timestamp, connected_at=connected_at, older_than_ms=self._older_than_ms):
+            return entry
+        return msgspec.structs.replace(entry, kind=OLD_KIND)
 
     def _malformed(self, event: object, login: LoginID) -> NewDeadLetter:
         payload = repr(event).encode("utf-8", "replace")

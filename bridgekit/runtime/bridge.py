@@ -13,18 +13,23 @@ from bridgekit.adapter.base import Adapter
 from bridgekit.core.backoff import Backoff
 from bridgekit.core.lane import is_copy_lane, remote_lane, room_of
 from bridgekit.core.namespace import GhostNamespace
+from bridgekit.core.permissions import Level, Permissions, default_permissions
 from bridgekit.core.txnid import encode_fields
 from bridgekit.errors import HomeserverError, LeaseLost, PingFailed, StoreUnavailable
-from bridgekit.model.entry import Entry, Retention
+from bridgekit.model.entry import WORKING_SINCE, Entry, Retention
 from bridgekit.model.ids import EventID, RoomAlias, RoomID, TxnID, UserID
 from bridgekit.model.raw import Transaction
 from bridgekit.model.records import LoginRecord, ValueSaved
 from bridgekit.ports import Clock, Homeserver, Store
 from bridgekit.runtime import points
 from bridgekit.runtime.addresses import Copies
+from bridgekit.runtime.beside import Beside
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.commands import Commands
+from bridgekit.runtime.catching_up import CatchingUp, CatchUpRules
+from bridgekit.runtime.chats import ChatRules, Chats
+from bridgekit.runtime.commands import AdminCommands, Commands, PeopleCommands, PortalCommands, RelayCommands, Table
 from bridgekit.runtime.completer import Completer
+from bridgekit.runtime.counters import Counters, counting
 from bridgekit.runtime.gaps import GapCheck
 from bridgekit.runtime.ghosts import DEVICE_ID, Ghosts
 from bridgekit.runtime.inbox import Inbox
@@ -32,10 +37,15 @@ from bridgekit.runtime.incoming import Incoming
 from bridgekit.runtime.lanes import Handled, Lane, Lanes
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.logins import Logins
+from bridgekit.runtime.members import Members
 from bridgekit.runtime.outgoing import Outgoing
+from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.relay import Relay, RelaySettings
 from bridgekit.runtime.retrying import Delivery, Retrying
 from bridgekit.runtime.sessions import Sessions
+from bridgekit.runtime.speakers import Speakers
+from bridgekit.runtime.starting import Starting
 from bridgekit.runtime.status import Status
 from bridgekit.runtime.talk import Talk
 
@@ -89,6 +99,11 @@ class Bridge:
         ping: Callable[[], Awaitable[object]],
         random: Callable[[], float],
         times: Times | None = None,
+        chats: ChatRules | None = None,
+        catch_up: CatchUpRules | None = None,
+        direct_events: int | None = None,
+        permissions: Permissions | None = None,
+        relay: RelaySettings | None = None,
         connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
     ) -> None:
         self._store = store
@@ -103,14 +118,20 @@ class Bridge:
         network = self._network = adapter.network
         self.lease = LeaseKeeper(store, clock)
         self._completer = Completer(store, self.lease, clock)
-        self._lanes = Lanes(store, self._completer, self.lease, clock, self._handle)
+        self.counters = Counters()
+        self._lanes = Lanes(store, self._completer, self.lease, clock, counting(self._handle, self.counters))
         self.books = Books(store, self.lease)
+        self.doors = Doors(permissions or Permissions(default_permissions(identity.server_name)))
+        """Who may do what."""
         self._ghosts = Ghosts(self.books, homeserver, namespace)
         retrying = Retrying(clock, times.delivery, random)
+        chats, catch_up = chats or ChatRules(), catch_up or CatchUpRules()
+        members = Members(self.books, self._ghosts, at_most=chats.max_members)
         self.portals = Portals(
             self.books,
             homeserver,
             self._ghosts,
+            members,
             clock,
             network=network,
             bot=bot,
@@ -135,16 +156,47 @@ class Bridge:
             random=random,
             connection_errors=(*connection_errors, OSError, EOFError),
             on_auth_failed=self._auth_failed,
+            older_than_ms=catch_up.older_than_ms,
+        )
+        self.sessions.may_connect = self.doors.may_connect
+        relay = relay or RelaySettings()
+        prefix = relay.command_prefix or f"!{network.id}"
+        told = Told(self.books)
+        voices = Relay(
+            self.books,
+            self.sessions,
+            self.doors,
+            told,
+            Speakers(homeserver, clock, avatar_template=relay.avatar_url),
+            clock,
+            relay,
+            network=network.name,
         )
         self.logins = Logins(adapter, self.books, self.sessions, self.talk)
+        self.starting = Starting(
+            self.books,
+            homeserver,
+            self.portals,
+            self._ghosts,
+            self.sessions,
+            retrying,
+            network,
+            bot=bot,
+            may_start=lambda user: self.doors.may(user, Level.USER),
+        )
+        people = PeopleCommands(self.books, self.logins, self.sessions, self.starting, self.doors, store, network)
+        admin = AdminCommands(self.books, store, self._lanes, self.lease, self.sessions, self.doors, clock)
+        relays = RelayCommands(self.books, homeserver, self.sessions, self.doors, self.talk, network=network.name)
         commands = Commands(
             self.books,
             homeserver,
             self.logins,
-            self.sessions,
             self.talk,
             retrying,
             network,
+            self.doors,
+            told,
+            Table((*people.commands(), *self.starting.commands(), *relays.elsewhere(), *admin.commands())),
             journal=store,
             lease=self.lease,
         )
@@ -155,15 +207,34 @@ class Bridge:
             clock,
             bot=bot,
             is_ours=lambda user: user == bot or namespace.is_ghost(user),
+            direct_events=direct_events,
         )
         self.gaps = GapCheck(
-            self.books, store, homeserver, self._lanes, self.lease, clock, entry=self.inbox.entry, random=random
+            self.books,
+            store,
+            homeserver,
+            self._lanes,
+            self.lease,
+            clock,
+            entry=self.inbox.entry,
+            settled=self.inbox.intake.settled,
+            random=random,
         )
         self._copies = Copies(
             self.sessions.addresses, self.books, store, self._lanes, self.lease, self.portals, retrying
         )
+        self.catching_up = CatchingUp(self.books, store, homeserver, self.sessions, catch_up, bot=bot)
         self._incoming = Incoming(
-            self.books, homeserver, self.portals, self._ghosts, self.sessions, self._lanes, retrying, bot=bot
+            self.books,
+            homeserver,
+            self.portals,
+            self._ghosts,
+            self.sessions,
+            self._lanes,
+            retrying,
+            Chats(self.books, self.portals, members, chats, clock),
+            self.catching_up,
+            bot=bot,
         )
         self._outgoing = Outgoing(
             self.books,
@@ -175,14 +246,20 @@ class Bridge:
             self._lanes,
             retrying,
             Status(homeserver, bot),
-            elsewhere=commands.handle,
+            voices,
+            command=PortalCommands(
+                Table(relays.in_portals(), prefix=f"{prefix} "), prefix, self.doors, voices, self.talk, retrying
+            ).handle,
+            elsewhere=self.starting.before(commands.handle),
             checked=self.gaps.until_checked,
             connection_errors=(*connection_errors, OSError, EOFError),
         )
+        self.inbox.counters = self.sessions.counters = self.counters
         self.inbox.on_activity = self.gaps.note_activity
         self.inbox.on_transaction = self.gaps.note_transaction
         self.inbox.on_own_event = self._own_event
         homeserver.on_recovered += [self.gaps.want_all, self._homeserver_is_back]
+        self._beside = Beside(store, self._lanes, self.lease)
         self._tasks: list[asyncio.Task[None]] = []
         self._canary: EventID | None = None
         self._own_events: set[EventID] = set()
@@ -210,14 +287,17 @@ class Bridge:
         await self._store.open()
         await self.lease.acquire(wait=wait)
         await self.books.open()
+        await self._beside.open()
         await self._lanes.recover()
         self._completer.start()
 
     def start(self) -> None:
         """Begin to work. The application service API must be listening by now."""
+        self.inbox.intake.start()
         self._tasks = [
             asyncio.create_task(self._start(), name="start"),
             asyncio.create_task(self._clean(), name="clean"),
+            asyncio.create_task(self._beside.run(), name="beside"),
         ]
 
     async def stop(self) -> None:
@@ -237,6 +317,8 @@ class Bridge:
 
     async def _start(self) -> None:
         await self._until_reachable("the bridge's bot could not be set up", self._set_up)
+        # What an earlier process had answered and not unpacked comes before whatever is sent or compared now.
+        await self.inbox.intake.settled()
         self._lanes.start()
         self.gaps.start()
         self.sessions.start()
@@ -246,6 +328,7 @@ class Bridge:
         await self._watch_canary()
 
     async def _set_up(self) -> None:
+        await self.books.save(ValueSaved(WORKING_SINCE, f"{self.lease.epoch} {self._clock.now()}"))
         bot = self._identity.bot
         await self._homeserver.register(self._identity.bot_localpart)
         await self._homeserver.ensure_device(bot, DEVICE_ID)

@@ -63,6 +63,7 @@ class GapCheck:
         clock: Clock,
         *,
         entry: Callable[[RawEvent], NewEntry | None],
+        settled: Callable[[], Awaitable[None]],
         random: Callable[[], float],
     ) -> None:
         self._books = books
@@ -72,6 +73,7 @@ class GapCheck:
         self._lease = lease
         self._clock = clock
         self._entry = entry
+        self._settled = settled
         self._random = random
         # Each distrust begins a new generation; a portal is trusted again once it was compared in that generation.
         self._generation = 1
@@ -233,9 +235,12 @@ class GapCheck:
     async def check(self, room: RoomID) -> None:
         """Compare one room. Raises `HomeserverError`, `StoreError`."""
         lane = matrix_lane(room)
+        await self._settled()  # before the lane is held: that may take a while
         async with self._lanes.hold(lane):
             anchor = await self._journal.anchor(room)
             events, newest, found = await self._since(room, anchor)
+            # What was pushed meanwhile, and is not unpacked yet, is not missing.
+            await self._settled()
             if newest is None:
                 return
             if not found:

@@ -114,6 +114,14 @@ class Ghosts:
         ghost = await (self._books.ghost(remote) if remote else self._books.directory.ghost_by_user(user_id))
         return ghost is not None and ghost.registered
 
+    async def person(self, user_id: UserID) -> RemoteUserID | None:
+        """Whose ghost this is or would be; None if nobody's."""
+        remote = self.namespace.remote(user_id)
+        if remote is not None or not self.namespace.is_ghost(user_id):
+            return remote
+        ghost = await self._books.directory.ghost_by_user(user_id)  # an id too long to be read back
+        return ghost.remote_id if ghost is not None else None
+
     async def ensure(self, remote_id: RemoteUserID, describer: CanDescribe | None) -> Ghost:
         """The ghost, registered, and named if this is the first time. Raises `HomeserverError`."""
         ghost = await self._books.ghost(remote_id)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
+from bridgekit.core import staging
 from bridgekit.core.from_matrix import BRIDGED_TYPES
 from bridgekit.core.lane import event_key, matrix_lane
+from bridgekit.core.transaction import split_events
 from bridgekit.errors import LeaseLost, StoreError
 from bridgekit.model.entry import Append, Direction, NewDeadLetter, NewEntry
 from bridgekit.model.ids import DedupeKey, EventID, RoomID, UserID
@@ -16,14 +20,17 @@ from bridgekit.model.raw import MalformedEvent, RawEvent, Transaction
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime import points
 from bridgekit.runtime.counters import Counters
+from bridgekit.runtime.intake import Intake
 from bridgekit.runtime.lanes import Lanes
 from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.pushed import Pushed
 
 log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Writes what was pushed into the journal, in ONE SQL transaction, and then wakes the lanes."""
+    """Writes what was pushed to disk before it is answered: a few events at once as entries, many as they came, in one
+    piece, which `intake` unpacks into entries in its turn. Whatever became an entry is offered to its lane."""
 
     def __init__(
         self,
@@ -34,15 +41,19 @@ class Inbox:
         *,
         bot: UserID,
         is_ours: Callable[[UserID], bool],
+        direct_events: int | None = None,
     ) -> None:
+        """`direct_events`: a transaction of so many is not staged (None: `staging.DIRECT_EVENTS`)."""
         self._journal = journal
         self._lanes = lanes
         self._lease = lease
         self._clock = clock
         self._bot = bot
         self._is_ours = is_ours
+        self._direct_events = staging.DIRECT_EVENTS if direct_events is None else direct_events
         self._background: set[asyncio.Task[None]] = set()
         self.counters = Counters()
+        self.intake = Intake(journal, lease, clock, self)
         self.on_activity: Callable[[RoomID], None] = lambda room: None
         self.on_own_event: Callable[[EventID], None] = lambda event_id: None
         self.on_transaction: Callable[[str], None] = lambda txn_id: None
@@ -50,17 +61,44 @@ class Inbox:
     async def transaction(self, txn_id: str, transaction: Transaction) -> None:
         """Make a transaction's events durable. Raises `StoreError`: then it must not be answered with 200."""
         self.on_transaction(txn_id)
-        self.counters.transaction(
-            events=len(transaction.events) + len(transaction.malformed),
-            malformed=len(transaction.malformed),
-            now=self._clock.now(),
+        events = transaction.events
+        self.counters.transaction(events=len(events), now=self._clock.now())
+        if not events:
+            return
+        with self.intake.serving():
+            # Nothing may overtake what is staged, of whatever size.
+            if len(events) > self._direct_events or self.intake.busy:
+                await self.intake.stage(txn_id, events)
+            else:
+                await self._write(txn_id, events)
+
+    async def _write(self, txn_id: str, events: Sequence[bytes | msgspec.Raw]) -> None:
+        try:
+            await self.append(self.read(events, received_at=self._clock.now()))
+        except StoreError:
+            raise
+        except Exception:
+            # A bug of ours. The homeserver would send it again for ever, and nothing behind it.
+            log.exception("a pushed transaction could not be taken in at once; it is set aside")
+            await self.intake.stage(txn_id, events)
+
+    # --- taking apart, writing ------------------------------------------------------------------------------------
+    def read(self, raws: Iterable[bytes | msgspec.Raw], *, received_at: int) -> Pushed:
+        """Take pushed events apart. `received_at`: when they were, in ms since the epoch."""
+        events, malformed = split_events(raws)
+        return Pushed(
+            events,
+            malformed,
+            [entry for event in events if (entry := self.entry(event, received_at=received_at)) is not None],
+            [self._dead(event, received_at) for event in malformed],
         )
-        entries = [entry for event in transaction.events if (entry := self.entry(event)) is not None]
-        append = Append(
-            entries=tuple(entries),
-            dead=tuple(self._dead(event) for event in transaction.malformed),
-        )
-        if append.entries or append.dead:
+
+    async def append(self, pushed: Pushed, *, unstage: tuple[int, ...] = ()) -> None:
+        """Write it as entries, in ONE SQL transaction which also ends the staged transactions that it was `unstage`d
+        from, and wake the lanes. A repeat is harmless."""
+        entries = pushed.entries
+        append = Append(entries=tuple(entries), dead=tuple(pushed.dead), unstage=unstage)
+        if append.entries or append.dead or unstage:
             points.reach(points.APPEND_BEFORE)
             try:
                 appended = await self._journal.append(append, epoch=self._lease.epoch)
@@ -69,18 +107,19 @@ class Inbox:
                 raise
             points.reach(points.APPEND_AFTER)
             self._lanes.offer(appended.entries)
+            self.counters.malformed += len(pushed.malformed)
             if appended.duplicates:
                 self.counters.duplicates[Direction.MATRIX] += appended.duplicates
                 # The answer to an earlier try may have been lost, and with it the offer of what that try wrote.
                 for lane in {entry.lane for entry in entries}:
                     self._lanes.wake(lane)
-        for malformed in transaction.malformed:
+        for malformed in pushed.malformed:
             log.warning(
                 "the homeserver sent a malformed event (%s); it is kept as a dead letter",
                 malformed.reason,
                 extra={"event_id": malformed.event_id, "room_id": malformed.room_id},
             )
-        for event in transaction.events:
+        for event in pushed.events:
             if event.type == "m.room.redaction" and event.redacts is not None and not self._is_ours(event.sender):
                 self._cancel(event.room_id, event.redacts)
             if event.sender == self._bot:
@@ -88,8 +127,9 @@ class Inbox:
         for room in {entry.lane for entry in entries}:
             self.on_activity(RoomID(room[2:]))
 
-    def entry(self, event: RawEvent) -> NewEntry | None:
-        """The journal entry for an event, None for one that has nothing to do with a message.
+    def entry(self, event: RawEvent, *, received_at: int | None = None) -> NewEntry | None:
+        """The journal entry for an event, None for one that has nothing to do with a message. `received_at` in ms since
+        the epoch; None: now.
 
         What our own ghosts and the bot send comes back to us; it is done already.
         """
@@ -97,8 +137,10 @@ class Inbox:
             return None
         is_member = event.type == "m.room.member" and event.state_key is not None
         if is_member:
-            # Of memberships only those of our own users matter here: an invitation of the bot.
-            if event.state_key != self._bot:
+            # Of memberships only those of our own users matter here: invitations of the bot or of a ghost.
+            if event.state_key != self._bot and not (
+                self._is_ours(UserID(event.state_key or "")) and b'"invite"' in event.raw
+            ):
                 return None
         elif event.type not in BRIDGED_TYPES or event.state_key is not None:
             return None
@@ -108,25 +150,46 @@ class Inbox:
             direction=Direction.MATRIX,
             kind=event.type,
             payload=event.raw,
-            received_at=self._clock.now(),
+            received_at=self._clock.now() if received_at is None else received_at,
             event_id=event.event_id,
         )
 
-    def _dead(self, event: MalformedEvent) -> NewDeadLetter:
+    def _dead(self, event: MalformedEvent, received_at: int) -> NewDeadLetter:
+        return self.letter(
+            event.raw,
+            received_at=received_at,
+            code="malformed",
+            reason=event.reason,
+            kind=event.type or "malformed",
+            event_id=event.event_id,
+        )
+
+    def letter(
+        self,
+        raw: bytes,
+        *,
+        received_at: int,
+        code: str,
+        reason: str,
+        kind: str = "malformed",
+        event_id: EventID | None = None,
+    ) -> NewDeadLetter:
+        """What was pushed and can be no entry, kept as it came."""
         # By its content: the homeserver may repeat the transaction, and one dead letter is enough.
-        unique = event.event_id or f"malformed:{hashlib.sha256(event.raw).hexdigest()}"
+        unique = event_id or f"malformed:{hashlib.sha256(raw).hexdigest()}"
         return NewDeadLetter(
             lane=None,
             direction=Direction.MATRIX,
-            kind=event.type or "malformed",
-            payload=event.raw,
-            received_at=self._clock.now(),
-            code="malformed",
-            reason=event.reason,
+            kind=kind,
+            payload=raw,
+            received_at=received_at,
+            code=code,
+            reason=reason,
             dedupe=DedupeKey(f"e:{unique}"),
-            event_id=event.event_id,
+            event_id=event_id,
         )
 
+    # --- what was redacted before its turn ------------------------------------------------------------------------
     def _cancel(self, room: RoomID, target: EventID) -> None:
         """A message that is deleted before its turn need not cross at all. Not waited for: the 200 must not wait."""
         task = asyncio.create_task(self._try_cancel(room, target))
@@ -142,7 +205,8 @@ class Inbox:
             log.warning("a deleted message could not be taken back: %s", error, extra={"event_id": target})
 
     async def stop(self) -> None:
-        """End what runs beside the transactions."""
+        """End what runs beside the transactions. What is staged then is unpacked at the next start."""
+        await self.intake.stop()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

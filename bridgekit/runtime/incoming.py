@@ -12,7 +12,7 @@ from bridgekit.adapter.base import Session
 from bridgekit.adapter.capabilities import CanSend, capability
 from bridgekit.core.lane import matrix_lane
 from bridgekit.core.rooms import known_room
-from bridgekit.core.to_matrix import JSON, KEY, message_contents, notice_content
+from bridgekit.core.to_matrix import JSON, KEY, as_notice, message_contents, notice_content
 from bridgekit.core.txnid import event_txn_id, is_our_nonce
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.content import MentionTarget, MentionUser
@@ -27,12 +27,15 @@ from bridgekit.model.records import (
     MessageRecord,
     MessageSaved,
     Portal,
+    PortalState,
     UncertainResolved,
 )
 from bridgekit.model.remote import RemoteChat, RemoteMember, RemoteMessage, RemoteProfile
 from bridgekit.ports import Homeserver
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.catching_up import CatchingUp
+from bridgekit.runtime.chats import Chats
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane, Lanes, WaitFor
 from bridgekit.runtime.portals import Portals, describer_of
@@ -69,6 +72,8 @@ class Incoming:
         sessions: Sessions,
         lanes: Lanes,
         retrying: Retrying,
+        chats: Chats,
+        catching_up: CatchingUp,
         *,
         bot: UserID,
     ) -> None:
@@ -79,6 +84,8 @@ class Incoming:
         self._sessions = sessions
         self._lanes = lanes
         self._retrying = retrying
+        self._chats = chats
+        self._catching_up = catching_up
         self._bot = bot
 
     async def handle(self, entry: Entry, lane: Lane) -> Handled:
@@ -95,15 +102,18 @@ class Incoming:
         record = self._books.login(entry.login) if entry.login is not None else None
         if record is None:
             return Handled(dead=self._retrying.ending("no_login", "the login that received it has logged out"))
+        if not self._sessions.may_connect(record) and not await self._has_room(event):
+            # Nobody is invited who may not use the bridge any more; rooms that are there go on for the others.
+            return Handled(dead=self._retrying.ending("forbidden", f"{record.user_id} may not use this bridge"))
         session = await self._session(record, event)
         try:
             match event:
                 case RemoteMessage():
                     return await self._message(event, entry, lane, record, session)
                 case RemoteChat():
-                    await self._chat(event, record, session)
+                    await self._chats.chat(event, record, session)
                 case RemoteMember():
-                    await self._member(event, session)
+                    await self._chats.member(event, session)
                 case RemoteProfile():
                     await self._ghosts.update(event, describer_of(session))
         except (HomeserverUnreachable, MatrixRequestError) as error:
@@ -114,15 +124,24 @@ class Incoming:
             return Handled(dead=ending)
         return Handled()
 
+    async def _has_room(self, event: RemoteMessage | RemoteChat | RemoteMember | RemoteProfile) -> bool:
+        """Whether carrying this out makes no room."""
+        if not isinstance(event, RemoteMessage | RemoteChat):
+            return True
+        portal = await self._books.portal(event.portal)
+        return portal is not None and portal.state is PortalState.READY
+
     async def _session(
         self, record: LoginRecord, event: RemoteMessage | RemoteChat | RemoteMember | RemoteProfile
     ) -> Session | None:
         """The session to ask for names. A room or ghost that is still to be made waits for it, or it would be made
         without its name; everything else goes on without."""
         session = self._sessions.session(record.login.id)
-        if session is not None or record.state is not LoginState.ACTIVE or not isinstance(event, RemoteMessage):
+        if session is not None or record.state is not LoginState.ACTIVE or not self._sessions.may_connect(record):
             return session
-        if await self._books.portal(event.portal) is None or await self._books.ghost(event.sender) is None:
+        if (isinstance(event, RemoteMessage | RemoteChat) and await self._books.portal(event.portal) is None) or (
+            isinstance(event, RemoteMessage) and await self._books.ghost(event.sender) is None
+        ):
             raise WaitFor(functools.partial(self._sessions.until_connected, record.login.id))
         return None
 
@@ -130,12 +149,19 @@ class Incoming:
     async def _message(
         self, message: RemoteMessage, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
     ) -> Handled:
-        if self._books.is_own_account(message.sender):
+        if self._books.is_own_account(message.sender) or self._may_be_relayed(message, session):
             facts = await self._own_echo(message, record)
             if facts is not None:
                 return Handled(facts=tuple(facts))
+        turn = await self._catching_up.turn(message, entry, lane)
+        if turn.ended is not None and turn.told is None:
+            return turn.ended
         portal = await self._portals.ensure(message.portal, record, session)
         room = known_room(portal.room)
+        if turn.told is not None:
+            await self._catching_up.tell(room, message, turn.told)
+        if turn.ended is not None:
+            return turn.ended
         ghost = await self._ghosts.ensure(message.sender, describer_of(session))
         await self._ghosts.ensure_joined(room, ghost)
         contents = await self._contents(message, portal, ghost, lane)
@@ -147,7 +173,8 @@ class Incoming:
         for part, (txn_id, content) in enumerate(contents):
             event_id = looked_up.get(txn_id)
             if event_id is None:
-                event_id = await self._send(room, ghost, content, txn_id, message.timestamp)
+                words = as_notice(content) if turn.quiet else content
+                event_id = await self._send(room, ghost, words, txn_id, message.timestamp)
             points.reach(points.MATRIX_SENT)
             saved.append(
                 MessageSaved(
@@ -163,6 +190,14 @@ class Incoming:
                 )
             )
         return Handled(facts=tuple(saved))
+
+    def _may_be_relayed(self, message: RemoteMessage, session: Session | None) -> bool:
+        """Whether it may be the echo of a relayed message, which a network can show under a sender made up for it."""
+        if message.nonce is not None and is_our_nonce(self._books.secret, message.nonce):
+            return True
+        if self._books.relay(message.portal) is None:
+            return False
+        return session is None or session.limits(message.portal).shows_speaker
 
     async def _own_echo(self, message: RemoteMessage, record: LoginRecord) -> list[Fact] | None:
         """What to write down for the echo of a message that we sent; None if it came from elsewhere (the person's own
@@ -328,21 +363,3 @@ class Incoming:
             )
         except HomeserverError as error:
             log.warning("the room could not be told: %s", error, extra={"room_id": portal.room})
-
-    # --- chats and people -----------------------------------------------------------------------------------------
-    async def _chat(self, chat: RemoteChat, record: LoginRecord, session: Session | None) -> None:
-        # The first message makes the room. Where the network cannot be asked later what the chat is called, what it
-        # says now would be lost, so then the room is made at once.
-        if await self._books.portal(chat.portal) is None and describer_of(session) is not None:
-            return
-        await self._portals.update(chat, record, session)
-
-    async def _member(self, member: RemoteMember, session: Session | None) -> None:
-        portal = await self._books.portal(member.portal)
-        if portal is None or portal.room is None or self._books.is_own_account(member.user):
-            return
-        if member.joined:
-            ghost = await self._ghosts.ensure(member.user, describer_of(session))
-            await self._ghosts.ensure_joined(portal.room, ghost)
-        else:
-            await self._ghosts.leave(portal.room, member.user)

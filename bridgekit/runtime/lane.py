@@ -48,8 +48,9 @@ class WaitFor(Exception):
 class Lane:
     """The state of one strictly ordered queue. Handlers get it to ask about their lane."""
 
-    def __init__(self, key: LaneKey, *, recovered: bool) -> None:
+    def __init__(self, key: LaneKey, *, recovered: bool, hurry: Callable[[], None]) -> None:
         self.key = key
+        self.hurry = hurry  # somebody waits for what this lane has finished to be on disk
         self.buffer: deque[Entry] = deque()
         self.behind = recovered  # whether the journal may have entries that are not in the buffer
         self.offers = 0  # grows with each offer that was not taken, so that a fetch knows it may have missed one
@@ -109,7 +110,9 @@ class Lane:
 
     async def settle(self) -> None:
         """Wait until every entry of this lane that was carried out is also on disk."""
-        await self.committed.wait()
+        if self.uncommitted:
+            self.hurry()
+            await self.committed.wait()
 
     def note_recovered(self, entries: list[Entry]) -> None:
         """The first entries that this process sees of a lane which an earlier process left behind."""

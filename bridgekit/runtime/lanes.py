@@ -68,7 +68,7 @@ class Lanes:
             keys.extend(page)
             after = page[-1]
         for key in keys:
-            self._lanes.setdefault(key, Lane(key, recovered=True))
+            self._lanes.setdefault(key, Lane(key, recovered=True, hurry=self._completer.hurry))
         return keys
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class Lanes:
     def _lane(self, key: LaneKey) -> Lane:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, recovered=False)
+            lane = self._lanes[key] = Lane(key, recovered=False, hurry=self._completer.hurry)
             self.buffers.enter(lane)
         return lane
 
@@ -132,8 +132,7 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is not None:
             await lane.between.wait()
-            self._completer.hurry()
-            await lane.committed.wait()
+            await lane.settle()
 
     async def resolved(self, key: LaneKey) -> None:
         """Wait until whatever of this lane may have reached the far end by now has ended and is on disk: what is being
@@ -154,8 +153,7 @@ class Lanes:
         lane.released.clear()
         try:
             await lane.between.wait()
-            self._completer.hurry()
-            await lane.committed.wait()
+            await lane.settle()
             if lane.recovered:
                 # Who was at the head when the last process ended must be known before others are put there.
                 lane.note_recovered(await self._journal.peek(lane.key, limit=AHEAD_OF_COMMIT))
@@ -248,14 +246,12 @@ class Lanes:
             if wait is not None:
                 await self._pause(lane, wait.ready)
             elif lane.barrier or lane.uncommitted >= AHEAD_OF_COMMIT:
-                await lane.committed.wait()
+                await lane.settle()
                 lane.barrier = False
 
     async def _fetch(self, lane: Lane) -> None:
         # What is carried out but not yet committed is still in the journal: it must not be read a second time.
-        if lane.uncommitted:
-            self._completer.hurry()
-            await lane.committed.wait()
+        await lane.settle()
         offers, rewrites = lane.offers, lane.rewrites
         try:
             limit = self.buffers.limit()

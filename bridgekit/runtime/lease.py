@@ -68,6 +68,7 @@ class LeaseKeeper:
         self._task: asyncio.Task[None] | None = None
         self._good_until = 0.0
         self._renewed = asyncio.Event()
+        self._renewal = asyncio.Event()
         self.lost = asyncio.Event()
 
     @property
@@ -76,6 +77,14 @@ class LeaseKeeper:
         if self._lease is None:
             raise LeaseLost("this process does not hold the lease")
         return self._lease.epoch
+
+    @property
+    def good_for_s(self) -> float | None:
+        """For how long the lease is certainly ours, in seconds: not above 0 while the database does not answer. None if
+        it is not held."""
+        if self._lease is None or self.lost.is_set():
+            return None
+        return self._good_until - self._clock.monotonic()
 
     async def acquire(self, *, wait: bool = True) -> None:
         """Take the lease. If another process lives on this database: wait for it, or raise `LeaseHeld`."""
@@ -131,6 +140,10 @@ class LeaseKeeper:
             log.error("another process has taken over this database; this one sends nothing more and stops")
             self.lost.set()
 
+    async def renewal(self) -> None:
+        """Wait until the lease has been renewed once more."""
+        await self._renewal.wait()
+
     async def release(self) -> None:
         """Give the lease up, so that the next process need not wait."""
         if self._task is not None:
@@ -162,3 +175,5 @@ class LeaseKeeper:
             else:
                 self._good_until = start + self._ttl_ms / 1000
                 self._renewed.set()
+                self._renewal.set()
+                self._renewal = asyncio.Event()

@@ -21,7 +21,7 @@ from bridgekit.errors import LeaseLost, StoreError
 from bridgekit.model.content import MentionTarget, MentionUser, Text
 from bridgekit.model.entry import Ending, Entry
 from bridgekit.model.ids import EventID, Nonce, RemoteMessageID, UserID
-from bridgekit.model.matrix import MatrixMessage, Speaker
+from bridgekit.model.matrix import MatrixMessage
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import (
     Fact,
@@ -35,6 +35,7 @@ from bridgekit.model.records import (
 from bridgekit.model.remote import Sent
 from bridgekit.runtime import points
 from bridgekit.runtime.lanes import Handled, Lane, WaitFor, is_being_cancelled
+from bridgekit.runtime.relay import Ignored, Refusal, Voice
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,10 @@ if TYPE_CHECKING:
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is on disk about a message under way: how many parts the network has, how it ended if its sender is still to
-    be told, and what its sender was told meanwhile."""
+    be told, what its sender was told meanwhile, and for a relayed one who speaks."""
 
     parts: int = 0
+    voice: Voice | None = None
     ending: Ending | None = None
     facts: tuple[Fact, ...] = ()
     told: bool = False
@@ -80,23 +82,25 @@ class Message:
         if self._event.type == "m.room.redaction":
             return await self._redaction()
         read = read_message(self._event.raw, resolve=self._resolve)
-        if isinstance(read, Unreadable):
-            if read.code == "redacted":
-                return Handled()
-            return await self.end(self._o.retrying.ending(read.code, read.reason))
+        if isinstance(read, Unreadable) and read.code == "redacted":
+            return Handled()
         if await self._deleted_meanwhile():
             return Handled()
-        record = await self._speaker()
+        voice = await self._voice(read)
+        if not isinstance(voice, Voice):
+            return await self._unheard(voice)
+        if isinstance(read, Unreadable):
+            return await self.end(self._o.retrying.ending(read.code, read.reason))
+        record = self._o.books.login(voice.login)
         if record is None:
-            reason = "you are not logged in to the network that this room belongs to"
-            return await self.end(self._o.retrying.ending("no_login", reason))
+            return await self.end(self._o.retrying.ending("no_login", "the login has just logged out"))
         session = self._o.sessions.session(record.login.id)
         if session is None:
-            return await self._not_connected(record)
+            return await self._not_connected(record, relayed=voice.speaker.relayed)
         sender = capability(session, CanSend)
         if sender is None:
             return await self.end(self._o.retrying.ending("not_supported", "this network cannot be written to"))
-        return await self._send(read, record, session, sender)
+        return await self._send(read, voice, record, session, sender)
 
     # --- what to send, and as whom --------------------------------------------------------------------------------
     def _resolve(self, user: str) -> MentionTarget | None:
@@ -105,11 +109,23 @@ class Message:
         remote = self._o.ghosts.namespace.remote(UserID(user))
         return MentionUser(remote) if remote is not None else None
 
-    async def _speaker(self) -> LoginRecord | None:
-        """The sender's own login in this portal; a connected one before others."""
-        records = [r for r in await self._o.books.portal_logins(self._portal.key) if r.user_id == self._event.sender]
-        records.sort(key=lambda record: self._o.sessions.session(record.login.id) is None)
-        return records[0] if records else None
+    async def _voice(self, read: ReadText | Unreadable) -> Voice | Refusal | Ignored:
+        tried = self._entry.marked_at is not None or bool(self._progress.parts)
+        return await self._o.relay.voice(
+            self._event,
+            self._portal,
+            read.text if isinstance(read, ReadText) else None,
+            begun=self._progress.voice,
+            may_be_sent=tried or self._lane.may_have_been_tried(self._entry),
+        )
+
+    async def _unheard(self, why: Refusal | Ignored) -> Handled:
+        """Nobody speaks for the sender, who is told so once."""
+        if isinstance(why, Refusal) and not await self._o.relay.is_told(why, self._event):
+            return await self.end(self._o.retrying.ending(why.code, why.reason))
+        code = why.code if isinstance(why, Refusal) else why.why
+        log.info("not bridged, without a word (%s)", code, extra={"event_id": self._event.event_id})
+        return Handled()
 
     async def _deleted_meanwhile(self) -> bool:
         """Whether the message waited, was deleted by its sender meanwhile, and nothing of it has crossed.
@@ -148,13 +164,19 @@ class Message:
         return found.remote_id if found is not None else None
 
     # --- sending --------------------------------------------------------------------------------------------------
-    async def _send(self, read: ReadText, record: LoginRecord, session: Session, sender: CanSend) -> Handled:
+    async def _send(
+        self, read: ReadText, voice: Voice, record: LoginRecord, session: Session, sender: CanSend
+    ) -> Handled:
         limits = session.limits(self._portal.key)
-        text = downgrade(read.text, limits.formatting)
+        text = self._o.relay.spoken(self._event, read.text, voice.speaker, limits)
+        text = downgrade(text, limits.formatting)
         parts: tuple[Text, ...] = (text,)
         if limits.max_text_length is not None:
             parts = split_text(text, limits.max_text_length, unit=limits.text_unit)
         reply_to = await self._reply_to(read)
+        if voice.speaker.relayed and self._progress.voice is None:
+            # Another relay, or another name, after a crash would repeat what is sent now, or cut it elsewhere.
+            await self._note(self._entry.marked_at, msgspec.structs.replace(self._progress, voice=voice))
         facts: list[Fact] = list(self._progress.facts)
         for part in range(self._progress.parts, len(parts)):
             message = MatrixMessage(
@@ -162,7 +184,7 @@ class Message:
                 text=parts[part],
                 nonce=outgoing_nonce(self._o.books.secret, self._event.event_id, part),
                 timestamp=self._event.origin_server_ts,
-                speaker=Speaker(name=record.login.name or record.user_id),
+                speaker=voice.speaker,
                 reply_to=reply_to if part == 0 else None,
             )
             outcome = await self._send_part(message, record, session, sender, part)
@@ -195,8 +217,7 @@ class Message:
             self._marked_now = True
         await self._o.lease.check()
         try:
-            async with asyncio.timeout(self._o.retrying.delivery.send_timeout_ms / 1000):
-                sent = _checked(await sender.send(message))
+            sent = _checked(await self._o.limit.on(sender.send(message)))
         except LeaseLost:
             raise
         except asyncio.CancelledError:
@@ -229,8 +250,7 @@ class Message:
             reason = "the bridge or the network stopped while it was being sent"
             return self._o.retrying.ending("uncertain", reason)
         try:
-            async with asyncio.timeout(self._o.retrying.delivery.send_timeout_ms / 1000):
-                found = await confirmer.find(message.portal, message.nonce)
+            found = await self._o.limit.on(confirmer.find(message.portal, message.nonce))
         except Exception as error:
             verdict = judge_network(error, connection_errors=self._o.connection_errors, repeatable=True)
             if isinstance(verdict, Retry) and not self._o.retrying.is_over(self._entry, verdict):
@@ -271,18 +291,17 @@ class Message:
                     log.error("the adapter failed", exc_info=error, extra={"event_id": self._event.event_id})
                 return retrying.ending(verdict.code, verdict.reason)
 
-    async def _not_connected(self, record: LoginRecord) -> Handled:
+    async def _not_connected(self, record: LoginRecord, *, relayed: bool) -> Handled:
         """Nothing can be sent now: wait for the session, and say so after a while."""
         o = self._o
         waited = o.retrying.clock.now() - self._entry.received_at
         if waited >= o.retrying.delivery.tell_after_ms:
             bad = record.state is LoginState.BAD_CREDENTIALS
-            if bad and await self._is_shared(record):
+            again = "the room's relay has to log in again" if relayed else "you have to log in again"
+            if bad and (relayed or await self._is_shared(record)):
                 # The others in this room must not wait for one who has to log in again.
-                return await self.end(o.retrying.ending("auth_failed", "you have to log in again"))
-            await self._tell_waiting(
-                "you have to log in again" if bad else "the network cannot be reached", at_once=True
-            )
+                return await self.end(o.retrying.ending("auth_failed", again))
+            await self._tell_waiting(again if bad else "the network cannot be reached", at_once=True)
             raise WaitFor(functools.partial(o.sessions.until_connected, record.login.id))
         rest = (o.retrying.delivery.tell_after_ms - waited) / 1000
         raise WaitFor(functools.partial(self._until_connected, record, rest))

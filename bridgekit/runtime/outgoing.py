@@ -11,13 +11,16 @@ from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixReque
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import PortalKey
 from bridgekit.model.raw import RawEvent
+from bridgekit.model.records import Portal, PortalState
 from bridgekit.ports import Journal
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane, Lanes, RetryLater, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.limit import TimeLimit
 from bridgekit.runtime.message import Message
 from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.relay import Relay
 from bridgekit.runtime.retrying import Retrying
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.status import Status
@@ -39,7 +42,9 @@ class Outgoing:
         lanes: Lanes,
         retrying: Retrying,
         status: Status,
+        relay: Relay,
         *,
+        command: Callable[[Entry, RawEvent, Portal], Awaitable[bool]],
         elsewhere: Callable[[Entry, RawEvent], Awaitable[Handled]],
         checked: Callable[[PortalKey], Callable[[], Awaitable[None]] | None],
         connection_errors: tuple[type[BaseException], ...],
@@ -53,6 +58,9 @@ class Outgoing:
         self.lanes = lanes
         self.retrying = retrying
         self.status = status
+        self.limit = TimeLimit(retrying.delivery.send_timeout_ms / 1000)
+        self.relay = relay
+        self._command = command
         self._elsewhere = elsewhere
         self._checked = checked
         self.connection_errors = connection_errors
@@ -68,8 +76,13 @@ class Outgoing:
             if being_made is not None and await self.books.directory.management_user(event.room_id) is None:
                 raise WaitFor(being_made)
             return await self._elsewhere(entry, event)
+        if event.type == "m.room.member" and portal.state is PortalState.CREATING:
+            # An invitation that made this room the portal, and was not carried out to its end.
+            return await self._elsewhere(entry, event)
         if (unchecked := self._checked(portal.key)) is not None:
             raise WaitFor(unchecked)
+        if await self._command(entry, event, portal):
+            return Handled()
         message = Message(self, entry, lane, event, portal)
         try:
             try:

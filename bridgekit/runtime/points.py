@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-APPEND_BEFORE = "append.before"  # pushed by the homeserver, nothing on disk
+INTAKE_STAGED = "intake.staged"  # a whole transaction is on disk as it came, the 200 not written, nothing unpacked
+APPEND_BEFORE = "append.before"  # pushed by the homeserver, nothing on disk but perhaps what was staged
 APPEND_AFTER = "append.after"  # on disk, nothing else done
 ANSWER_BEFORE = "answer.before"  # on disk and offered to the lanes, the 200 not written
 NETWORK_SENT = "network.sent"  # the network has taken a message, its completion is not on disk
@@ -19,6 +20,7 @@ ROOM_CREATED = "room.created"  # createRoom has answered, the room is not on dis
 MATRIX_SENT = "matrix.sent"  # the homeserver has taken an event, its completion is not on disk
 
 POINTS = (
+    INTAKE_STAGED,
     APPEND_BEFORE,
     APPEND_AFTER,
     ANSWER_BEFORE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -13,9 +13,9 @@ from bridgekit.adapter.base import Network, Session
 from bridgekit.adapter.capabilities import CanDescribe, capability
 from bridgekit.core.namespace import portal_alias_localpart
 from bridgekit.core.policy import End, judge_homeserver
-from bridgekit.core.rooms import RoomShape, create_body, is_wanted, known_room, wanted_state
+from bridgekit.core.rooms import JSON, RoomShape, create_body, is_wanted, known_room, wanted_state
 from bridgekit.errors import HomeserverError, MatrixRequestError, StoreError
-from bridgekit.model.ids import PortalKey, RemoteUserID, RoomAlias, RoomID, UserID
+from bridgekit.model.ids import PortalKey, RoomAlias, RoomID, UserID
 from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState
 from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.ports import Clock, Homeserver
@@ -23,6 +23,7 @@ from bridgekit.runtime import points
 from bridgekit.runtime.books import CACHE_SIZE, Books
 from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
 from bridgekit.runtime.lane import WaitFor
+from bridgekit.runtime.members import Members
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Portals:
         books: Books,
         homeserver: Homeserver,
         ghosts: Ghosts,
+        members: Members,
         clock: Clock,
         *,
         network: Network,
@@ -63,6 +65,7 @@ class Portals:
         self._books = books
         self._homeserver = homeserver
         self._ghosts = ghosts
+        self._members = members
         self._clock = clock
         self._network = network
         self._bot = bot
@@ -121,6 +124,25 @@ class Portals:
         await self._let_in(portal, record)
         return portal
 
+    async def invite_again(self, portal: Portal, record: LoginRecord) -> None:
+        """The login's person wants to be in the room, also if they had left it. Raises `HomeserverError`."""
+        await self._invite(known_room(portal.room), record, dm=portal.dm)
+
+    async def adopt(self, key: PortalKey, room: RoomID, record: LoginRecord) -> bool:
+        """Take a room that a person made, and that the bot is in, for the portal's; `ensure` finishes it. False if the
+        portal has another. Raises `StoreError`."""
+        return await self._flight.run(key, lambda: self._adopt(key, room, record))
+
+    async def _adopt(self, key: PortalKey, room: RoomID, record: LoginRecord) -> bool:
+        portal = await self._books.portal(key)
+        if portal is not None:
+            return portal.room == room
+        alias = portal_alias_localpart(self._alias_prefix, self._books.secret, key)
+        portal = Portal(key=key, state=PortalState.CREATING, alias_localpart=alias, room=room)
+        # In one: from then on what is said in the room has somewhere to go.
+        await self._books.save(PortalSaved(portal), PortalLoginSaved(key, record.login.id))
+        return True
+
     async def _make(
         self, key: PortalKey, record: LoginRecord, session: Session | None, chat: RemoteChat | None
     ) -> Portal:
@@ -130,7 +152,7 @@ class Portals:
         if portal is None:
             alias = portal_alias_localpart(self._alias_prefix, self._books.secret, key)
             portal = Portal(key=key, state=PortalState.CREATING, alias_localpart=alias)
-        chat = await self._describe(key, session, chat)
+        chat = await self.describe(key, session, chat)
         portal = await self._with_looks(portal, chat, session)
         # On disk before the call: if we crash in it, the next process knows that there may be a room.
         await self._books.save(PortalSaved(portal))
@@ -147,24 +169,18 @@ class Portals:
             self._made_or_not(key)
             raise
         self._made_or_not(key)
-        for user in self._others(chat):
-            ghost = await self._ghosts.ensure(user, describer_of(session))
-            await self._ghosts.ensure_joined(known_room(portal.room), ghost)
+        if chat is not None and chat.members is not None:
+            await self._members.bring_in(known_room(portal.room), chat.members, describer_of(session))
         portal = msgspec.structs.replace(portal, state=PortalState.READY)
         await self._books.save(PortalSaved(portal))
         return portal
 
-    async def _describe(self, key: PortalKey, session: Session | None, chat: RemoteChat | None) -> RemoteChat | None:
+    async def describe(self, key: PortalKey, session: Session | None, chat: RemoteChat | None) -> RemoteChat | None:
+        """What is known of a chat, with what the network answers where it can be asked and `chat` says too little."""
         describer = describer_of(session)
         if describer is None or (chat is not None and chat.name is not None and chat.members is not None):
             return chat
         return await ask_network(describer.describe_chat(key), "a chat") or chat
-
-    def _others(self, chat: RemoteChat | None) -> Iterable[RemoteUserID]:
-        """The members who need a ghost: everybody but the accounts that are logged in here."""
-        if chat is None or chat.members is None:
-            return ()
-        return tuple(user for user in chat.members if not self._books.is_own_account(user))
 
     async def _with_looks(self, portal: Portal, chat: RemoteChat | None, session: Session | None) -> Portal:
         if chat is None:
@@ -241,7 +257,7 @@ class Portals:
     async def _finish(self, shape: RoomShape, room: RoomID, record: LoginRecord) -> None:
         for type, state_key, content in wanted_state(shape):
             if not is_wanted(await self._homeserver.get_state(room, type, state_key), content):
-                await self._homeserver.send_state(room, type, state_key, content)
+                await self._set_state(room, type, state_key, content)
         await self._invite(room, record, dm=shape.dm)
 
     async def _let_in(self, portal: Portal, record: LoginRecord) -> None:
@@ -285,26 +301,26 @@ class Portals:
             old = {(t, k): c for t, k, c in wanted_state(await self._shape(before))}
             for type, state_key, content in wanted_state(await self._shape(portal)):
                 if old.get((type, state_key)) != content:
-                    await self._homeserver.send_state(room, type, state_key, content)
+                    await self._set_state(room, type, state_key, content)
             if before.topic and not portal.topic:
-                await self._homeserver.send_state(room, "m.room.topic", "", {"topic": ""})
+                await self._set_state(room, "m.room.topic", "", {"topic": ""})
             if before.name and not portal.name:
-                await self._homeserver.send_state(room, "m.room.name", "", {"name": ""})
+                await self._set_state(room, "m.room.name", "", {"name": ""})
             if before.avatar_mxc and not portal.avatar_mxc:
-                await self._homeserver.send_state(room, "m.room.avatar", "", {})
+                await self._set_state(room, "m.room.avatar", "", {})
             await self._books.save(PortalSaved(portal))
-        for user in self._others(chat):
-            ghost = await self._ghosts.ensure(user, describer_of(session))
-            await self._ghosts.ensure_joined(room, ghost)
         if chat.members is not None:
-            await self._remove_strangers(room, set(chat.members))
+            await self._members.follow(room, chat.members, describer_of(session))
         return portal
 
-    async def _remove_strangers(self, room: RoomID, members: set[RemoteUserID]) -> None:
-        for user_id in await self._books.directory.members(room):
-            ghost = await self._books.directory.ghost_by_user(user_id)
-            if ghost is not None and ghost.remote_id not in members:
-                await self._ghosts.leave(room, ghost.remote_id)
+    async def _set_state(self, room: RoomID, type: str, state_key: str, content: JSON) -> None:
+        try:
+            await self._homeserver.send_state(room, type, state_key, content)
+        except MatrixRequestError as error:
+            if not isinstance(judge_homeserver(error), End):
+                raise
+            # In a room that a person made the bridge may not be allowed to; what a room is called costs no message.
+            log.warning("a room's %s could not be set: %s", type, error, extra={"room_id": room})
 
     async def _shape(self, portal: Portal) -> RoomShape:
         if self._room_version is None:

@@ -10,15 +10,17 @@ import msgspec
 
 from bridgekit.adapter.base import Adapter, Session
 from bridgekit.core.backoff import Backoff
+from bridgekit.core.catch_up import OLD_KIND
 from bridgekit.errors import AuthFailed, LeaseLost, StoreUnavailable, Transient
-from bridgekit.model.entry import Append
+from bridgekit.model.entry import Append, Direction
 from bridgekit.model.ids import LoginID
 from bridgekit.model.records import LoginRecord, LoginSaved, LoginState
-from bridgekit.model.remote import Batch, Cursor
+from bridgekit.model.remote import Batch, Cursor, RemoteCaughtUp
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime import points
 from bridgekit.runtime.addresses import Addresses
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.counters import Counters
 from bridgekit.runtime.lanes import Lanes, is_being_cancelled
 from bridgekit.runtime.lease import LeaseKeeper
 
@@ -26,6 +28,12 @@ log = logging.getLogger(__name__)
 
 STEADY_S = 60.0
 """A connection that held so long was a good one: the next failure starts the backoff anew."""
+
+QUIET_S = 5.0
+"""A connected session that has brought no old message for so long has caught up, whether it says so or not."""
+
+AWAY_S = 30.0
+"""A session that has been away for so long is not waited for before what it has brought is dealt with."""
 
 
 class SessionState(msgspec.Struct, frozen=True):
@@ -44,6 +52,10 @@ class _Runner:
         self._record: LoginRecord
         self.session: Session | None = None
         self.state = SessionState("connecting")
+        self._away_since = sessions.clock.monotonic()
+        self._old_at = 0.0  # when it was connected, or last brought an old message
+        self._connected_at = 0  # ms
+        self._has_caught_up = False
         self.task = asyncio.create_task(self._run(), name=f"session {login}")
 
     async def _run(self) -> None:
@@ -107,6 +119,8 @@ class _Runner:
         async with self._sessions.adapter.connect((stored or record).login) as session:
             self.session = session
             self.state = SessionState("connected")
+            clock = self._sessions.clock
+            self._has_caught_up, self._old_at, self._connected_at = False, clock.monotonic(), clock.now()
             self._sessions.changed()
             log.info("session of %s is connected", self.login)
             self._record = record
@@ -116,13 +130,15 @@ class _Runner:
                     await self._store(item if isinstance(item, Batch) else Batch(events=(item,)))
             finally:
                 self.session = None
+                self._away_since = clock.monotonic()
                 if isinstance(stream, AsyncGenerator):
                     # Its own clean-up belongs inside the connection's context, not to the garbage collector.
                     await stream.aclose()
 
     async def _store(self, batch: Batch) -> None:
         """Make a batch durable; only then is the iterator resumed."""
-        entries, dead = await self._sessions.addresses.entries(batch.events, self._record)
+        self._sessions.counters.events[Direction.REMOTE] += len(batch.events)
+        entries, dead = await self._sessions.addresses.entries(batch.events, self._record, self._connected_at)
         append = Append(entries=entries, dead=dead, login=self.login, cursors=_last_cursors(batch), state=batch.state)
         points.reach(points.PULL_BEFORE)
         attempt = 0
@@ -130,6 +146,7 @@ class _Runner:
             writing = asyncio.ensure_future(self._append(append, again=attempt > 0))
             try:
                 await asyncio.shield(writing)
+                self._note_progress(batch, append)
                 return
             except StoreUnavailable as error:
                 # The network waits meanwhile: what it has shown us is not lost by our not having taken it.
@@ -142,9 +159,24 @@ class _Runner:
                 writing.add_done_callback(_look)
                 raise
 
+    def _note_progress(self, batch: Batch, append: Append) -> None:
+        if any(entry.kind == OLD_KIND for entry in append.entries):
+            self._old_at = self._sessions.clock.monotonic()
+        if any(isinstance(event, RemoteCaughtUp) for event in batch.events):
+            self._has_caught_up = True
+            self._sessions.changed()
+
+    def catches_up_s(self) -> float:
+        """See `Sessions.catches_up_s`."""
+        now = self._sessions.clock.monotonic()
+        if self.session is None:
+            return 0.0 if self.state.name == "stopped" else max(0.0, self._away_since + AWAY_S - now)
+        return 0.0 if self._has_caught_up else max(0.0, self._old_at + QUIET_S - now)
+
     async def _append(self, append: Append, *, again: bool) -> None:
         appended = await self._sessions.journal.append(append, epoch=self._sessions.lease.epoch)
         points.reach(points.PULL_AFTER)
+        self._sessions.counters.duplicates[Direction.REMOTE] += appended.duplicates
         if again:
             # An append whose answer was lost may have been written: the journal knows, the return value does not.
             for lane in {entry.lane for entry in append.entries}:
@@ -181,6 +213,7 @@ class Sessions:
         random: Callable[[], float],
         connection_errors: tuple[type[BaseException], ...],
         on_auth_failed: Callable[[LoginRecord, str], Awaitable[None]],
+        older_than_ms: int,
     ) -> None:
         self.adapter = adapter
         self.books = books
@@ -193,7 +226,11 @@ class Sessions:
         self._on_auth_failed = on_auth_failed
         self._runners: dict[LoginID, _Runner] = {}
         self._changed = asyncio.Event()
-        self.addresses = Addresses(books, lanes, lease, clock, lambda login: self.session(login) is not None)
+        self.may_connect: Callable[[LoginRecord], bool] = lambda record: True
+        self.counters = Counters()
+        self.addresses = Addresses(
+            books, lanes, lease, clock, lambda login: self.session(login) is not None, older_than_ms=older_than_ms
+        )
 
     def start(self) -> None:
         """Connect every login that may be connected."""
@@ -201,7 +238,11 @@ class Sessions:
             self.connect(record.login.id)
 
     def connect(self, login: LoginID) -> None:
-        """Connect a login, unless it is connected."""
+        """Connect a login, unless it is connected, or its person may not use the bridge."""
+        record = self.books.login(login)
+        if record is not None and not self.may_connect(record):
+            log.warning("%s is not connected: %s may not use this bridge (permissions)", login, record.user_id)
+            return
         runner = self._runners.get(login)
         if runner is None or runner.task.done():
             self._runners[login] = _Runner(self, login)
@@ -232,8 +273,23 @@ class Sessions:
         while self.session(login) is None and self.books.login(login) is not None:
             await self._changed.wait()
 
+    def catches_up_s(self, login: LoginID | None) -> float:
+        """For how many seconds yet, if nothing happens, older messages may come from this login; 0: all have come."""
+        runner = self._runners.get(login) if login is not None else None
+        return runner.catches_up_s() if runner is not None else 0.0
+
+    async def until_caught_up(self, login: LoginID | None) -> None:
+        """Wait until what was said while the login was away has come, as far as can be known."""
+        while (rest := self.catches_up_s(login)) > 0:
+            waits = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(self.clock.sleep(rest))]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+
     def changed(self) -> None:
-        """A session was opened, or a login is no more."""
+        """A session was opened or has caught up, or a login is no more."""
         self._changed.set()
         self._changed = asyncio.Event()
 

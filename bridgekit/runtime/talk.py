@@ -6,6 +6,7 @@ import logging
 
 from bridgekit.core.namespace import portal_alias_localpart
 from bridgekit.core.policy import End, judge_homeserver
+from bridgekit.core.tables import Answer
 from bridgekit.core.to_matrix import notice_content
 from bridgekit.core.txnid import encode_fields, reply_txn_id
 from bridgekit.errors import HomeserverError, MatrixRequestError
@@ -30,10 +31,12 @@ class Talk:
         self._alias_prefix = alias_prefix
         self._server_name = server_name
 
-    async def say(self, room: RoomID, text: str, *, answers: EventID, index: int = 0) -> None:
+    async def say(self, room: RoomID, text: Answer | str, *, answers: EventID, index: int = 0) -> None:
         """Say something in answer to an event; the same answer is not said twice. Raises `HomeserverError`."""
         key = reply_txn_id(answers, index)
-        await self._homeserver.send_event(room, "m.room.message", notice_content(text, key), txn_id=key, user=self.bot)
+        answer = Answer(text) if isinstance(text, str) else text
+        content = notice_content(answer.body, key, html=answer.html)
+        await self._homeserver.send_event(room, "m.room.message", content, txn_id=key, user=self.bot)
 
     async def tell(self, user: UserID, text: str, *, about: str) -> None:
         """Tell a person something in their management room, which is opened if there is none. Best effort.

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import yaml
 
-from bridgekit.testing.process import end, spawn, tail
+from bridgekit.testing.process import end, free_ports, spawn, tail
 
 __all__ = ["BridgeError", "BridgeProcess"]
 
@@ -53,6 +53,8 @@ class BridgeProcess:
         self._start_timeout_s = start_timeout_s
         self._process: asyncio.subprocess.Process | None = None
         self.port = int(str(registration["url"]).rpartition(":")[2])
+        (self.monitoring_port,) = free_ports(1)
+        """Where `/healthz`, `/readyz` and `/metrics` are served."""
         self.config: dict[str, Any] = {
             "homeserver": {"url": homeserver_url, "server_name": server_name},
             "appservice": {
@@ -61,6 +63,7 @@ class BridgeProcess:
                 "ghost_prefix": ghost_prefix,
                 "alias_prefix": ghost_prefix,
             },
+            "monitoring": {"port": self.monitoring_port},
             "database": database,
             "network": dict(network),
             **(more or {}),
@@ -78,9 +81,19 @@ class BridgeProcess:
         """Whether the process is there."""
         return self._process is not None and self._process.returncode is None
 
-    def command(self) -> list[str | Path]:
-        """What `start` runs."""
-        return [sys.executable, "-m", self._module, "run", "--config", self.directory / "config.yaml"]
+    def command(self, *arguments: str) -> list[str | Path]:
+        """The bridge's command line with these arguments; without any what `start` runs."""
+        return [sys.executable, "-m", self._module, *(arguments or ["run"]), "--config", self.directory / "config.yaml"]
+
+    async def call(self, *arguments: str) -> int:
+        """Run another command of the bridge to its end: the exit code. What it prints goes to the log."""
+        self.write_files()
+        process = await spawn(self.command(*arguments), log=self.log, env={**os.environ, **self._environment})
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            await end(process, signal.SIGKILL)
+            raise
 
     def write_files(self) -> None:
         """Write the configuration and the registration."""

@@ -29,6 +29,7 @@ class Knowledge:
 
     portals: dict[PortalKey, Portal] = field(default_factory=dict)
     portal_logins: dict[PortalKey, set[LoginID]] = field(default_factory=dict)
+    relays: dict[PortalKey, LoginID] = field(default_factory=dict)
     ghosts: dict[RemoteUserID, Ghost] = field(default_factory=dict)
     logins: dict[LoginID, LoginRecord] = field(default_factory=dict)
     cursors: dict[LoginID, dict[str, str]] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class MemoryDirectory(ABC):
             case records.PortalRemoved(key):
                 known.portals.pop(key, None)
                 known.portal_logins.pop(key, None)
+                known.relays.pop(key, None)
             case records.GhostSaved(ghost):
                 known.ghosts[ghost.remote_id] = ghost
             case records.LoginSaved(record):
@@ -78,10 +80,15 @@ class MemoryDirectory(ABC):
                 known.cursors.pop(id, None)
                 for logins in known.portal_logins.values():
                     logins.discard(id)
+                known.relays = {key: login for key, login in known.relays.items() if login != id}
             case records.PortalLoginSaved(key, login):
                 known.portal_logins.setdefault(key, set()).add(login)
             case records.PortalLoginRemoved(key, login):
                 known.portal_logins.get(key, set()).discard(login)
+            case records.RelaySaved(key, login):
+                known.relays[key] = login
+            case records.RelayRemoved(key):
+                known.relays.pop(key, None)
             case records.MemberSaved(room, user_id, membership):
                 known.members[room, user_id] = membership
             case records.MessageSaved(message):
@@ -144,6 +151,10 @@ class MemoryDirectory(ABC):
     async def portal_logins(self, key: PortalKey) -> list[LoginID]:
         await self._reading()
         return sorted(self._known.portal_logins.get(key, ()))
+
+    async def relays(self) -> dict[PortalKey, LoginID]:
+        await self._reading()
+        return dict(self._known.relays)
 
     async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:
         await self._reading()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from bridgekit.adapter.base import Adapter
+from bridgekit.core.permissions import Permissions
 from bridgekit.errors import StoreError, StoreUnavailable
 from bridgekit.model.ids import LoginID, RemoteUserID, RoomID, UserID
 from bridgekit.model.raw import Transaction
@@ -17,6 +18,9 @@ from bridgekit.model.remote import Login
 from bridgekit.ports import Homeserver, Store
 from bridgekit.runtime import points
 from bridgekit.runtime.bridge import Bridge, Identity, Times
+from bridgekit.runtime.catching_up import CatchUpRules
+from bridgekit.runtime.chats import ChatRules
+from bridgekit.runtime.relay import RelaySettings
 from bridgekit.testing.clock import ManualClock, idle, until
 from bridgekit.testing.homeserver import FakeHomeserver, raw
 from bridgekit.testing.journal import MemoryJournal
@@ -72,7 +76,7 @@ class Door:
                     raise Killed
 
 
-WRITES = frozenset({"append", "complete", "defer", "mark", "cancel", "repair", "record", "renew_lease"})
+WRITES = frozenset({"append", "complete", "defer", "mark", "cancel", "repair", "record", "renew_lease", "stage"})
 
 
 class _Guarded:
@@ -106,8 +110,13 @@ class Harness:
         *,
         seed: int | None = None,
         times: Times | None = None,
+        chats: ChatRules | None = None,
+        catch_up: CatchUpRules | None = None,
+        direct_events: int | None = None,
         new_store: Callable[[], Store] | None = None,
         adapter: Callable[[FakeNetwork], Adapter] = FakeAdapter,
+        permissions: Mapping[str, str] | None = None,
+        relay: RelaySettings | None = None,
     ) -> None:
         self.rng = random.Random(seed) if seed is not None else None
         rng = self.rng
@@ -120,7 +129,13 @@ class Harness:
         memory = MemoryJournal()
         self._new_store = new_store or (lambda: cast(Store, MemoryJournal(sharing=memory)))
         self._times = times or Times()
+        self.direct_events = direct_events
+        """Transactions of more events are staged by the next process; None: of more than the usual number."""
+        self._rules = {"chats": chats, "catch_up": catch_up}
         self._make_adapter = adapter
+        self.permissions = permissions
+        """As the configuration has them; read by `start`."""
+        self._relay = relay
         self._before = asyncio.all_tasks()
         self._pump: asyncio.Task[None] | None = None
         self._transactions = 0
@@ -150,6 +165,10 @@ class Harness:
             ping=self._ping,
             random=lambda: 0.5,
             times=self._times,
+            permissions=Permissions(self.permissions) if self.permissions is not None else None,
+            relay=self._relay,
+            direct_events=self.direct_events,
+            **cast(Any, self._rules),
         )
         await self._bridge.open()
         self._bridge.start()
@@ -169,6 +188,7 @@ class Harness:
         points.hook = None
         self.door.dead = True
         await self._end_pump()
+        self.bridge._lanes._running = False  # or a lane would begin anew when its worker has ended
         tasks = asyncio.all_tasks() - self._before - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -208,7 +228,7 @@ class Harness:
             while outbox:
                 events = tuple(list(outbox)[: self.batch])
                 self._transactions += 1
-                transaction = Transaction(events=tuple(raw(event) for event in events))
+                transaction = Transaction(events=tuple(raw(event).raw for event in events))
                 try:
                     await bridge.transaction(str(self._transactions), transaction)
                 except StoreError:

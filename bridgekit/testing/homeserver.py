@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from bridgekit.core.transaction import read_event
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
-from bridgekit.model.raw import MessagesPage, RawEvent
+from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
 
 T = TypeVar("T")
 JSON = dict[str, Any]
@@ -51,6 +51,7 @@ class FakeHomeserver:
         self.aliases: dict[RoomAlias, RoomID] = {}
         self.users: set[UserID] = set()
         self.names: dict[UserID, str] = {}
+        self.avatars: dict[UserID, str] = {}
         self.outbox: deque[JSON] = deque()
         self.pushed = asyncio.Event()
         self.calls: list[str] = []
@@ -131,6 +132,13 @@ class FakeHomeserver:
         room.members[self.bot] = "invite"
         self._event(room, user, "m.room.member", {"membership": "invite"}, state_key=self.bot)
         return room.id
+
+    def invite_ghost(self, user: UserID, ghost: UserID, *, room: RoomID | None = None, **more: Any) -> RoomID:
+        """A person opens a room, or uses one, and invites a ghost."""
+        where = self.rooms[room or self.add_room(user, **more)]
+        where.members[ghost] = "invite"
+        self._event(where, user, "m.room.member", {"membership": "invite", "is_direct": True}, state_key=ghost)
+        return where.id
 
     def join_person(self, room: RoomID, user: UserID) -> None:
         """A person accepts an invitation."""
@@ -240,6 +248,7 @@ class FakeHomeserver:
             room.members[self.bot] = "join"
             for state in body.get("initial_state", ()):
                 room.state[state["type"], state["state_key"]] = state["content"]
+            room.state["m.room.power_levels", ""] = body.get("power_level_content_override", {})
             for key in ("name", "topic"):
                 if key in body:
                     room.state[f"m.room.{key}", ""] = {key: body[key]}
@@ -283,6 +292,14 @@ class FakeHomeserver:
             return [user for user, how in members.items() if how == "join"]
 
         return await self._do("joined_members", effect, room=room)
+
+    async def member_profiles(self, room: RoomID) -> dict[UserID, MemberProfile]:
+        def effect() -> dict[UserID, MemberProfile]:
+            members = self._joined(room, self.bot).members
+            joined = [user for user, how in members.items() if how == "join"]
+            return {user: MemberProfile(self.names.get(user, ""), self.avatars.get(user, "")) for user in joined}
+
+        return await self._do("member_profiles", effect, room=room)
 
     # --- the port: the server and people ----------------------------------------------------------------------------
     async def capabilities(self) -> JSON:

@@ -18,6 +18,7 @@ from bridgekit.core.histogram import Histogram
 from bridgekit.errors import LeaseHeld, LeaseLost, StoreUnavailable
 from bridgekit.model.entry import (
     COUNTED,
+    RETRIED_BESIDE,
     Anchor,
     Append,
     Appended,
@@ -36,6 +37,7 @@ from bridgekit.model.entry import (
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey, RoomID
 from bridgekit.model.records import Fact
 from bridgekit.testing.directory import Knowledge, MemoryDirectory
+from bridgekit.testing.staging import Intake, MemoryIntake
 
 
 @dataclass
@@ -70,9 +72,10 @@ class Memory:
     anchors: dict[RoomID, Checked] = field(default_factory=dict)
     secret: bytes = field(default_factory=lambda: random_bytes.token_bytes(32))
     knowledge: Knowledge = field(default_factory=Knowledge)
+    intake: Intake = field(default_factory=Intake)
 
 
-class MemoryJournal(MemoryDirectory):
+class MemoryJournal(MemoryDirectory, MemoryIntake):
     """`bridgekit.ports.Store` in memory.
 
     ``MemoryJournal(sharing=other)`` is a second process on the same database, or the same one after a restart.
@@ -82,7 +85,8 @@ class MemoryJournal(MemoryDirectory):
         self._memory: Memory = Memory() if sharing is None else sharing._memory
         self._open = False
         self.commit_seconds = Histogram()
-        super().__init__(self._memory.knowledge)
+        MemoryDirectory.__init__(self, self._memory.knowledge)
+        MemoryIntake.__init__(self, self._memory.intake)
 
     async def open(self) -> None:
         self._open = True
@@ -128,9 +132,15 @@ class MemoryJournal(MemoryDirectory):
         if self._memory.lease is not None and self._memory.lease.epoch == lease.epoch:
             self._memory.lease = None
 
+    async def read_lease(self) -> Lease | None:
+        await self._reading()
+        return self._memory.lease
+
     # --- entries ----------------------------------------------------------------------------------------------------
     async def append(self, append: Append, *, epoch: int) -> Appended:
         await self._writing(epoch)
+        if not self._memory.intake.unstage(append):
+            return Appended((), duplicates=len(append.entries))
         entries = [self._add(new) for new in append.entries if new.dedupe not in self._memory.seen]
         for letter in append.dead:
             if letter.dedupe not in self._memory.seen:
@@ -297,6 +307,8 @@ class MemoryJournal(MemoryDirectory):
         if letter is None or letter.lane is None:
             return None
         del self._memory.dead[id]
+        if epoch is None:
+            self._memory.knowledge.values[RETRIED_BESIDE] = str(id)
         seen = self._memory.seen.get(letter.dedupe)
         if seen is not None and seen.lane == letter.lane and (entry := self._find(seen.lane, seen.seq)) is not None:
             return entry
@@ -350,13 +362,15 @@ class MemoryJournal(MemoryDirectory):
         for entries in self._memory.pending.values():
             for entry in entries:
                 insort(received[entry.direction], entry.received_at)
+        staged = self._memory.intake.rows.values()
         matrix, remote = received[Direction.MATRIX], received[Direction.REMOTE]
         return Stats(
             pending_matrix=min(len(matrix), COUNTED),
             pending_remote=min(len(remote), COUNTED),
-            oldest_matrix_ms=matrix[0] if matrix else None,
+            oldest_matrix_ms=min((*matrix[:1], *(row.received_at for row in staged)), default=None),
             oldest_remote_ms=remote[0] if remote else None,
             dead=min(len(self._memory.dead), COUNTED),
+            staged=sum(row.events for row in staged),
         )
 
     async def secret(self) -> bytes:

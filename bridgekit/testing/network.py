@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from bridgekit.adapter.base import Adapter, Network, Session
-from bridgekit.adapter.capabilities import CanConfirm, CanDescribe, CanSend
+from bridgekit.adapter.capabilities import CanConfirm, CanDescribe, CanResolve, CanSend
 from bridgekit.adapter.prompt import Prompt
 from bridgekit.errors import Rejected
 from bridgekit.model.content import Text
@@ -21,9 +21,11 @@ from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixMessage
 from bridgekit.model.remote import (
     Batch,
+    ChatKind,
     Cursor,
     Cursors,
     Login,
+    RemoteCaughtUp,
     RemoteChat,
     RemoteEvent,
     RemoteMessage,
@@ -47,7 +49,8 @@ class FakeNetwork:
     """The far end. It outlives the bridges that connect to it.
 
     `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces.
-    `accepted` holds what it took from the bridge, in its order: (chat, text).
+    `accepted` holds what it took from the bridge, in its order: (chat, text); `spoken` the same with who sent it.
+    `relays_as`: it shows relayed messages under this sender instead of the account that sent them.
     """
 
     def __init__(
@@ -65,13 +68,20 @@ class FakeNetwork:
         self.limits = limits or Limits()
         self.yields = yields
         self.accepted: list[tuple[ChatID, str]] = []
+        self.spoken: list[tuple[LoginID, MatrixMessage]] = []
         self.tries: list[Nonce] = []
+        self.relays_as: RemoteUserID | None = None
         self.connections = 0
         self.outcomes: deque[Outcome] = deque()
         self.connect_errors: deque[BaseException] = deque()
         self.describe_errors: deque[BaseException] = deque()
         self.names: dict[RemoteUserID, str] = {}
         self.chats: dict[PortalKey, RemoteChat] = {}
+        self.lists_chats = False  # each connection begins with all of `chats`
+        self.says_caught_up = False  # and says when it has yielded what was there
+        self.people: dict[str, RemoteUserID] = {}  # who can be written to, by what a person types
+        self.resolve_errors: deque[BaseException] = deque()
+        self.opened: list[RemoteUserID] = []  # with whom chats were opened, repeats included
         self.login_script: Callable[[Prompt], Any] | None = None
         self.logged_out: list[LoginID] = []
         self._stream: list[tuple[RemoteEvent | Batch, LoginID | None]] = []
@@ -80,18 +90,27 @@ class FakeNetwork:
         self._ended = asyncio.Event()
 
     # --- what happens there -----------------------------------------------------------------------------------------
-    def say(self, chat: str, sender: str, text: str, *, id: str | None = None, **more: Any) -> RemoteMessage:
-        """Somebody writes in a chat that all logins see."""
+    def say(
+        self, chat: str, sender: str, text: str, *, id: str | None = None, at: int | None = None, **more: Any
+    ) -> RemoteMessage:
+        """Somebody writes in a chat that all logins see, at a time (ms)."""
         message = RemoteMessage(
             portal=PortalKey(ChatID(chat)),
             id=RemoteMessageID(id or f"m{len(self._stream) + 1}"),
             sender=RemoteUserID(sender),
-            timestamp=1_700_000_000_000 + len(self._stream),
+            timestamp=1_700_000_000_000 + len(self._stream) if at is None else at,
             text=Text(text),
             **more,
         )
         self.emit(message)
         return message
+
+    def chat(self, chat: str, *members: str, name: str | None = None, **more: Any) -> RemoteChat:
+        """There is a chat (or it is like this now), which sessions can describe. Nobody is told."""
+        people = tuple(RemoteUserID(member) for member in members)
+        listed = RemoteChat(portal=PortalKey(ChatID(chat)), name=name or f"Chat {chat}", members=people, **more)
+        self.chats[listed.portal] = listed
+        return listed
 
     def emit(self, event: RemoteEvent | Batch, *, to: LoginID | None = None) -> None:
         """Anything happens. `to`: only this login sees it."""
@@ -126,12 +145,13 @@ class FakeNetwork:
             id = RemoteMessageID(f"s{len(self.tries)}")
             self._nonces[message.nonce] = id
             self.accepted.append((message.portal.chat, message.text.body))
+            self.spoken.append((login.id, message))
             if self.echo != "none":
                 self.emit(
                     RemoteMessage(
                         portal=message.portal,
                         id=id,
-                        sender=login.user,
+                        sender=(message.speaker.relayed and self.relays_as) or login.user,
                         timestamp=message.timestamp,
                         text=message.text,
                         nonce=message.nonce if self.echo == "nonce" else None,
@@ -153,7 +173,13 @@ class FakeNetwork:
         """Everything from behind a place, for ever; the place is the cursor."""
         ended = self._ended
         place = after
+        if self.lists_chats:
+            yield Batch(events=tuple(self.chats.values()))
+        backlog, said = len(self._stream), not self.says_caught_up
         while True:
+            if place >= backlog and not said:
+                said = True
+                yield RemoteCaughtUp()
             more = self._more
             while place < len(self._stream):
                 item, to = self._stream[place]
@@ -179,7 +205,7 @@ def _placed(item: RemoteEvent | Batch, cursor: Cursor) -> RemoteEvent | Batch:
     return msgspec.structs.replace(item, cursor=cursor)
 
 
-class FakeSession(Session, CanSend, CanDescribe):
+class FakeSession(Session, CanSend, CanDescribe, CanResolve):
     """A connection to a `FakeNetwork` that drops repeats for a day."""
 
     dedupes_for: ClassVar[timedelta | None] = timedelta(days=1)
@@ -206,6 +232,18 @@ class FakeSession(Session, CanSend, CanDescribe):
         if self.far.describe_errors:
             raise self.far.describe_errors.popleft()
         return RemoteProfile(user=user, name=self.far.names.get(user, f"Name of {user}"))
+
+    async def resolve(self, identifier: str) -> RemoteProfile | None:
+        if self.far.resolve_errors:
+            raise self.far.resolve_errors.popleft()
+        user = self.far.people.get(identifier)
+        return None if user is None else await self.describe_user(user)
+
+    async def open_chat(self, user: RemoteUserID) -> RemoteChat:
+        if self.far.resolve_errors:
+            raise self.far.resolve_errors.popleft()
+        self.far.opened.append(user)
+        return self.far.chat(f"{self.login.user}+{user}", self.login.user, user, kind=ChatKind.DIRECT)
 
 
 class ForgetfulSession(FakeSession):

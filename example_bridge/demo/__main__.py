@@ -18,7 +18,7 @@ from bridgekit.testing.client import MatrixClientError
 from bridgekit.testing.synapse import SynapseError
 from example_bridge.demo.check import converse
 from example_bridge.demo.parts import Parts, only_one
-from example_bridge.demo.scene import begin, forget_unfinished, kept_in, links
+from example_bridge.demo.scene import begin, forget_unfinished, kept_in, links, page_of
 from example_bridge.demo.telling import DemoError, Teller, shown
 from example_bridge.webchat.client import WebchatError
 
@@ -31,17 +31,19 @@ async def demo(directory: Path, teller: Teller) -> int:
     if kept is not None:
         teller.say(f"Going on in {shown(directory)}.")
     elif forget_unfinished(directory):
-        teller.say(f"The first start in {shown(directory)} did not come to its end: beginning anew.")
+        teller.say(f"What is in {shown(directory)} is unfinished, or of an older version: beginning anew.")
     else:
         teller.say(f"Beginning in {shown(directory)}.")
-    async with Parts(directory, teller, webchat_port=kept.webchat_port if kept else 0) as parts:
+    webchat_port, page_port = (kept.webchat_port, kept.page_port) if kept else (0, 0)
+    async with Parts(directory, teller, webchat_port=webchat_port, page_port=page_port) as parts:
 
         async def work() -> int:
             await parts.start()
             there = kept or await begin(parts, teller)
-            teller.step("ready")
-            teller.say(links(parts, there))
-            await asyncio.Event().wait()
+            async with page_of(parts, there) as page:
+                teller.step("ready")
+                teller.say(links(parts, there, page))
+                await asyncio.Event().wait()
             return 0
 
         return await parts.while_all_run(work())

@@ -19,6 +19,7 @@ import yaml
 from bridgekit.testing.bridge import BridgeError, BridgeProcess
 from bridgekit.testing.process import end, free_ports, spawn, tail
 from bridgekit.testing.synapse import Synapse
+from example_bridge.demo.page import origin
 from example_bridge.demo.telling import DemoError, Teller, shown
 from example_bridge.webchat.client import WebchatClient, WebchatError
 
@@ -54,11 +55,12 @@ def only_one(lock: Path) -> Iterator[None]:
 class WebchatProcess:
     """``python -m example_bridge.webchat.server`` in `directory`."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, *, framed_by: str | None = None) -> None:
         self.log: Final = directory / "webchat.log"
         self.url: Final = f"http://127.0.0.1:{port}"
         self._directory: Final = directory
         self._port: Final = port
+        self._framed_by: Final = framed_by
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -69,6 +71,7 @@ class WebchatProcess:
         """Start, and return once it answers."""
         self._directory.mkdir(parents=True, exist_ok=True)
         options = ["--db", str(self._directory / "webchat.db"), "--port", str(self._port)]
+        options += ["--framed-by", self._framed_by] if self._framed_by else []
         self._process = await spawn([sys.executable, "-m", "example_bridge.webchat.server", *options], log=self.log)
         try:
             async with asyncio.timeout(_START_WITHIN_S), WebchatClient(self.url) as nobody:
@@ -91,17 +94,31 @@ class WebchatProcess:
 
 
 class Parts:
-    """All processes. `webchat_port` 0: choose one. Leaving the context stops whatever runs.
+    """All processes. A port that is 0: choose one. Leaving the context stops whatever runs. `make_bridge` takes what
+    `BridgeProcess` takes.
 
     Ports are those of the last time, unless a stranger has taken one meanwhile.
     """
 
-    def __init__(self, directory: Path, teller: Teller, *, webchat_port: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        teller: Teller,
+        *,
+        webchat_port: int = 0,
+        page_port: int = 0,
+        make_bridge: Callable[..., BridgeProcess] = BridgeProcess,
+    ) -> None:
         self.directory: Final = directory.absolute()
         self._teller: Final = teller
+        self._make_bridge: Final = make_bridge
         self._registration_file: Final = self.directory / "bridge" / "registration.yaml"
         self.webchat_port: Final = _port(webchat_port)
-        self.webchat: Final = WebchatProcess(self.directory / "webchat", self.webchat_port)
+        self.page_port: Final = _port(page_port)
+        """For the page that shows both sides; nothing listens there yet."""
+        self.webchat: Final = WebchatProcess(
+            self.directory / "webchat", self.webchat_port, framed_by=origin(self.page_port)
+        )
         self.synapse: Final = Synapse(self.directory / "synapse", server_name=SERVER_NAME)
         self._bridge: BridgeProcess | None = None
         self._up: dict[str, tuple[Callable[[], bool], Path]] = {}
@@ -190,15 +207,7 @@ class Parts:
             self._teller.step("writing the bridge's configuration and registration")
             url = f"http://127.0.0.1:{_port(0)}"
             bridge = self._set_up({"url": url})
-            bridge.write_files()
-            command = [sys.executable, "-m", "example_bridge", "register", "--force", "--url", url]
-            process = await spawn([*command, "--config", str(bridge.directory / "config.yaml")], log=bridge.log)
-            try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                await end(process, signal.SIGKILL)
-                raise
-            if code:
+            if await bridge.call("register", "--force", "--url", url):
                 raise BridgeError(f"the registration could not be made:\n{tail(bridge.log)}")
         registration: dict[str, Any] = yaml.safe_load(self._registration_file.read_text(encoding="utf-8"))
         port = int(str(registration["url"]).rpartition(":")[2])
@@ -206,12 +215,14 @@ class Parts:
         return registration
 
     def _set_up(self, registration: dict[str, Any]) -> BridgeProcess:
-        bridge = BridgeProcess(
+        bridge = self._make_bridge(
             self.directory / "bridge",
             homeserver_url=self.synapse.url,
             server_name=SERVER_NAME,
             registration=registration,
             network={"url": self.webchat.url},
+            # Whoever has an account on the demo's homeserver may log in; Alice may see everything.
+            more={"permissions": {"*": "relay", SERVER_NAME: "user", self.synapse.mxid("alice"): "admin"}},
         )
         bridge.write_files()  # the homeserver reads the registration before the bridge starts
         return bridge

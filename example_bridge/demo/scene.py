@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from example_bridge.demo.page import DemoPage, MatrixSide, Session, WebchatSide
 from example_bridge.demo.parts import Parts
 from example_bridge.demo.people import PATIENCE_S, Listener, log_in
 from example_bridge.demo.telling import Teller, shown
 from example_bridge.webchat.client import WebchatClient
 
-__all__ = ["Kept", "begin", "forget_unfinished", "kept_in", "links"]
+__all__ = ["Kept", "begin", "forget_unfinished", "kept_in", "links", "page_of"]
 
 QUESTION: Final = "Hello, is anybody there?"
 ANSWER: Final = "Good day! I write from Matrix."
@@ -32,13 +33,17 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     visitor_token: str
     webchat_port: int
+    page_port: int
+    page_key: str
+    page_token: str
+    """The access token of the page's Matrix view, which is a device of its own."""
 
 
 def kept_in(directory: Path) -> Kept | None:
-    """What an earlier start has left; None if there was none, or none that came to its end."""
+    """What an earlier start has left; None if there was none, or none that came to its end, or of an older version."""
     try:
         return msgspec.json.decode(_file(directory).read_bytes(), type=Kept)
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 
@@ -70,6 +75,7 @@ async def begin(parts: Parts, teller: Teller) -> Kept:
         teller.step("letting Alice answer on Matrix")
         await alice.send_text(room, ANSWER)
         await ear.wait_for(chat, agent.id, [ANSWER])
+    on_page = await parts.synapse.login("alice", user.password)
     kept = Kept(
         user_id=user.user_id,
         password=user.password,
@@ -78,6 +84,9 @@ async def begin(parts: Parts, teller: Teller) -> Kept:
         agent=agent.id,
         visitor_token=visitor.token,
         webchat_port=parts.webchat_port,
+        page_port=parts.page_port,
+        page_key=secrets.token_urlsafe(9),
+        page_token=on_page.access_token,
     )
     # Whole or not at all, and for nobody else's eyes.
     new = _file(parts.directory).with_suffix(".new")
@@ -87,16 +96,23 @@ async def begin(parts: Parts, teller: Teller) -> Kept:
     return kept
 
 
-def links(parts: Parts, kept: Kept) -> str:
+def page_of(parts: Parts, kept: Kept) -> DemoPage:
+    """The page that shows both sides; enter it."""
+    matrix = MatrixSide(parts.synapse.url, kept.user_id, kept.password, kept.page_token, kept.room, "Alice")
+    return DemoPage(parts.page_port, kept.page_key, Session(WebchatSide(_visitor_link(parts, kept), "Vera"), matrix))
+
+
+def links(parts: Parts, kept: Kept, page: DemoPage) -> str:
     """Where to look, and as whom."""
-    fragment = urlencode({"token": kept.visitor_token, "chat": kept.chat})
     return f"""
-The demo is running. Write on one side, and read on the other.
+The demo is running. Open this in a browser; write on one side, and read on the other:
 
-  The webchat, as the visitor Vera (open it in a browser)
-    {parts.webchat.url}/#{fragment}
+    {page.url}
 
-  Matrix, as the agent Alice (use any Matrix client)
+  The webchat alone, as the visitor Vera
+    {_visitor_link(parts, kept)}
+
+  Matrix, as the agent Alice, in any Matrix client
     homeserver  {parts.synapse.url}
     user        {kept.user_id}
     password    {kept.password}
@@ -104,6 +120,10 @@ The demo is running. Write on one side, and read on the other.
   Its files and logs are in {shown(parts.directory)}.
 Ctrl-C stops everything. The next start goes on from there.
 """
+
+
+def _visitor_link(parts: Parts, kept: Kept) -> str:
+    return f"{parts.webchat.url}/#{urlencode({'token': kept.visitor_token, 'chat': kept.chat})}"
 
 
 def _file(directory: Path) -> Path:

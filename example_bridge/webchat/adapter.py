@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
+from typing import Annotated
 
 import aiohttp
 import msgspec
@@ -15,6 +16,7 @@ from bridgekit.adapter import (
     Avatar,
     Batch,
     CanDescribe,
+    CanResolve,
     CanSend,
     ChatID,
     ChatKind,
@@ -34,6 +36,7 @@ from bridgekit.adapter import (
     PortalKey,
     Prompt,
     Rejected,
+    RemoteCaughtUp,
     RemoteChat,
     RemoteEvent,
     RemoteMember,
@@ -53,9 +56,11 @@ from example_bridge.webchat import client as webchat
 
 
 class WebchatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`url`: the webchat server."""
+    """The webchat."""
 
-    url: str
+    url: Annotated[
+        str, msgspec.Meta(pattern=r"^https?://", description="The webchat server, such as http://127.0.0.1:8080.")
+    ]
 
 
 class WebchatAdapter(Adapter):
@@ -80,48 +85,45 @@ class WebchatAdapter(Adapter):
     async def connect(self, login: Login) -> AsyncIterator[Session]:
         async with webchat.WebchatClient(self.settings.url, login.secrets["token"]) as client:
             with _as_adapter_errors():
-                info = await client.info()
+                info, me = await client.info(), await client.me()
             # How long the webchat drops repeats is the server's setting; a session that must not rely on it is another
             # class, because a capability is declared by the class.
             kind = WebchatSession if info.dedupe_seconds else WebchatSessionWithoutDedupe
-            yield kind(client, info.max_text_length)
+            # Agents may speak for others under the others' names; for visitors the framework writes the name down.
+            yield kind(client, Limits(max_text_length=info.max_text_length, shows_speaker=me.kind == "agent"))
 
 
-class WebchatSessionWithoutDedupe(Session, CanSend, CanDescribe):
+class WebchatSessionWithoutDedupe(Session, CanSend, CanDescribe, CanResolve):
     """One account's connection to a webchat that keeps no nonces."""
 
-    def __init__(self, client: webchat.WebchatClient, max_text_length: int) -> None:
+    def __init__(self, client: webchat.WebchatClient, limits: Limits) -> None:
         self._client = client
-        self._max_text_length = max_text_length
+        self._limits = limits
 
     def limits(self, portal: PortalKey) -> Limits:
-        return Limits(max_text_length=self._max_text_length)
+        return self._limits
 
     # --- from the network -----------------------------------------------------------------------------------------
     async def events(self, after: Cursors) -> AsyncIterator[RemoteEvent | Batch]:
         cursors = {chat: int(seq) for chat, seq in after.items()}
         with _as_adapter_errors():
-            async with aclosing(self._client.stream(cursors)) as stream:
+            # Before the stream: what changes from now on comes there, and is the later word.
+            yield Batch(events=tuple(_remote_chat(chat) for chat in await self._client.chats()))
+            async with aclosing(self._client.stream_and_ready(cursors)) as stream:
                 async for event in stream:
-                    if event.seq > cursors.get(event.chat, 0):
+                    if isinstance(event, webchat.Ready):
+                        yield RemoteCaughtUp()
+                    elif event.seq > cursors.get(event.chat, 0):
                         cursors[event.chat] = event.seq
                         yield _remote_event(event)
 
     async def describe_chat(self, portal: PortalKey) -> RemoteChat:
         with _as_adapter_errors():
-            chat = await self._client.chat(portal.chat)
-        return RemoteChat(
-            portal=portal,
-            kind=ChatKind.DIRECT if chat.kind == "direct" else ChatKind.GROUP,
-            name=chat.name,
-            avatar=Avatar(chat.avatar_url or ""),
-            members=tuple(RemoteUserID(member.id) for member in chat.members),
-        )
+            return _remote_chat(await self._client.chat(portal.chat))
 
     async def describe_user(self, user: RemoteUserID) -> RemoteProfile:
         with _as_adapter_errors():
-            account = await self._client.account(user)
-        return RemoteProfile(user=user, name=account.name, avatar=Avatar(account.avatar_url or ""))
+            return _remote_profile(await self._client.account(user))
 
     async def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
         async with aiohttp.ClientSession() as http, http.get(avatar.id) as response:
@@ -130,9 +132,30 @@ class WebchatSessionWithoutDedupe(Session, CanSend, CanDescribe):
             async for piece in response.content.iter_chunked(65_536):
                 yield piece
 
+    # --- conversations that begin on the other side ---------------------------------------------------------------
+    async def resolve(self, identifier: str) -> RemoteProfile | None:
+        with _as_adapter_errors():
+            accounts = await self._client.accounts()
+        wanted = identifier.casefold()
+        found = [account for account in accounts if account.id == identifier] or [
+            account for account in accounts if account.name.casefold() == wanted
+        ]
+        if len(found) > 1:
+            ids = ", ".join(account.id for account in found[:10])
+            raise Rejected(f"several people are called that; say the id of one: {ids}")
+        return _remote_profile(found[0]) if found else None
+
+    async def open_chat(self, user: RemoteUserID) -> RemoteChat:
+        with _as_adapter_errors():
+            # Without an id of our own the webchat gives the chat that these two have, if they have one.
+            return _remote_chat(await self._client.create_chat("direct", [user]))
+
     # --- to the network -------------------------------------------------------------------------------------------
     async def send(self, message: MatrixMessage) -> Sent:
-        speaker = webchat.Persona(message.speaker.name) if message.speaker.relayed else None
+        who = message.speaker
+        shown_as = None
+        if who.relayed and self._limits.shows_speaker:
+            shown_as = webchat.Persona(who.name, who.avatar_url or None)
         with _as_adapter_errors():
             receipt = await self._client.send(
                 message.portal.chat,
@@ -144,7 +167,7 @@ class WebchatSessionWithoutDedupe(Session, CanSend, CanDescribe):
                 mentions=tuple(_webchat_mention(mention) for mention in message.text.mentions),
                 nonce=message.nonce,
                 reply_to=message.reply_to,
-                shown_as=speaker,
+                shown_as=shown_as,
             )
         return Sent(ids=(RemoteMessageID(receipt.id),), timestamp=receipt.timestamp)
 
@@ -173,6 +196,20 @@ class _as_adapter_errors:
             case webchat.Disconnected():
                 # Whether it was taken, nobody knows: the framework decides by what the network drops.
                 raise ConnectionError(str(error)) from error
+
+
+def _remote_chat(chat: webchat.Chat) -> RemoteChat:
+    return RemoteChat(
+        portal=PortalKey(ChatID(chat.id)),
+        kind=ChatKind.DIRECT if chat.kind == "direct" else ChatKind.GROUP,
+        name=chat.name,
+        avatar=Avatar(chat.avatar_url or ""),
+        members=tuple(RemoteUserID(member.id) for member in chat.members),
+    )
+
+
+def _remote_profile(account: webchat.Account) -> RemoteProfile:
+    return RemoteProfile(user=RemoteUserID(account.id), name=account.name, avatar=Avatar(account.avatar_url or ""))
 
 
 def _remote_event(event: webchat.Event) -> RemoteEvent:

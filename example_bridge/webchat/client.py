@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -42,6 +42,7 @@ from example_bridge.webchat.server.protocol import (
     MessageEvent,
     Persona,
     ProfileEvent,
+    Ready,
     Receipt,
     Span,
 )
@@ -49,7 +50,8 @@ from example_bridge.webchat.server.protocol import (
 __all__ = [
     "WebchatClient", "Credentials",
     "Event", "MessageEvent", "ChatEvent", "MemberEvent", "ProfileEvent", "UnknownEvent",
-    "Account", "Chat", "ChatInfo", "ChatKind", "Info", "Kind", "Mention", "Message", "Persona", "Receipt", "Span",
+    "Account", "Chat", "ChatInfo", "ChatKind", "Info", "Kind", "Mention", "Message", "Persona", "Ready", "Receipt",
+    "Span",
     "WebchatError", "Unavailable", "RateLimited", "Unauthorized", "Refused", "Disconnected",
 ]  # fmt: skip
 
@@ -216,6 +218,13 @@ class WebchatClient:
         reached at all) or `Refused("bad_cursor")`; call again with newer cursors. A consumer that pauses holds up the
         network's events, never a send. A second stream of this client ends the first.
         """
+        async with aclosing(self.stream_and_ready(cursors)) as stream:
+            async for item in stream:
+                if not isinstance(item, Ready):
+                    yield item
+
+    async def stream_and_ready(self, cursors: Mapping[str, int] | None = None) -> AsyncGenerator[Event | Ready, None]:
+        """As `stream`, with one `Ready` behind the last of what was there when it began."""
         link = await self._open_link(cursors or {})
         try:
             while True:

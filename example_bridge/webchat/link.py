@@ -78,7 +78,7 @@ class Link:
         """Why nothing more can come or be sent."""
         self._socket = socket
         self._seen = dict(cursors)
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # the window bounds it
+        self._events: asyncio.Queue[Event | Ready | None] = asyncio.Queue()  # the window bounds it
         self._taken = 0
         self._pending: dict[str, asyncio.Future[Receipt]] = {}
         self._refs = itertools.count(1)
@@ -92,8 +92,9 @@ class Link:
             raise Disconnected(f"the stream broke at the start: {error}") from error
         return cls(socket, cursors)
 
-    async def next(self) -> Event:
-        """The next event. What has arrived is handed out even after the link has ended; then the reason is raised."""
+    async def next(self) -> Event | Ready:
+        """The next event, or in its place among them that the network is ready. What has arrived is handed out even
+        after the link has ended; then the reason is raised."""
         if self._taken >= WINDOW // 2 and self.ended is None:
             frame, self._taken = msgspec.json.encode(More(self._taken)), 0
             try:
@@ -104,7 +105,8 @@ class Link:
         if event is None:
             self._events.put_nowait(None)  # for whoever asks again
             raise self.ended or Disconnected("the stream ended")
-        self._taken += 1
+        if not isinstance(event, Ready):
+            self._taken += 1
         return event
 
     async def send(self, chat: str, draft: Draft, patience: float) -> Receipt:
@@ -180,6 +182,7 @@ class Link:
             self._events.put_nowait(event)
         elif isinstance(frame, Ready):
             self.ready.set()
+            self._events.put_nowait(frame)
         elif isinstance(frame, Sent):
             answer = self._pending.pop(frame.ref, None)
             if answer is not None and not answer.done():

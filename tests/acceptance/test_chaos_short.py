@@ -15,7 +15,14 @@ from tests.chaos.result import Result
 from tests.chaos.run import PER_KILL, Chaos, Options
 
 WITH_DEDUPE = (points.APPEND_AFTER, points.PULL_BEFORE, points.ROOM_CREATED, points.NETWORK_SENT, points.MATRIX_SENT)
-WITHOUT = (points.APPEND_BEFORE, points.ANSWER_BEFORE, points.PARTS_BETWEEN, points.PULL_AFTER, points.ROOM_BEFORE)
+WITHOUT = (
+    points.INTAKE_STAGED,
+    points.APPEND_BEFORE,
+    points.ANSWER_BEFORE,
+    points.PARTS_BETWEEN,
+    points.PULL_AFTER,
+    points.ROOM_BEFORE,
+)
 
 
 SEED = 224

@@ -1,62 +1,22 @@
-"""Mistakes in the configuration are named with their place, and one thing to do."""
+"""Mistakes in the configuration are named with their place, what was expected and found, and one thing to do."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bridgekit.adapter import Adapter, Login, Network, Prompt, Session
 from bridgekit.app import database_url, prefixes, times_of
-from bridgekit.cli import main
 from bridgekit.config import Config, load
 from bridgekit.errors import ConfigError
-from bridgekit.matrix.registration import load as load_registration
-
-GOOD = """
-homeserver: {url: "http://127.0.0.1:1", server_name: hs.test}
-appservice: {registration: registration.yaml}
-database: "sqlite:bridge.db"
-network: {host: example.org}
-"""
-
-
-@pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """`run` sets logging up for a process of its own; this one's goes on as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-
-
-class ToyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    host: str
-    port: int = 7
-
-
-class ToyAdapter(Adapter):
-    network = Network(id="toy", name="Toy")
-    config = ToyConfig
-
-    async def login(self, prompt: Prompt) -> Login:
-        raise NotImplementedError
-
-    def connect(self, login: Login) -> Session:  # type: ignore[override]  # never connected
-        raise NotImplementedError
-
-
-def written(directory: Path, text: str) -> Path:
-    path = directory / "config.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
+from bridgekit.settings import expected, parse_yaml, read, sections
+from example_bridge.webchat.adapter import WebchatConfig
+from tests.app.toy import GOOD, Cli, ToyAdapter, ToyConfig, written
 
 
 def test_a_good_file(tmp_path: Path) -> None:
-    config, settings = load(written(tmp_path, GOOD), ToyAdapter)
+    config, settings = load(written(tmp_path), ToyAdapter)
     assert settings == ToyConfig(host="example.org")
     assert config.appservice.port == 29328
     assert prefixes(config, ToyAdapter) == ("toy_", "toy_")
@@ -64,26 +24,149 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert times_of(config).delivery.retry_for_ms == 86_400_000
 
 
+def mistakes(directory: Path, text: str) -> list[str]:
+    path = written(directory, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, ToyAdapter)
+    errors = [caught.value, *caught.value.more]
+    return [f"{error.where}: {error.what}. {error.fix}".removeprefix(str(path)) for error in errors]
+
+
 @pytest.mark.parametrize(
-    ("text", "where", "what"),
+    ("text", "mistake"),
     [
-        (GOOD.replace("homeserver:", "homesever:"), "config.yaml", "homesever"),
-        (GOOD.replace("server_name: hs.test", "server_name: 5"), "homeserver.server_name", "`str`, got `int`"),
-        (GOOD.replace("server_name: hs.test", "servername: x"), "homeserver", "server"),
-        (GOOD.replace("host: example.org", "host: 5"), "network.host", "`str`, got `int`"),
-        (GOOD.replace("host: example.org", "hots: x"), "network", "hots"),
-        (GOOD + "logging: {level: loud}", "logging.level", "loud"),
-        ("a: [", "config.yaml", "not YAML"),
-        ("[]", "config.yaml", "not a mapping"),
-        ("", "config.yaml", "not a mapping"),
+        (
+            GOOD.replace("database:", "databse:"),
+            ", line 4: databse: unknown key `databse`; did you mean `database`?. Mend the name.",
+        ),
+        (
+            GOOD.replace("homeserver:", "homesever:"),
+            ", line 2: homesever: unknown key `homesever`; did you mean `homeserver`?. Mend the name.",
+        ),
+        (
+            GOOD.replace("network: {", "network: {zzz: 1, "),
+            (
+                ", line 5: network.zzz: unknown key `zzz`. "
+                "Remove it; the keys here are `host`, `password`, `port`, `rooms`."
+            ),
+        ),
+        (
+            GOOD.replace("network: {", "network: {hots: x, "),
+            ", line 5: network.hots: unknown key `hots`; did you mean `host`?. Mend the name.",
+        ),
+        (
+            GOOD.replace(", server_name: hs.test", ""),
+            (
+                ", line 2: homeserver.server_name: it is missing; expected text that is not empty. "
+                "Add it. The part behind the colon in its users' ids; often not the host of its url."
+            ),
+        ),
+        (
+            GOOD.replace("hs.test", "no"),
+            ", line 2: homeserver.server_name: expected text that is not empty, found false. Put it in quotes.",
+        ),
+        (
+            GOOD.replace("http://127.0.0.1:1", "127.0.0.1:1"),
+            (
+                ", line 2: homeserver.url: expected an http:// or https:// URL, "
+                'found the text "127.0.0.1:1". Mend that value.'
+            ),
+        ),
+        (
+            GOOD.replace("registration: registration.yaml", "port: 70000"),
+            (
+                ", line 3: appservice.port: expected a whole number from 0 to 65535, found the number 70000. "
+                "Mend that value."
+            ),
+        ),
+        (
+            GOOD.replace("registration: registration.yaml", "port: {env: PORT}"),
+            (
+                ", line 3: appservice.port: expected a whole number from 0 to 65535, found a mapping. "
+                "Write the value itself: the environment and files stand for text only."
+            ),
+        ),
+        (
+            GOOD.replace("registration: registration.yaml", "registration: {evn: X}"),
+            (
+                ", line 3: appservice.registration: expected text that is not empty, found a mapping. "
+                "Write the text itself, {env: NAME} or {file: path}."
+            ),
+        ),
+        (
+            GOOD + "delivery: {drain_s: .inf}",
+            ", line 6: delivery.drain_s: expected a number, at least 0, found the number inf. Mend that value.",
+        ),
+        (
+            GOOD + "logging: {level: loud}",
+            ', line 6: logging.level: expected debug, info, warning or error, found the text "loud". Mend that value.',
+        ),
+        (
+            GOOD + "logging: [info]",
+            (
+                ", line 6: logging: expected a mapping of keys to values, found a list. "
+                "Write one `key: value` on each line."
+            ),
+        ),
+        (
+            GOOD + "logging:\n  level: info\n  level: debug\n",
+            ", line 8: logging.level: the key is there twice, first on line 7. Keep one of the two.",
+        ),
+        (
+            GOOD + "database: sqlite:other.db\n",
+            ", line 6: database: the key is there twice, first on line 4. Keep one of the two.",
+        ),
+        (
+            GOOD.replace("host: example.org", "host: example.org, rooms: [a, 5]"),
+            ", line 5: network.rooms[1]: expected text, found the number 5. Put it in quotes.",
+        ),
+        (
+            GOOD.replace("host: example.org", "host: same, password: same"),
+            ", line 5: network: the word must not be the place. Mend that.",
+        ),
+        (
+            GOOD.replace("host: example.org", ""),
+            ", line 5: network.host: it is missing; expected text that is not empty. Add it. Where it is.",
+        ),
+        (
+            GOOD + 'permissions: {"*": king}',
+            ', line 6: permissions["*"]: expected none, relay, user or admin, found the text "king". Mend that value.',
+        ),
+        (
+            "a: [",
+            (
+                ", line 1: it is not YAML (expected the node content, but found '<stream end>'). "
+                "Mend that line, or the one before it."
+            ),
+        ),
+        (
+            "a: 2024-13-45",
+            ": it is not YAML (a value is not what it looks like, such as the date 2024-13-32). Put it in quotes.",
+        ),
+        ("[]", ": expected a mapping of keys to values, found a list. Write one `key: value` on each line."),
+        ("", ": expected a mapping of keys to values, found nothing. Write one `key: value` on each line."),
     ],
 )
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, where: str, what: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load(written(tmp_path, text), ToyAdapter)
-    assert where in caught.value.where
-    assert what in caught.value.what
-    assert caught.value.fix
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, mistake: str) -> None:
+    assert mistakes(tmp_path, text) == [mistake]
+
+
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, "databse: x\nappservice: {port: no, prot: 1}\nlogging: {level: loud}\n")
+    assert [line.partition(": ")[2].partition(":")[0] for line in found] == [
+        "databse",
+        "appservice.port",
+        "appservice.prot",
+        "logging.level",
+        "homeserver",
+        "network.host",
+    ]
+
+
+def test_sections_that_are_empty_or_left_out(tmp_path: Path) -> None:
+    whole = load(written(tmp_path), ToyAdapter)
+    empty = load(written(tmp_path, GOOD + "logging:\ndelivery: # nothing\n"), ToyAdapter)
+    assert empty == whole
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -91,68 +174,120 @@ def test_a_missing_file(tmp_path: Path) -> None:
         load(tmp_path / "config.yaml", ToyAdapter)
 
 
-def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(ToyAdapter, list(args))
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
-def test_register_writes_a_file_that_nobody_else_may_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = written(tmp_path, GOOD)
-    assert run("register", "--config", str(config), "--url", "http://bridge:29328") == 0
-    path = tmp_path / "registration.yaml"
-    assert path.stat().st_mode & 0o777 == 0o600
-    registration = load_registration(path)
-    assert (registration.id, registration.url, registration.sender_localpart) == (
-        "toy",
-        "http://bridge:29328",
-        "toybot",
+# --- texts from elsewhere -----------------------------------------------------------------------------------------
+def test_texts_from_the_environment_and_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_PASSWORD", "open sesame")
+    (tmp_path / "host.txt").write_text("example.net\r\n", encoding="utf-8")
+    text = GOOD.replace(
+        "network: {host: example.org}",
+        "network: {host: {file: host.txt}, password: {env: TOY_PASSWORD}, rooms: [{env: TOY_PASSWORD}]}",
     )
-    assert [n.regex for n in registration.namespaces.users] == [r"^@toybot:hs\.test$", r"^@toy_.*:hs\.test$"]
-    assert str(path) in capsys.readouterr().out
-    # A second one would lock the bridge out of the homeserver that has the first.
-    assert run("register", "--config", str(config), "--url", "http://other") == 2
-    assert load_registration(path) == registration
-    assert "--force" in capsys.readouterr().err
-    assert run("register", "--config", str(config), "--url", "http://other", "--force") == 0
-    assert load_registration(path).url == "http://other"
+    _, settings = load(written(tmp_path, text), ToyAdapter)
+    assert settings == ToyConfig(host="example.net", password="open sesame", rooms=["open sesame"])
 
 
 @pytest.mark.parametrize(
-    ("args", "text", "code"),
+    ("reference", "mistake"),
     [
-        (("run",), None, 2),
-        (("run",), "a: [", 2),
-        (("run",), GOOD, 2),  # there is no registration yet
-        (("fly",), GOOD, 2),
-        (("run", "--nonsense"), GOOD, 2),
+        ("{env: TOY_NOTHING}", "the environment variable TOY_NOTHING is not set. Set it where the bridge is started."),
+        ("{file: no.txt}", "there is no file {dir}/no.txt. Write the value into it, or name another file."),
+        ("{file: .}", "the file {dir} cannot be read (Is a directory). Make it a text file that this user may read."),
+        (
+            "{file: raw}",
+            "the file {dir}/raw cannot be read (it is not UTF-8 text). Make it a text file that this user may read.",
+        ),
+    ],
+)
+def test_what_is_not_there(tmp_path: Path, reference: str, mistake: str) -> None:
+    (tmp_path / "raw").write_bytes(b"\xff\xfe")
+    (found,) = mistakes(tmp_path, GOOD.replace("host: example.org", f"host: {reference}"))
+    assert found == f", line 5: network.host: {mistake.replace('{dir}', str(tmp_path))}"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (GOOD.replace("host: example.org", "host: h, password: 123456789"), "network.password"),
+        (GOOD.replace("host: example.org", "host: h, password: [hunter2]"), "network.password"),
+        (GOOD.replace('"sqlite:bridge.db"', "mysql://me:hunter2@host/db"), "database"),
+        (GOOD + "logging: {level: {env: TOY_SECRET}}", "logging.level"),
+        (GOOD.replace('"sqlite:bridge.db"', '"postgresql://me:hunter2@host'), "line 6"),
+    ],
+)
+def test_no_error_shows_a_secret(tmp_path: Path, text: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_SECRET", "hunter2")
+    (found, *_) = mistakes(tmp_path, text)
+    assert place in found
+    assert "hunter2" not in found
+    assert "123456789" not in found
+
+
+# --- what the keys say --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", [Config, WebchatConfig])
+def test_every_key_is_explained(kind: type[msgspec.Struct]) -> None:
+    for section in sections(kind):
+        assert section.description or not section.path, section.path
+        for key in section.keys:
+            assert len(key.description) > 10, key.path
+            assert key.description.endswith("."), key.path
+
+
+class Inner(msgspec.Struct):
+    c: int = 0
+
+
+class Outer(msgspec.Struct):
+    a: Inner = msgspec.field(default_factory=Inner)
+
+
+def test_unknown_keys_are_mistakes_whatever_the_struct_says() -> None:
+    (problem,) = read(parse_yaml("a: {b: 1}", Path("x.yaml")), Outer).problems
+    assert (problem.path, problem.what) == (("a", "b"), "unknown key `b`")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (int, "a whole number"),
+        (bool, "true or false"),
+        (str | None, "text or null"),
+        (list[int], "a list, each item a whole number"),
+        (dict[str, float], "a mapping, each key text, each value a number"),
+        (ToyConfig, "a mapping of keys to values"),
+    ],
+)
+def test_what_may_stand_somewhere_in_words(annotation: object, words: str) -> None:
+    assert expected(annotation) == words
+
+
+# --- on the command line ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("run",), None),
+        (("run",), "a: ["),
+        (("run",), GOOD),  # there is no registration yet
+        (("status",), GOOD),  # nor a database
+        (("dead", "list"), GOOD),
+        (("fly",), GOOD),
+        (("run", "--nonsense"), GOOD),
+        (("dead", "show", "seven"), GOOD),
     ],
 )
 def test_bad_input_gets_words_and_no_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], text: str | None, code: int
+    cli: Cli, tmp_path: Path, args: tuple[str, ...], text: str | None
 ) -> None:
     if text is not None:
         written(tmp_path, text)
-    given = [*args, "--config", str(tmp_path / "config.yaml")] if args == ("run",) else list(args)
-    assert run(*given) == code
-    said = capsys.readouterr().err
-    assert "rror" in said
-    assert "Traceback" not in said
+    said = cli(*args) if args == ("fly",) else cli(*args, "--config", tmp_path / "config.yaml")
+    assert said.code == 2
+    assert "rror" in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
 
 
-def test_help_names_the_network(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--help") == 0
-    assert "Toy" in capsys.readouterr().out
-
-
-def test_every_setting_is_explained() -> None:
-    def check(kind: type[msgspec.Struct], doc: str) -> None:
-        for field in msgspec.structs.fields(kind):
-            nested = field.type
-            if isinstance(nested, type) and issubclass(nested, msgspec.Struct):
-                check(nested, nested.__doc__ or "")
-            elif kind is not Config:
-                assert f"`{field.name}`" in doc, f"{kind.__name__}.{field.name}"
-
-    check(Config, Config.__doc__ or "")
+def test_help_names_the_network_and_the_exit_codes(cli: Cli) -> None:
+    said = cli("--help")
+    assert said.code == 0
+    assert "Toy" in said.out
+    assert "Exit codes" in said.out

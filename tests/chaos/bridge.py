@@ -2,7 +2,8 @@
 
 Before it dies it writes the point's name into the file ``CHAOS_MARK``, so that nobody takes another end for this one.
 Into ``CHAOS_FLIGHTS`` it writes when a message begins that must not be repeated, and when its end is on disk
-(`inflight` reads it). Written bytes survive the process, so nothing is missing there after a kill.
+(`inflight` reads it). Written bytes survive the process, so nothing is missing there after a kill. Where
+``CHAOS_STAGED`` is 1, every transaction is staged: those of a chat are otherwise too small for that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgekit.cli import main
+from bridgekit.core import staging
 from bridgekit.core.lane import room_of
 from bridgekit.model.entry import Completion
 from bridgekit.model.ids import LaneKey
@@ -25,6 +27,7 @@ from example_bridge.webchat.adapter import WebchatAdapter
 KILL_AT = "CHAOS_KILL_AT"
 MARK = "CHAOS_MARK"
 FLIGHTS = "CHAOS_FLIGHTS"
+STAGED = "CHAOS_STAGED"
 
 
 def killer(point: str, count: int, mark: Path) -> Callable[[str], None]:
@@ -73,4 +76,6 @@ if __name__ == "__main__":
     if wanted := os.environ.get(KILL_AT):
         name, _, number = wanted.partition(":")
         points.hook = killer(name, int(number), Path(os.environ[MARK]))
+    if os.environ.get(STAGED) == "1":
+        staging.DIRECT_EVENTS = 0
     main(WebchatAdapter)

@@ -21,7 +21,8 @@ _COUNTS = {points.ROOM_BEFORE: 2, points.ROOM_CREATED: 2, points.PARTS_BETWEEN: 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
     """One kill of the bridge: when it reaches `point` for the `count`th time, or, without a point, after `delay_s`.
 
-    `new_chats` are begun, and `long` messages of several parts sent, while the bridge runs towards its end.
+    `new_chats` are begun, and `long` messages of several parts sent, while the bridge runs towards its end. `staged`:
+    in this life every transaction is staged, however small.
     """
 
     point: str | None = None
@@ -29,6 +30,7 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
     delay_s: float = 0.0
     new_chats: int = 0
     long: int = 0
+    staged: bool = False
     synapse: SynapseKill | None = None
     synapse_delay_s: float = 0.0
 
@@ -57,6 +59,8 @@ def make_plan(random: Random, kills: int, *, at: Sequence[str], min_hits: int, s
                 count=random.randint(1, _COUNTS.get(point or "", 12)),
                 delay_s=random.uniform(0.3, 4.0),
                 new_chats=3 if point in _ROOM_POINTS else int(random.random() < 0.15),
+                # Every other life, so that what one way has left behind is found by the other.
+                staged=point == points.INTAKE_STAGED or number % 2 == 0,
                 long=5 if point == points.PARTS_BETWEEN else int(random.random() < 0.3),
                 synapse=synapse,
                 synapse_delay_s=random.uniform(0.2, 2.5),

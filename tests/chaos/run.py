@@ -15,7 +15,7 @@ import msgspec
 
 from bridgekit.runtime.points import POINTS
 from bridgekit.testing.process import tail
-from tests.chaos.bridge import KILL_AT
+from tests.chaos.bridge import KILL_AT, STAGED
 from tests.chaos.ends import Ends
 from tests.chaos.inflight import read_flights, unexplained
 from tests.chaos.judge import Findings, judge
@@ -112,7 +112,8 @@ class Chaos:
         goal, began = load.sent + PER_KILL, time.monotonic()
         world.mark.unlink(missing_ok=True)
         load.long_wanted = kill.long
-        await world.bridge.launch(environment={KILL_AT: f"{kill.point}:{kill.count}"} if kill.point else {})
+        environment = {KILL_AT: f"{kill.point}:{kill.count}"} if kill.point else {}
+        await world.bridge.launch(environment={**environment, STAGED: str(int(kill.staged))})
         for _ in range(kill.new_chats):
             await load.begin_chat()
         synapse = asyncio.create_task(self._kill_synapse(kill.synapse_delay_s)) if kill.synapse == "first" else None

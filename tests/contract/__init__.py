@@ -6,6 +6,6 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"tests.contract.{part}_contract"
-        for part in ("append", "clean", "directory", "durable", "entry", "lease", "repair")
+        for part in ("append", "clean", "directory", "durable", "entry", "lease", "repair", "staging")
     )
 )

@@ -39,6 +39,8 @@ from bridgekit.model.records import (
     PortalRemoved,
     PortalSaved,
     PortalState,
+    RelayRemoved,
+    RelaySaved,
     UncertainResolved,
     UncertainSaved,
     ValueSaved,
@@ -139,6 +141,19 @@ class DirectoryContract:
         await held.know(PortalLoginRemoved(KEY, LoginID("a")), PortalLoginRemoved(KEY, LoginID("unknown")))
         assert await held.store.portal_logins(KEY) == ["", "b"]
         assert await held.store.portal_logins(other) == ["", "a", "b"]
+
+    async def test_relays(self, held: Opened) -> None:
+        assert await held.store.relays() == {}
+        keys = [PortalKey(ChatID(text), LoginID(text)) for text in WEIRD] + [PortalKey(ChatID("a"))]
+        for key in keys:
+            await held.know(RelaySaved(key, LoginID("first")))
+        assert await held.store.relays() == dict.fromkeys(keys, "first")
+        await held.know(RelaySaved(KEY, LoginID("login")), RelaySaved(KEY, LoginID("other")), RelayRemoved(keys[0]))
+        assert await held.store.relays() == {**dict.fromkeys(keys[1:], "first"), KEY: "other"}
+        await held.know(PortalSaved(portal()), PortalRemoved(KEY), RelayRemoved(KEY))
+        assert KEY not in await held.store.relays()
+        await held.know(LoginSaved(login("first")), LoginRemoved(LoginID("first")))
+        assert await held.store.relays() == {}
 
     # --- people -----------------------------------------------------------------------------------------------------
     @pytest.mark.parametrize("text", WEIRD, ids=range(len(WEIRD)))

@@ -7,7 +7,16 @@ import asyncio
 import msgspec
 import pytest
 
-from bridgekit.model.entry import Append, Completion, DeadLetter, Direction, Ending, NewDeadLetter, Stats
+from bridgekit.model.entry import (
+    RETRIED_BESIDE,
+    Append,
+    Completion,
+    DeadLetter,
+    Direction,
+    Ending,
+    NewDeadLetter,
+    Stats,
+)
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID
 from bridgekit.model.records import ValueSaved
 from tests.contract.values import LANE, NOW, WEIRD, Opened, new_entry
@@ -154,6 +163,8 @@ class EntryContract:
         assert await held.store.dead_letters() == []
         assert await held.append("1") == []
         assert await held.store.retry_dead(id, now=later, epoch=held.epoch) is None
+        # The holder does not tell itself.
+        assert await held.store.value(RETRIED_BESIDE) == (str(id) if beside else None)
         # Having failed again, it is a dead letter again; its number is not reused.
         assert await held.bury(entry) > id
 
@@ -198,3 +209,19 @@ class EntryContract:
         assert await held.store.stats() == Stats(
             pending_matrix=3, pending_remote=0, oldest_matrix_ms=NOW + 3, oldest_remote_ms=None, dead=1
         )
+
+    async def test_stats_know_the_next_oldest(self, held: Opened) -> None:
+        """Whatever becomes of an entry: the age is always that of the oldest that still waits."""
+        first, second, third, fourth = await held.append("1", "2", "3", "4")
+        (retried,) = await held.append("5", lane=LaneKey("m:!other"), at=NOW - 7)
+        assert (await held.store.stats()).oldest_matrix_ms == NOW - 7
+        id = await held.bury(retried)
+        assert (await held.store.stats()).oldest_matrix_ms == NOW
+        await held.store.retry_dead(id, now=NOW + 50, epoch=held.epoch)
+        await held.finish(first, second, third)
+        await held.store.defer(LANE, 4, attempts=1, failed_since=NOW, not_before=NOW + 60, epoch=held.epoch)
+        stats = await held.store.stats()
+        assert (stats.oldest_matrix_ms, stats.pending_matrix, stats.dead) == (NOW, 2, 0)
+        await held.finish(fourth)
+        stats = await held.store.stats()
+        assert (stats.oldest_matrix_ms, stats.pending_matrix) == (NOW + 50, 1)

@@ -64,6 +64,15 @@ class LeaseContract:
         with pytest.raises(LeaseHeld):
             await store.acquire_lease("third", now=NOW, ttl_ms=15_000, replacing=old.epoch)
 
+    async def test_whose_it_is_can_be_read(self, store: Store, second: Store) -> None:
+        assert await second.read_lease() is None
+        lease = await store.acquire_lease("first", now=NOW, ttl_ms=15_000)
+        assert await second.read_lease() == lease
+        renewed = await store.renew_lease(lease, now=NOW + 20_000, ttl_ms=15_000)
+        assert await second.read_lease() == renewed
+        await store.release_lease(renewed)
+        assert await second.read_lease() is None
+
     async def test_an_own_lease_is_taken_with_the_next_epoch(self, store: Store) -> None:
         old = await store.acquire_lease("first", now=NOW, ttl_ms=15_000)
         new = await store.acquire_lease("first", now=NOW, ttl_ms=15_000)

@@ -1,16 +1,17 @@
-"""`split` loses nothing: one bad event costs itself only, and whatever comes is either read or refused in words."""
+"""Parsing loses nothing: one bad event costs itself only, and whatever comes is either read or refused in words."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridgekit.core.rawjson import deep_elements, deep_members, elements, members, mend_surrogates
-from bridgekit.core.transaction import BadBody, read_event, split
+from bridgekit.core.staging import join, part
+from bridgekit.core.transaction import BadBody, parse, read_event, split_events
 from bridgekit.model.raw import MalformedEvent, RawEvent
 
 DEEP = b"[" * 20_000 + b"]" * 20_000
@@ -37,6 +38,21 @@ def raw(**changes: Any) -> bytes:
 def body(*events: bytes, **more: Any) -> bytes:
     rest = "".join(f", {json.dumps(key)}: {json.dumps(value)}" for key, value in more.items())
     return b'{"events": [' + b", ".join(events) + b"]" + rest.encode() + b"}"
+
+
+class Split(NamedTuple):
+    events: tuple[RawEvent, ...]
+    malformed: tuple[MalformedEvent, ...]
+    ephemeral: tuple[bytes, ...]
+    to_device: tuple[bytes, ...]
+
+
+def split(data: bytes) -> Split:
+    """The whole way of a body: told apart at once, written down as it came, its events decoded later."""
+    found = parse(data)
+    events, malformed = split_events(found.events)
+    assert split_events(part(join(found.events))) == (events, malformed)
+    return Split(events, malformed, found.ephemeral, found.to_device)
 
 
 def read(data: bytes) -> RawEvent:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from bridgekit.core import staging
 from bridgekit.runtime import completer, points
 from bridgekit.testing.harness import Harness
 
@@ -11,6 +12,7 @@ from bridgekit.testing.harness import Harness
 @pytest.fixture(autouse=True)
 def no_hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(completer, "GATHER_S", 0)  # the only real time in the runtime
+    monkeypatch.setattr(staging, "QUIET_S", 0)  # tests that are not about it need not wait for quiet
     yield
     points.hook = None
 

@@ -13,8 +13,20 @@ from tests.runtime.ends import Talk
 NETWORKS = [(True, "nonce"), (True, "plain"), (True, "none"), (False, "nonce"), (False, "plain")]
 
 
-async def killed_while_talking(network: FakeNetwork, point: str, after: int, seed: int) -> tuple[Harness, Talk, int]:
-    harness = Harness(network, seed=seed)
+STAGED = [points.INTAKE_STAGED, points.APPEND_BEFORE, points.APPEND_AFTER, points.ANSWER_BEFORE, points.NETWORK_SENT]
+"""Where it makes a difference whether what is pushed is staged first."""
+
+POINTS = [
+    *((p, None) for p in points.POINTS if p not in (points.PARTS_BETWEEN, points.INTAKE_STAGED)),
+    *((p, 0) for p in STAGED),
+]
+"""With how many events in a transaction at most none is staged."""
+
+
+async def killed_while_talking(
+    network: FakeNetwork, point: str, after: int, seed: int, direct_events: int | None
+) -> tuple[Harness, Talk, int]:
+    harness = Harness(network, seed=seed, direct_events=direct_events)
     harness.batch = 1 + seed
     await harness.start()
     rooms = {chat: await harness.portal(chat) for chat in ("one", "two")}
@@ -35,12 +47,12 @@ async def killed_while_talking(network: FakeNetwork, point: str, after: int, see
 
 
 @pytest.mark.parametrize("dedupes, echo", [(True, "nonce"), (True, "plain"), (False, "nonce")])
-@pytest.mark.parametrize("point", [p for p in points.POINTS if p != points.PARTS_BETWEEN])
-async def test_killed_at_a_point(point: str, dedupes: bool, echo: Echo) -> None:
+@pytest.mark.parametrize("point, direct_events", POINTS)
+async def test_killed_at_a_point(point: str, direct_events: int | None, dedupes: bool, echo: Echo) -> None:
     hits = 0
     for seed, after in enumerate((0, 2)):
         network = FakeNetwork(dedupes=dedupes, echo=echo)
-        harness, talk, kills = await killed_while_talking(network, point, after, seed)
+        harness, talk, kills = await killed_while_talking(network, point, after, seed, direct_events)
         hits += kills
         try:
             await talk.compare(uncertain=0 if dedupes else kills)
@@ -78,11 +90,12 @@ async def test_killed_between_the_parts_of_a_message(dedupes: bool, part: int) -
     await harness.kill()
 
 
+@pytest.mark.parametrize("direct_events", [None, 0, 2])
 @pytest.mark.parametrize("dedupes, echo", NETWORKS)
-async def test_killed_at_any_moment(dedupes: bool, echo: Echo) -> None:
+async def test_killed_at_any_moment(dedupes: bool, echo: Echo, direct_events: int | None) -> None:
     for seed in range(100, 104):
         network = FakeNetwork(dedupes=dedupes, echo=echo)
-        harness = Harness(network, seed=seed)
+        harness = Harness(network, seed=seed, direct_events=direct_events)
         rng = harness.rng
         assert rng is not None
         harness.batch = rng.randrange(1, 8)

@@ -14,9 +14,10 @@ NETWORKS = [(True, "nonce"), (True, "plain"), (False, "nonce")]
 
 
 @pytest.mark.parametrize("dedupes, echo", NETWORKS)
+@pytest.mark.parametrize("direct_events", [None, 0, 2])
 @pytest.mark.parametrize("seed", range(4))
-async def test_any_write_may_fail(dedupes: bool, echo: Echo, seed: int) -> None:
-    harness = Harness(FakeNetwork(dedupes=dedupes, echo=echo), seed=seed)
+async def test_any_write_may_fail(dedupes: bool, echo: Echo, seed: int, direct_events: int | None) -> None:
+    harness = Harness(FakeNetwork(dedupes=dedupes, echo=echo), seed=seed, direct_events=direct_events)
     harness.batch = 1 + seed
     await harness.start()
     talk = Talk(harness, {chat: await harness.portal(chat) for chat in ("one", "two")})
@@ -33,8 +34,9 @@ async def test_any_write_may_fail(dedupes: bool, echo: Echo, seed: int) -> None:
 
 @pytest.mark.parametrize("call", sorted(WRITES - {"cancel", "repair"}))
 @pytest.mark.parametrize("dedupes", [True, False])
-async def test_a_write_fails_for_an_hour(call: str, dedupes: bool) -> None:
-    harness = Harness(FakeNetwork(dedupes=dedupes))
+@pytest.mark.parametrize("direct_events", [None, 0])
+async def test_a_write_fails_for_an_hour(call: str, dedupes: bool, direct_events: int | None) -> None:
+    harness = Harness(FakeNetwork(dedupes=dedupes), direct_events=direct_events)
     await harness.start()
     talk = Talk(harness, {"one": await harness.portal("one")})
     talk.speak(2)

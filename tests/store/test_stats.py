@@ -89,3 +89,15 @@ async def test_counts_no_further_than_it_says(tmp_path: Path, monkeypatch: pytes
         stats = await store.stats()
     assert (stats.pending_matrix, stats.oldest_matrix_ms) == (3, NOW)
     assert (stats.pending_remote, stats.oldest_remote_ms) == (2, NOW - 1)
+
+
+async def test_commits_are_timed(tmp_path: Path) -> None:
+    async with opened(SqliteStore(tmp_path / "bridge.db")) as store:
+        held = Opened(store, (await store.acquire_lease("first", now=NOW, ttl_ms=15_000)).epoch)
+        (_, before), total = store.commit_seconds.cumulative()[-1], store.commit_seconds.total
+        await held.append("1")
+        await held.append("2")
+        await held.pending()
+        (bound, after) = store.commit_seconds.cumulative()[-1]
+        assert (bound, after) == ("+Inf", before + 2)
+        assert store.commit_seconds.total > total

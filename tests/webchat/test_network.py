@@ -284,9 +284,9 @@ async def test_the_page_is_served(server: Server) -> None:
         async with http.get("/") as response:
             assert (
                 response.content_type == "text/html"
-                and "default-src 'self'" in response.headers["Content-Security-Policy"]
+                and "default-src 'none'" in response.headers["Content-Security-Policy"]
             )
-        for name in ("app.js", "style.css"):
+        for name in ("app.js", "style.css", "kit/outbox.js"):
             async with http.get(f"/static/{name}") as response:
                 assert response.status == 200
         async with http.get("/static/..%2Fapp.py") as response:

@@ -23,6 +23,7 @@ def parse(arguments: list[str]) -> Config:
     parser.add_argument("--no-dedupe", action="store_true", help="every send makes a message, whatever its nonce")
     parser.add_argument("--max-text-length", type=int, default=4_000, help="code points of a message (default: 4000)")
     parser.add_argument("--faults", action="store_true", help="for tests: let anybody break things over /api/faults")
+    parser.add_argument("--framed-by", metavar="ORIGIN", help="a page that may show the webchat's inside itself")
     options = parser.parse_args(arguments)
     return Config(
         db=options.db,
@@ -31,6 +32,7 @@ def parse(arguments: list[str]) -> Config:
         dedupe_seconds=0 if options.no_dedupe else max(0, options.dedupe_seconds),
         max_text_length=options.max_text_length,
         faults=options.faults,
+        framed_by=options.framed_by or "'none'",
     )
 
 

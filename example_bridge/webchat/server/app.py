@@ -26,12 +26,17 @@ HEARTBEAT = 30.0
 FAREWELL = 2.0
 """Seconds that open requests and sockets get when the server stops."""
 
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' http: https:;"
+    " base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""The page gets code from here alone, and can make none of what people write."""
 PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src * data:; frame-ancestors 'none'; base-uri 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
+FRAMED_BY = web.AppKey("framed_by", str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Config:
     """Code points of a message."""
     faults: bool = False
     """Whether tests may break things over /api/faults."""
+    framed_by: str = "'none'"
+    """Which page may show the webchat's inside itself: an origin, as Content-Security-Policy writes it."""
     now: Callable[[], int] = wall_clock_ms
     """Milliseconds since 1970."""
 
@@ -85,7 +92,7 @@ async def start(config: Config) -> Server:
         now=config.now,
     )
     runner = web.AppRunner(
-        make_app(network),
+        make_app(network, framed_by=config.framed_by),
         access_log=None,
         handle_signals=False,
         shutdown_timeout=FAREWELL,
@@ -103,10 +110,11 @@ async def start(config: Config) -> Server:
     return Server(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", network, runner)
 
 
-def make_app(network: Network) -> web.Application:
+def make_app(network: Network, *, framed_by: str = "'none'") -> web.Application:
     app = web.Application(client_max_size=MAX_FRAME_BYTES, middlewares=[errors_as_json])
     app[NETWORK] = network
     app[SOCKETS] = set()
+    app[FRAMED_BY] = framed_by
     add_routes(app, faults=network.faults_allowed)
     app.router.add_get("/api/stream", stream)
     app.router.add_get("/", page)
@@ -150,6 +158,7 @@ async def page(request: web.Request) -> web.FileResponse:
 async def add_page_headers(request: web.Request, response: web.StreamResponse) -> None:
     if not request.path.startswith("/api/"):
         response.headers.update(PAGE_HEADERS)
+        response.headers["Content-Security-Policy"] = f"{CONTENT_POLICY}; frame-ancestors {request.app[FRAMED_BY]}"
 
 
 async def close_sockets(app: web.Application) -> None:

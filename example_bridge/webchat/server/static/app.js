@@ -1,244 +1,221 @@
-// The page of webchat: one account, its conversations, live. Everything a user wrote goes in by textContent only.
-import { connect } from "/static/connection.js";
-import { richText } from "/static/text.js";
+// The page of webchat: puts state, connection, outbox and views together.
+
+import { makeApi } from "./api.js";
+import { Chats } from "./chats.js";
+import { connect } from "./connection.js";
+import { Banner } from "./kit/banner.js";
+import { Composer } from "./kit/composer.js";
+import { icon, oncePerFrame } from "./kit/dom.js";
+import { ConversationList } from "./kit/list.js";
+import { Outbox } from "./kit/outbox.js";
+import { avatar } from "./kit/person.js";
+import { openStorage } from "./kit/storage.js";
+import { Timeline } from "./kit/timeline.js";
+import { PeopleDialog } from "./people.js";
+import { richText } from "./text.js";
 
 const $ = (id) => document.getElementById(id);
-const TOKEN = "webchat-token"; // in localStorage
+const browser = openStorage("webchat ");
 
-let token = null;
-let me = null;
-let connection = null;
-let current = null; // id of the chat that is shown
-const people = new Map(); // account id -> account
-const chats = new Map(); // chat id -> {info, lines: [], pending: Map(nonce -> line), unread}
+/** One account in this page, from coming in to leaving. */
+class Visit {
+  #current = null;
 
-async function api(method, path, body) {
-  const response = await fetch(path, {
-    method,
-    headers: token ? { Authorization: `Bearer ${token}` } : {},
-    body: body === undefined ? undefined : JSON.stringify(body),
-  });
-  const answer = await response.json();
-  if (!response.ok) throw Object.assign(new Error(answer.message), { code: answer.code });
-  return answer;
+  constructor({ token, me, info, left }) {
+    Object.assign(this, { me, left });
+    this.api = makeApi(token);
+    this.storage = openStorage(`webchat ${me.id} `);
+    this.chats = new Chats({ me, storage: this.storage });
+    this.draw = oncePerFrame(() => this.#draw());
+    this.outbox = new Outbox({
+      storage: this.storage,
+      send: async ({ chat, text, nonce }) => (await this.connection.send({ chat, text, nonce })).id,
+      changed: () => this.draw(),
+    });
+    this.banner = new Banner({ tryNow: () => this.connection.tryNow() });
+    this.list = new ConversationList({
+      label: "Conversations",
+      open: (id) => this.open(id, { byPerson: true }),
+      empty: "Nobody has written yet. Begin a conversation with the button above.",
+    });
+    this.timeline = new Timeline({
+      label: "Messages",
+      body: ({ content }) => body(richText(content)),
+      retry: (nonce) => this.outbox.retry(nonce),
+      discard: (nonce) => this.outbox.discard(nonce),
+      empty: "Nothing has been said here yet.",
+    });
+    this.composer = new Composer({
+      storage: this.storage,
+      send: (chat, text) => this.outbox.add(chat, text),
+      limit: () => info.max_text_length,
+      escape: () => this.close(),
+    });
+    this.composer.show(null);
+    $("list").replaceChildren(this.list.element);
+    $("banner").replaceChildren(this.banner.element);
+    $("content").replaceChildren(this.timeline.element, this.composer.element);
+    $("my-name").textContent = me.name;
+    document.querySelector(".side .titles p").textContent = me.kind;
+    $("my-picture").replaceChildren(avatar({ id: me.id, name: me.name, picture: me.avatar_url }));
+    this.#current = this.storage.get("current");
+    this.connection = connect(token, {
+      event: (event) => this.#take(event),
+      state: (state) => this.#connectionIs(state),
+      unauthorized: () => this.left("You have been logged out."),
+    });
+    this.draw();
+  }
+
+  #take(event) {
+    const message = this.chats.take(event);
+    if (message) this.outbox.seen(message);
+    this.draw();
+  }
+
+  #connectionIs(state) {
+    this.banner.show(state);
+    document.body.dataset.connection = state;
+    if (state === "ready") this.outbox.open();
+    else this.outbox.close();
+    this.draw();
+  }
+
+  /** Show a conversation. `byPerson`: asked for just now, so that the keyboard follows. */
+  open(id, { byPerson = false } = {}) {
+    if (byPerson && !history.state?.open) history.pushState({ open: true }, ""); // for the Back of a phone
+    this.#current = id;
+    this.storage.set("current", id);
+    this.#draw();
+    if (byPerson) this.composer.focus();
+  }
+
+  /** Back to the list, where there is no room for both. */
+  close() {
+    if (getComputedStyle($("back")).display === "none") return this.list.focus();
+    if (history.state?.open) history.back(); // comes back as popstate
+    else this.closed();
+  }
+
+  closed() {
+    if (getComputedStyle($("back")).display === "none") return;
+    this.#current = null;
+    this.storage.delete("current");
+    this.#draw();
+    this.list.focus();
+  }
+
+  #draw() {
+    if (this.over) return;
+    const id = this.chats.has(this.#current) ? this.#current : null;
+    $("chat").dataset.open = id === null ? "list" : "chat";
+    const seen = id !== null && document.visibilityState === "visible";
+    if (id !== null) {
+      this.timeline.show(id, this.chats.items(id, this.outbox.of(id)));
+      if (seen && this.timeline.atEnd) this.chats.markRead(id);
+      const { title, colour, picture } = this.chats.head(id);
+      $("title").textContent = title;
+      $("about").textContent = this.chats.about(id);
+      const looks = `${colour}\n${title}\n${picture}`;
+      if ($("picture").dataset.looks !== looks) {
+        $("picture").dataset.looks = looks;
+        $("picture").replaceChildren(avatar({ id: colour, name: title, picture }));
+      }
+    } else {
+      $("title").textContent = "Choose a conversation";
+      $("about").textContent = "";
+      $("picture").replaceChildren();
+      delete $("picture").dataset.looks;
+    }
+    $("content").classList.toggle("nothing", id === null);
+    this.composer.show(id);
+    this.list.show(this.chats.list((chat) => this.outbox.of(chat)), id);
+    document.title = `${this.chats.unread ? `(${this.chats.unread}) ` : ""}webchat`;
+  }
+
+  /** End it. `forget`: nothing of this account stays in the browser. */
+  end({ forget = false } = {}) {
+    this.over = true;
+    this.connection.close();
+    if (forget) for (const key of this.storage.keys()) this.storage.delete(key);
+  }
+}
+
+function body(nodes) {
+  const made = document.createElement("div");
+  made.className = "body";
+  made.dir = "auto";
+  made.append(nodes);
+  return made;
 }
 
 // -- coming and going
 
-async function enter() {
-  me = await api("GET", "/api/me");
-  localStorage.setItem(TOKEN, token);
-  $("login").hidden = true;
+let visit = null;
+
+async function enter(token, chat = null) {
+  const api = makeApi(token);
+  const [me, info] = await Promise.all([api("GET", "/api/me"), api("GET", "/api/info")]);
+  visit?.end();
+  browser.set("token", token);
+  $("entrance").hidden = true;
   $("chat").hidden = false;
-  $("me").textContent = me.name;
-  connection = connect(token, {
-    event: take,
-    status: (text) => ($("status").textContent = text),
-    unauthorized: () => leave("You have been logged out."),
-  });
-  await showPeople();
-  draw();
+  visit = new Visit({ token, me, info, left: leave });
+  if (chat) visit.open(chat);
 }
 
-function leave(reason = "") {
-  connection?.close();
-  localStorage.removeItem(TOKEN);
-  token = me = connection = current = null;
-  people.clear();
-  chats.clear();
+function leave(reason = "", { forget = false } = {}) {
+  visit?.end({ forget });
+  visit = null;
+  browser.delete("token");
   $("chat").hidden = true;
-  $("login").hidden = false;
+  $("entrance").hidden = false;
   $("login-error").textContent = reason;
+  $("login-name").focus();
+}
+
+// The network may be away while the page is opened: that is no reason to forget who one is.
+async function enterOrWait(token, chat, invalid) {
+  for (let wait = 500; ; wait = Math.min(wait * 2, 10_000)) {
+    try {
+      return await enter(token, chat);
+    } catch (error) {
+      if (error.code === "unauthorized") return leave(invalid);
+      if (error.code) return leave(error.message);
+      $("entrance").hidden = false;
+      $("login-error").textContent = "The network does not answer. Trying again …";
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
 }
 
 $("login").addEventListener("submit", async (event) => {
   event.preventDefault();
+  const given = $("login-token").value.trim();
   const name = $("login-name").value.trim();
-  token = $("login-token").value.trim() || null;
   try {
-    if (!token) token = (await api("POST", "/api/accounts", { name, kind: "visitor" })).token;
-    await enter();
+    if (!given && !name) throw new Error("Give a name, or a token.");
+    const token = given || (await makeApi(null)("POST", "/api/accounts", { name, kind: "visitor" })).token;
+    await enter(token);
+    $("login").reset();
   } catch (error) {
-    leave(error.message);
-  }
-});
-$("logout").addEventListener("click", () => leave());
-
-// -- what the network tells
-
-function chatOf(id) {
-  if (!chats.has(id)) chats.set(id, { info: { id, kind: "group" }, members: new Set(), lines: [], pending: new Map() });
-  return chats.get(id);
-}
-
-function take(event) {
-  const chat = chatOf(event.chat);
-  switch (event.type) {
-    case "message": {
-      const mine = event.message.nonce && chat.pending.get(event.message.nonce);
-      if (mine) {
-        chat.lines.splice(chat.lines.indexOf(mine), 1);
-        chat.pending.delete(event.message.nonce);
-      }
-      // Before what is still on its way: that will get a higher number.
-      const at = chat.lines.findIndex((line) => line.state);
-      chat.lines.splice(at < 0 ? chat.lines.length : at, 0, { message: event.message });
-      if (event.chat !== current && event.message.sender !== me.id) chat.unread = true;
-      break;
-    }
-    case "chat":
-      chat.info = event.info;
-      break;
-    case "member":
-      people.set(event.member.id, event.member);
-      if (event.membership === "join") chat.members.add(event.member.id);
-      else chat.members.delete(event.member.id);
-      chat.lines.push({ notice: `${event.member.name} ${event.membership === "join" ? "came in" : "left"}` });
-      break;
-    case "profile":
-      people.set(event.profile.id, event.profile);
-      break;
-    default: // a type of the future
-      return;
-  }
-  drawSoon();
-}
-
-// -- sending
-
-async function send(chat, line) {
-  line.state = "sending";
-  drawSoon();
-  try {
-    await connection.send({ chat: chat.info.id, text: line.message.text, nonce: line.message.nonce });
-    if (line.state) line.state = "sent"; // until the echo puts the real message in its place
-  } catch (error) {
-    line.state = "failed";
-    line.reason = error.message;
-  }
-  drawSoon();
-}
-
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = $("text").value;
-  if (!current || !text.trim()) return;
-  const chat = chats.get(current);
-  const line = { message: { sender: me.id, text, nonce: randomNonce(), timestamp: Date.now() } };
-  chat.lines.push(line);
-  chat.pending.set(line.message.nonce, line);
-  $("text").value = "";
-  send(chat, line);
-});
-$("text").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    $("composer").requestSubmit();
+    $("login-error").textContent = error.code || !(error instanceof TypeError) ? error.message : "The network does not answer.";
   }
 });
 
-function randomNonce() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-$("new-chat").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  if (!$("person").value) return;
-  try {
-    const chat = await api("POST", "/api/chats", { kind: "direct", members: [$("person").value] });
-    chatOf(chat.id); // its events come over the stream
-    show(chat.id);
-  } catch (error) {
-    $("status").textContent = error.message;
-  }
+$("logout").append(icon("leave"));
+$("logout").addEventListener("click", () => {
+  const question = "Some messages are not sent yet. Log out, and lose them?";
+  if (!visit.outbox.holdsUnsent || confirm(question)) leave("", { forget: true });
 });
+$("back").append(icon("back"));
+$("back").addEventListener("click", () => visit.close());
+window.addEventListener("popstate", () => visit?.closed());
+document.addEventListener("visibilitychange", () => visit?.draw());
 
-// -- drawing
-
-async function showPeople() {
-  const { accounts } = await api("GET", "/api/accounts");
-  for (const account of accounts) people.set(account.id, account);
-  const others = accounts.filter((account) => account.id !== me.id);
-  $("person").replaceChildren(...others.map((account) => new Option(`${account.name} (${account.kind})`, account.id)));
-}
-$("person").addEventListener("focus", () => showPeople().catch(() => {}));
-
-function nameOf(account) {
-  return people.get(account)?.name ?? account;
-}
-
-function titleOf(chat) {
-  if (chat.info.name) return chat.info.name;
-  const others = [...chat.members].filter((account) => account !== me.id);
-  return others.map(nameOf).join(", ") || "Just you";
-}
-
-function show(id) {
-  current = id;
-  chats.get(id).unread = false;
-  draw();
-  $("text").focus();
-}
-
-function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-function drawLine(chat, line) {
-  if (line.notice) return element("li", "notice", line.notice);
-  const { message } = line;
-  const item = element("li", line.state ?? "");
-  item.append(element("strong", "sender", message.as?.name ?? nameOf(message.sender)), " ");
-  item.append(element("time", "state", new Date(message.timestamp).toLocaleTimeString()));
-  if (line.state) item.append(" ", element("span", "state", line.state + (line.reason ? `: ${line.reason}` : "")));
-  if (line.state === "failed") {
-    const again = element("button", "retry", "Try again");
-    again.addEventListener("click", () => { // the same nonce: if the first did arrive, it stays one message
-      line.reason = "";
-      send(chat, line);
-    });
-    item.append(" ", again);
-  }
-  const text = element("div", "text");
-  text.append(richText(message));
-  item.append(text);
-  return item;
-}
-
-let drawing = false;
-function drawSoon() {
-  if (drawing) return;
-  drawing = true;
-  requestAnimationFrame(() => {
-    drawing = false;
-    draw();
-  });
-}
-
-function draw() {
-  if (!me) return;
-  $("chats").replaceChildren(
-    ...[...chats].map(([id, chat]) => {
-      const item = document.createElement("li");
-      const button = element("button", "", (chat.unread ? "● " : "") + titleOf(chat));
-      button.type = "button";
-      button.setAttribute("aria-current", String(id === current));
-      button.addEventListener("click", () => show(id));
-      item.append(button);
-      return item;
-    }),
-  );
-  const chat = chats.get(current);
-  $("title").textContent = chat ? titleOf(chat) : "Choose a conversation";
-  $("composer").hidden = !chat;
-  const list = $("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.replaceChildren(...(chat ? chat.lines.map((line) => drawLine(chat, line)) : []));
-  if (atEnd) list.scrollTop = list.scrollHeight;
-}
+$("new").append(icon("plus"));
+const people = new PeopleDialog($("people"), (id) => visit.open(id, { byPerson: true }));
+$("new").addEventListener("click", () => people.open(visit));
 
 // A link may log one in: #token=TOKEN, and &chat=ID to open that chat. A fragment never leaves the browser; out of the
 // address bar too, so that the token is not copied or shown along with the address.
@@ -246,21 +223,13 @@ function followLink() {
   const link = new URLSearchParams(location.hash.slice(1));
   if (!link.has("token")) return false;
   history.replaceState(null, "", location.pathname + location.search);
-  leave();
-  token = link.get("token");
-  enter().then(
-    () => {
-      current = link.get("chat"); // shown as soon as its first event comes
-      draw();
-    },
-    (error) => leave(error.code === "unauthorized" ? "This link is no longer valid." : error.message),
-  );
+  enterOrWait(link.get("token"), link.get("chat"), "This link is no longer valid.");
   return true;
 }
 window.addEventListener("hashchange", followLink); // followed in a page that is open already
 
 if (!followLink()) {
-  token = localStorage.getItem(TOKEN);
-  if (token) enter().catch((error) => leave(error.code === "unauthorized" ? "" : error.message));
+  const token = browser.get("token");
+  if (token) enterOrWait(token, null, "");
   else leave();
 }

@@ -1,9 +1,12 @@
 // One account's stream: hello with cursors, reconnects with backoff, sends with their answers matched by `ref`.
 
+import { NotNow } from "./kit/outbox.js";
+
 const FIRST_WAIT = 500; // ms until the first try to reconnect; doubles up to
 const LONGEST_WAIT = 15000; // ms
 const ANSWER_TIMEOUT = 20000; // ms until a send without an answer counts as failed
 
+/** `on`: event(event), state("connecting" | "ready" | "lost"), unauthorized(). */
 export function connect(token, on) {
   const cursors = {}; // chat -> seq seen last
   const waiting = new Map(); // ref -> {resolve, reject}
@@ -14,7 +17,9 @@ export function connect(token, on) {
   let timer = 0;
 
   function open() {
-    on.status("connecting …");
+    clearTimeout(timer);
+    timer = 0;
+    on.state("connecting");
     const url = new URL("/api/stream", location.href);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("token", token);
@@ -29,7 +34,7 @@ export function connect(token, on) {
     try {
       frame = JSON.parse(data);
     } catch {
-      return;
+      return; // nonsense, which PROTOCOL.md says to ignore
     }
     const asker = waiting.get(frame?.ref);
     if (frame?.type === "event" && Number.isInteger(frame.event?.seq)) {
@@ -41,7 +46,7 @@ export function connect(token, on) {
       on.event(frame.event);
     } else if (frame?.type === "ready") {
       wait = FIRST_WAIT;
-      on.status("");
+      on.state("ready");
     } else if (frame?.type === "sent") {
       asker?.resolve(frame);
     } else if (frame?.type === "error") {
@@ -50,22 +55,23 @@ export function connect(token, on) {
   }
 
   async function lost(code) {
-    for (const asker of [...waiting.values()]) asker.reject(new Error("the connection was lost"));
+    for (const asker of [...waiting.values()]) asker.reject(new NotNow("the connection was lost"));
     if (closed) return;
+    on.state("lost");
     // A refused upgrade tells a page nothing: ask whether the token still counts.
     const refused = code === 4401 || (await fetch("/api/me", { headers: { Authorization: `Bearer ${token}` } })
       .then((response) => response.status === 401, () => false));
     if (closed) return;
     if (refused) return on.unauthorized();
-    on.status("offline, trying again …");
     timer = setTimeout(open, wait * (0.5 + Math.random() / 2));
     wait = Math.min(wait * 2, LONGEST_WAIT);
   }
 
-  // Resolves once the message is on the network's disk; rejects when it is not, or nobody knows.
+  // Resolves with the answer once the message is on the network's disk. Rejects with NotNow when the connection broke
+  // before it came, with any other error when the network refused or kept silent.
   function send(request) {
     return new Promise((resolve, reject) => {
-      if (socket.readyState !== WebSocket.OPEN) return reject(new Error("offline"));
+      if (socket.readyState !== WebSocket.OPEN) return reject(new NotNow("offline"));
       const ref = `r${++lastRef}`;
       const give = (up) => (value) => {
         clearTimeout(late);
@@ -78,12 +84,18 @@ export function connect(token, on) {
     });
   }
 
+  /** Do not wait any longer with the next try. */
+  function tryNow() {
+    if (timer) open();
+  }
+
   function close() {
     closed = true;
     clearTimeout(timer);
     socket.close();
   }
 
+  window.addEventListener("online", tryNow);
   open();
-  return { send, close };
+  return { send, close, tryNow };
 }

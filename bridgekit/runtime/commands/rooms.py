@@ -1,4 +1,4 @@
-"""What the bot does when people talk to it: commands in a room with it, and invitations."""
+"""Rooms in which a person talks with the bot: invitations, and what is said there."""
 
 from __future__ import annotations
 
@@ -7,35 +7,30 @@ import logging
 import msgspec
 
 from bridgekit.adapter.base import Network
+from bridgekit.core.permissions import Level
+from bridgekit.core.tables import Answer
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import EventID, LoginID, RoomID, UserID
 from bridgekit.model.raw import RawEvent
-from bridgekit.model.records import LoginState, ManagementRoomSaved
+from bridgekit.model.records import ManagementRoomSaved
 from bridgekit.ports import Homeserver, Journal
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.commands.said import Said, Table
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.logins import Logins
+from bridgekit.runtime.permissions import BY_LEVEL, TALKING, Doors, Told
 from bridgekit.runtime.retrying import Retrying
-from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.talk import Talk
 
 log = logging.getLogger(__name__)
-
-HELP = """Commands:
-help - this list
-login - log in to {network}
-logout [account] - log out
-list - your accounts
-status - how the bridge is doing
-cancel - end the login that is under way"""
 
 ENCRYPTED = (
     "This bridge cannot read encrypted messages, and this room is encrypted. "
     "I have opened an unencrypted room and invited you there; please talk to me in it."
 )
 
+FORBIDDEN = f"I am sorry, but {BY_LEVEL[Level.RELAY]}."
 
 ANSWER = b"answer"
 """The progress of an entry that was the answer to a question."""
@@ -62,10 +57,12 @@ class Commands:
         books: Books,
         homeserver: Homeserver,
         logins: Logins,
-        sessions: Sessions,
         talk: Talk,
         retrying: Retrying,
         network: Network,
+        doors: Doors,
+        told: Told,
+        table: Table,
         *,
         journal: Journal,
         lease: LeaseKeeper,
@@ -73,10 +70,12 @@ class Commands:
         self._books = books
         self._homeserver = homeserver
         self._logins = logins
-        self._sessions = sessions
         self._talk = talk
         self._retrying = retrying
         self._network = network
+        self._doors = doors
+        self._told = told
+        self._table = table
         self._journal = journal
         self._lease = lease
 
@@ -87,7 +86,9 @@ class Commands:
         except msgspec.DecodeError:
             return Handled()  # nothing that a person meant for the bot
         try:
-            if event.type == "m.room.member":
+            if not self._doors.may(event.sender, Level.RELAY):
+                await self._forbidden(event, content)
+            elif event.type == "m.room.member":
                 if content.membership == "invite":
                     await self._invited(event)
             elif event.type == "m.room.encrypted":
@@ -120,22 +121,49 @@ class Commands:
 
     # --- invitations ----------------------------------------------------------------------------------------------
     async def _invited(self, event: RawEvent) -> None:
+        if not await self._join(event):
+            return
+        if await self._talk.is_encrypted(event.room_id):
+            await self._encrypted(event)
+        elif await self._is_mine(event):
+            begin = 'Say "login" to begin, or "help".'
+            if not self._doors.may(event.sender, Level.USER):
+                begin = "You may not log in, but speak where somebody has set a relay."
+            await self._say(event, f"Hello! I bridge {self._network.name}. {begin}")
+
+    async def _join(self, event: RawEvent) -> bool:
         try:
             await self._homeserver.join(event.room_id)
         except MatrixRequestError as error:
             if error.status not in (403, 404):
                 raise
             log.info("an invitation could not be followed: %s", error)  # taken back, or the room is gone
-            return
-        if await self._talk.is_encrypted(event.room_id):
-            await self._encrypted(event)
-        elif await self._is_mine(event):
-            await self._say(event, f'Hello! I bridge {self._network.name}. Say "login" to begin, or "help".')
+            return False
+        return True
 
     async def _encrypted(self, event: RawEvent) -> None:
         """The bot can send plain text into an encrypted room, but never read there."""
         await self._talk.open_room(event.sender)
         await self._say(event, ENCRYPTED)
+
+    async def _forbidden(self, event: RawEvent, content: _Content) -> None:
+        """Somebody who may nothing: is told so once, ever, and let alone from then on."""
+        invited = event.type == "m.room.member"
+        if invited and content.membership != "invite":
+            return
+        if not invited and (content.msgtype == "m.notice" or not await self._is_mine(event, remember=False)):
+            return
+        if await self._told.is_first(event.sender, TALKING, "forbidden", event.event_id):
+            if invited and not await self._join(event):
+                return
+            await self._say(event, FORBIDDEN)
+        if invited:
+            try:
+                await self._homeserver.leave(event.room_id)
+            except MatrixRequestError as error:
+                if error.status not in (403, 404):
+                    raise
+                log.info("an invitation could not be declined: %s", error)
 
     # --- commands -------------------------------------------------------------------------------------------------
     async def _message(self, entry: Entry, event: RawEvent, body: str) -> None:
@@ -152,59 +180,20 @@ class Commands:
             answer(body)
             await self._delete(event)
             return
-        match command:
-            case "login":
-                if not self._logins.begin(user, room, event.event_id):
-                    await self._say(event, 'A login is under way. Answer it, or say "cancel".')
-            case "logout":
-                await self._say(event, await self._logout(user, words[1:]))
-            case "list":
-                await self._say(event, self._list(user))
-            case "status":
-                await self._say(event, self._status(user))
-            case "cancel":
-                cancelled = await self._logins.cancel(user)
-                await self._say(event, "The login was cancelled." if cancelled else "There is nothing to cancel.")
-            case "help" | "":
-                await self._say(event, HELP.format(network=self._network.name))
+        if not self._table.knows(command) and self._logins.is_under_way(user):
             # What was said is not repeated: it may be an answer that came too early or too late, a password.
-            case _ if self._logins.is_under_way(user):
-                await self._say(event, "One moment, please; nothing has been asked yet.")
-            case _:
-                await self._say(event, "I do not know that command.\n" + HELP.format(network=self._network.name))
+            await self._say(event, "One moment, please; nothing has been asked yet.")
+            return
+        level = self._doors.level(user)
+        said = Said(user=user, level=level, room=room, event_id=event.event_id, words=tuple(words[1:]))
+        reply = await self._table.run(command, said)
+        if reply is not None:
+            await self._say(event, reply)
 
     async def _delete(self, event: RawEvent) -> None:
         """Delete the answer to a question."""
         if not await self._talk.redact(event.room_id, event.event_id):
             await self._say(event, "I may not delete your answer here; please delete it yourself.")
 
-    async def _say(self, event: RawEvent, text: str) -> None:
-        await self._talk.say(RoomID(event.room_id), text, answers=EventID(event.event_id))
-
-    async def _logout(self, user: UserID, words: list[str]) -> str:
-        records = self._books.logins(user)
-        if not records:
-            return "You are not logged in."
-        if words:
-            records = [r for r in records if words[0] in (r.login.id, r.login.name)]
-        if len(records) != 1:
-            ids = ", ".join(record.login.id for record in self._books.logins(user))
-            return f'Which account? Say "logout" and one of: {ids}'
-        login = await self._logins.remove(LoginID(records[0].login.id))
-        return f"You are logged out of {login.name or login.id}." if login is not None else "You are not logged in."
-
-    def _list(self, user: UserID) -> str:
-        records = self._books.logins(user)
-        if not records:
-            return 'You are not logged in. Say "login" to begin.'
-        return "\n".join(f"{record.login.name or record.login.id} ({record.login.id})" for record in records)
-
-    def _status(self, user: UserID) -> str:
-        lines = [f"The {self._network.name} bridge is running."]
-        for record in self._books.logins(user):
-            state = self._sessions.state(record.login.id)
-            words = state.name if not state.reason else f"{state.name}: {state.reason}"
-            if record.state is LoginState.BAD_CREDENTIALS:
-                words = 'the login is no longer valid; say "login" to log in again'
-            lines.append(f"{record.login.name or record.login.id}: {words}")
-        return "\n".join(lines)
+    async def _say(self, event: RawEvent, text: Answer | str) -> None:
+        await self._talk.say(event.room_id, text, answers=event.event_id)

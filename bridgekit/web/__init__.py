@@ -1,0 +1,1 @@
+"""HTTP for the people and programs that watch over a bridge: health, readiness, metrics."""

@@ -1,0 +1,67 @@
+// The Matrix client-server API, as far as a small view needs it. https://spec.matrix.org/latest/client-server-api/
+
+import { NotNow } from "/kit/outbox.js";
+
+/** An answer that is an error; `errcode` as in the specification. */
+export class MatrixError extends Error {
+  constructor(status, { errcode = "M_UNKNOWN", error = `status ${status}`, retry_after_ms: retryAfter = 0 }) {
+    super(error);
+    Object.assign(this, { status, errcode, retryAfter });
+  }
+}
+
+export class MatrixClient {
+  constructor({ homeserver, token, user }) {
+    Object.assign(this, { homeserver, token, user });
+  }
+
+  /** `path` below /_matrix/client/. Throws NotNow where a later try may work, else MatrixError. */
+  async request(method, path, { query = {}, body, signal } = {}) {
+    const url = new URL(`${this.homeserver}/_matrix/client/${path}`);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, String(value));
+    let response, answer;
+    try {
+      response = await fetch(url, {
+        method,
+        signal,
+        headers: { Authorization: `Bearer ${this.token}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+      answer = await response.json();
+    } catch (error) {
+      throw new NotNow(response && !response.ok ? `status ${response.status}` : error.message);
+    }
+    if (response.ok) return answer;
+    const error = new MatrixError(response.status, answer);
+    if (response.status >= 500 || error.errcode === "M_LIMIT_EXCEEDED") {
+      throw Object.assign(new NotNow(error.message), { retryAfter: error.retryAfter });
+    }
+    throw error;
+  }
+
+  sync({ since, timeout, filter, signal }) {
+    const query = { timeout, filter: JSON.stringify(filter), ...(since ? { since } : {}) };
+    return this.request("GET", "v3/sync", { query, signal });
+  }
+
+  /** The event's id. The same `transaction` again makes no second event. */
+  async send(room, transaction, content) {
+    const path = `v3/rooms/${encodeURIComponent(room)}/send/m.room.message/${encodeURIComponent(transaction)}`;
+    return (await this.request("PUT", path, { body: content })).event_id;
+  }
+
+  /** One page of what was before `from`, the latest first. */
+  earlier(room, from) {
+    const query = { dir: "b", from, limit: 50, filter: JSON.stringify({ lazy_load_members: true }) };
+    return this.request("GET", `v3/rooms/${encodeURIComponent(room)}/messages`, { query });
+  }
+
+  join(room) {
+    return this.request("POST", `v3/join/${encodeURIComponent(room)}`, { body: {} });
+  }
+
+  markRead(room, event) {
+    const path = `v3/rooms/${encodeURIComponent(room)}/receipt/m.read/${encodeURIComponent(event)}`;
+    return this.request("POST", path, { body: {} });
+  }
+}

@@ -1,0 +1,184 @@
+// The small Matrix view: rooms, timeline, composer, over the plain client-server API.
+
+import { Banner } from "/kit/banner.js";
+import { Composer } from "/kit/composer.js";
+import { el, icon, oncePerFrame } from "/kit/dom.js";
+import { ConversationList } from "/kit/list.js";
+import { NotNow, Outbox } from "/kit/outbox.js";
+import { avatar } from "/kit/person.js";
+import { openStorage } from "/kit/storage.js";
+import { Timeline } from "/kit/timeline.js";
+import { MatrixClient } from "./client.js";
+import { messageBody } from "./html.js";
+import { Rooms } from "./rooms.js";
+import { keepSyncing } from "./sync.js";
+
+const AGAIN = 2000; // ms after which a send that found no homeserver is tried again while /sync still waits
+
+export class MatrixView {
+  #current = null;
+  #joining = new Map(); // room -> "asking", or why it failed
+  #read = null; // the last event that was acknowledged
+
+  /** `session`: homeserver, user_id, name, access_token, room (shown at first). */
+  constructor(session) {
+    this.client = new MatrixClient({ homeserver: session.homeserver, token: session.access_token, user: session.user_id });
+    this.rooms = new Rooms({ me: session.user_id });
+    this.storage = openStorage(`matrix ${session.user_id} `);
+    this.draw = oncePerFrame(() => this.#draw());
+    this.outbox = new Outbox({ storage: this.storage, send: (entry) => this.#send(entry), changed: () => this.draw() });
+    this.banner = new Banner({ tryNow: () => this.sync.tryNow() });
+    this.invitations = el("div", { role: "status" });
+    this.list = new ConversationList({
+      label: "Rooms", open: (id) => this.open(id, { byPerson: true }), empty: "No rooms yet. When somebody writes at the webchat, one appears.",
+    });
+    this.timeline = new Timeline({
+      label: "Events of the room",
+      body: ({ content }) => messageBody(content),
+      retry: (nonce) => this.outbox.retry(nonce),
+      discard: (nonce) => this.outbox.discard(nonce),
+      earlier: () => this.#earlier(),
+      empty: "Nothing has been said here yet.",
+    });
+    this.composer = new Composer({ storage: this.storage, send: (room, text) => this.outbox.add(room, text), escape: () => this.close() });
+    this.composer.show(null);
+    this.#build(session);
+    this.#current = this.storage.get("current") ?? session.room;
+    document.addEventListener("visibilitychange", () => this.draw());
+    this.sync = keepSyncing(this.client, {
+      answer: (answer) => this.#take(answer),
+      state: (state) => this.#connectionIs(state),
+      loggedOut: () => this.#connectionIs("lost"),
+    });
+    this.draw();
+  }
+
+  #build({ name, user_id: user }) {
+    this.back = el("button", { type: "button", class: "round back", "aria-label": "Back to the rooms", on: { click: () => this.close() } }, icon("back"));
+    this.picture = el("span");
+    this.title = el("h3", { id: "matrix-title" });
+    this.about = el("p");
+    this.content = el("div", { class: "content" }, this.timeline.element, this.composer.element);
+    this.element = el(
+      "div",
+      { class: "app matrix" },
+      el(
+        "section",
+        { class: "side", "aria-label": "Rooms" },
+        el("header", { class: "bar" }, avatar({ id: user, name }), el("div", { class: "titles" }, el("h3", { text: name }), el("p", { text: user, title: user }))),
+        el("div", { class: "scroll" }, this.invitations, this.list.element),
+      ),
+      el(
+        "section",
+        { class: "pane", "aria-labelledby": "matrix-title" },
+        el("header", { class: "bar" }, this.back, this.picture, el("div", { class: "titles" }, this.title, this.about)),
+        this.banner.element,
+        this.content,
+      ),
+    );
+  }
+
+  #take(answer) {
+    for (const event of this.rooms.take(answer)) this.outbox.seen(event);
+    for (const { id } of this.rooms.invitations()) if (!this.#joining.has(id)) this.#join(id);
+    this.draw();
+  }
+
+  #connectionIs(state) {
+    this.banner.show(state);
+    this.element.dataset.connection = state;
+    if (state === "ready") this.outbox.open();
+    if (state === "lost") this.outbox.close();
+    this.draw();
+  }
+
+  async #send({ chat, text, nonce }) {
+    try {
+      return await this.client.send(chat, nonce, { msgtype: "m.text", body: text });
+    } catch (error) {
+      if (error instanceof NotNow) {
+        setTimeout(() => this.element.dataset.connection === "ready" && this.outbox.open(), Math.max(AGAIN, error.retryAfter ?? 0));
+      }
+      throw error;
+    }
+  }
+
+  // The demo's person accepts every invitation: here that is what makes a bridged conversation appear.
+  async #join(room) {
+    this.#joining.set(room, "asking");
+    this.draw();
+    try {
+      await this.client.join(room);
+      this.#joining.delete(room); // /sync brings the room itself
+    } catch (error) {
+      this.#joining.set(room, error.message);
+    }
+    this.draw();
+  }
+
+  async #earlier() {
+    const room = this.#current;
+    const page = await this.client.earlier(room, this.rooms.before(room));
+    const came = this.rooms.takeEarlier(room, page);
+    this.#draw();
+    return came;
+  }
+
+  open(id, { byPerson = false } = {}) {
+    this.#current = id;
+    this.storage.set("current", id);
+    this.#draw();
+    if (byPerson) this.composer.focus();
+  }
+
+  close() {
+    if (getComputedStyle(this.back).display !== "none") {
+      this.#current = null;
+      this.storage.delete("current");
+      this.#draw();
+    }
+    this.list.focus();
+  }
+
+  #draw() {
+    const id = this.rooms.has(this.#current) ? this.#current : null;
+    this.element.dataset.open = id === null ? "list" : "chat";
+    this.content.classList.toggle("nothing", id === null);
+    const entries = this.rooms.list((room) => this.outbox.of(room));
+    const entry = entries.find((one) => one.id === id);
+    this.title.textContent = entry ? entry.title : "Choose a room";
+    this.about.textContent = entry ? this.rooms.about(id) : "";
+    const looks = entry ? `${entry.colour}\n${entry.title}` : "";
+    if (this.picture.dataset.looks !== looks) {
+      this.picture.dataset.looks = looks;
+      this.picture.replaceChildren(...(entry ? [avatar({ id: entry.colour, name: entry.title })] : []));
+    }
+    if (entry) {
+      this.timeline.show(id, this.rooms.items(id, this.outbox.of(id)), { complete: this.rooms.before(id) === null });
+      this.#acknowledge(id);
+    }
+    this.composer.show(id);
+    this.list.show(entries, id);
+    this.#drawInvitations();
+  }
+
+  // What has been on the screen counts as read: the homeserver is told, and counts from there.
+  #acknowledge(id) {
+    const event = this.rooms.lastEvent(id);
+    if (!event || event === this.#read || !this.rooms.unread(id) || document.visibilityState !== "visible") return;
+    if (!this.timeline.atEnd || !this.element.checkVisibility({ visibilityProperty: true })) return;
+    this.#read = event;
+    this.client.markRead(id, event).catch(() => (this.#read = null)); // once more with the next event
+  }
+
+  #drawInvitations() {
+    const shown = this.rooms.invitations().map(({ id, by }) => {
+      const state = this.#joining.get(id);
+      const failed = state !== undefined && state !== "asking";
+      const words = failed ? `Could not join the room of ${by}: ${state}` : `${by} has invited you. Joining …`;
+      return el("div", { class: "invitation" }, el("span", { text: words }),
+        ...(failed ? [el("button", { type: "button", class: "link", text: "Join", on: { click: () => this.#join(id) } })] : []));
+    });
+    this.invitations.replaceChildren(...shown);
+  }
+}

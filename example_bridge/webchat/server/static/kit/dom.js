@@ -1,0 +1,84 @@
+// Small helpers over the DOM. Text always goes in as text: nothing here takes HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// 24 x 24, drawn with strokes.
+const SHAPES = {
+  send: "M5 12h13M12 5l7 7-7 7",
+  back: "M15 5l-7 7 7 7",
+  plus: "M12 5v14M5 12h14",
+  leave: "M10 5H6a1 1 0 0 0-1 1v12a1 1 0 0 0 1 1h4M14 8l4 4-4 4M18 12H9",
+  down: "M12 5v13M6 12l6 6 6-6",
+  clock: "M12 4a8 8 0 1 0 0 16a8 8 0 0 0 0-16M12 8v4l3 2",
+  tick: "M5 13l4.5 4.5L19 7",
+  warning: "M12 4.5L3.5 19h17zM12 10v4M12 16.6v.1",
+  close: "M6 6l12 12M18 6L6 18",
+};
+
+/** An element. `properties`: class, text, on: {event: listener}, vars: {"--x": 1}; all else are attributes. */
+export function el(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    else if (name === "class") made.className = value;
+    else if (name === "text") made.textContent = value;
+    else if (name === "on") for (const [event, listener] of Object.entries(value)) made.addEventListener(event, listener);
+    else if (name === "vars") for (const [key, to] of Object.entries(value)) made.style.setProperty(key, String(to));
+    else made.setAttribute(name, value === true ? "" : String(value));
+  }
+  made.append(...children);
+  return made;
+}
+
+/** One of our drawings; says nothing to a screen reader. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", SHAPES[name]);
+  svg.append(path);
+  return svg;
+}
+
+/**
+ * Make the children of `parent` those of `items`, keeping the nodes of those that stay: focus, selection and scroll
+ * survive, and a screen reader hears of new ones only.
+ */
+export function reconcile(parent, items, { key, make, update }) {
+  const wanted = new Set(items.map((item) => String(key(item))));
+  const kept = new Map();
+  for (const child of [...parent.children]) {
+    if (wanted.has(child.dataset.key)) kept.set(child.dataset.key, child);
+    else child.remove();
+  }
+  let at = parent.firstElementChild;
+  for (const item of items) {
+    const name = String(key(item));
+    let node = kept.get(name);
+    if (!node) {
+      node = make(item);
+      node.dataset.key = name;
+    }
+    update(node, item);
+    if (node === at) at = at.nextElementSibling;
+    else parent.insertBefore(node, at);
+  }
+}
+
+/** A function that runs `draw` once before the next frame, however often it is called. */
+export function oncePerFrame(draw) {
+  let asked = false;
+  const run = () => {
+    if (!asked) return;
+    asked = false;
+    draw();
+  };
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(run);
+    setTimeout(run, 200); // a page in the background has no frames, but counts what is unread in its title
+  };
+}

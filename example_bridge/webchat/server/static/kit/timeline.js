@@ -1,0 +1,191 @@
+// The list of what was said, as people see it. Stays at the end when it is there; keeps its place when it is not.
+
+import { el, icon, reconcile } from "./dom.js";
+import { avatar } from "./person.js";
+import { rowsOf } from "./rows.js";
+import { clock } from "./when.js";
+
+const AT_END = 48; // px from the end that still count as being there
+const SHOWN = 150; // rows at first; more on demand, so that a long history costs nothing
+const STATES = {
+  waiting: { words: "Waiting for the connection", icon: "clock" },
+  sending: { words: "Sending", icon: "clock" },
+  sent: { words: "Sent", icon: "tick" },
+  failed: { words: "Not sent", icon: "warning" },
+};
+
+export class Timeline {
+  #id = null;
+  #items = [];
+  #shown = SHOWN;
+  #bodies = new WeakMap(); // node -> what its body shows
+  #fresh = 0; // messages that came while the reader was further up
+  #count = 0;
+  #lastKey = null;
+
+  /**
+   * `body(item)` gives the node of a message's content; `retry(key)` and `discard(key)` are for those that failed.
+   * `earlier()`, if the server may have more than is here, fetches it.
+   */
+  constructor({ label, body, retry, discard, earlier, empty }) {
+    Object.assign(this, { body, retry, discard, earlier });
+    this.more = el("button", { type: "button", class: "quiet more", text: "Show earlier messages" });
+    this.more.addEventListener("click", () => this.#showEarlier());
+    this.rows = el("ol", { class: "rows" });
+    this.empty = el("p", { class: "empty", text: empty });
+    // A log tells a screen reader what is added; it scrolls by keyboard, so it takes the focus.
+    this.root = el("div", { class: "log", role: "log", "aria-label": label, tabindex: "0" }, this.more, this.empty, this.rows);
+    this.jump = el("button", { type: "button", class: "jump", hidden: true }, icon("down"), el("span"));
+    this.jump.addEventListener("click", () => {
+      this.#toEnd();
+      this.root.focus();
+    });
+    this.element = el("div", { class: "timeline" }, this.root, this.jump);
+    this.root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    // The keyboard of a phone, or a composer that grows, takes room from below.
+    let atEnd = true;
+    this.root.addEventListener("scroll", () => (atEnd = this.#atEnd), { passive: true });
+    new ResizeObserver(() => atEnd && this.#toEnd()).observe(this.root);
+  }
+
+  get atEnd() {
+    return this.#atEnd;
+  }
+
+  /** Show `items` of the conversation `id`; `complete` when the server has nothing earlier. */
+  show(id, items, { complete = true, now = Date.now() } = {}) {
+    const other = id !== this.#id;
+    if (other) {
+      Object.assign(this.root, { ariaBusy: "true" }); // a whole conversation is not news
+      this.rows.replaceChildren();
+      this.#shown = SHOWN;
+      this.#fresh = 0;
+    }
+    const stay = other || this.#atEnd;
+    const newest = items.at(-1);
+    const grew = !other && newest && newest.key !== this.#lastKey && items.length > this.#count;
+    if (grew && !stay && newest.kind === "message" && !newest.mine) this.#fresh += items.length - this.#count;
+    const ours = grew && newest.mine && newest.state !== undefined;
+    this.#id = id;
+    this.#items = items;
+    this.#count = items.length;
+    this.#lastKey = newest?.key ?? null;
+    this.complete = complete;
+    if (!stay && grew && !ours) this.#shown += 1; // what is being read must not move away
+    this.#draw(now);
+    if (stay || ours) this.#toEnd();
+    this.#showJump();
+    if (other) requestAnimationFrame(() => (this.root.ariaBusy = null));
+  }
+
+  #draw(now = Date.now()) {
+    const items = this.#items.slice(-this.#shown);
+    this.more.hidden = this.complete && items.length === this.#items.length;
+    this.empty.hidden = this.#items.length > 0 || !this.complete;
+    reconcile(this.rows, rowsOf(items, now), {
+      key: (row) => row.key,
+      make: (row) => this.#make(row),
+      update: (node, row) => this.#update(node, row),
+    });
+  }
+
+  #make(row) {
+    if (row.kind === "day") return el("li", { class: "day" }, el("span", { text: row.text }));
+    if (row.kind === "notice") return el("li", { class: "notice" });
+    return el(
+      "li",
+      { class: "message" },
+      el("div", { class: "who" }, el("bdi", { class: "name" }), el("span", { class: "via" })),
+      el("div", { class: "picture" }),
+      el("div", { class: "bubble" }),
+      el("div", { class: "meta" }),
+    );
+  }
+
+  #update(node, row) {
+    if (row.kind === "day") return;
+    if (row.kind === "notice") {
+      if (node.textContent !== row.text) node.replaceChildren(el("span", { text: row.text }));
+      return;
+    }
+    const { state } = row;
+    node.className = ["message", row.mine && "mine", row.first && "first", row.last && "last", state].filter(Boolean).join(" ");
+    const [who, picture, bubble, meta] = node.children;
+    this.#once(who, `${row.sender.name}\n${row.via ?? ""}`, () => {
+      who.style.setProperty("--hue", avatar(row.sender).style.getPropertyValue("--hue"));
+      who.children[0].textContent = row.mine ? "You" : row.sender.name;
+      who.children[1].textContent = row.via ? `via ${row.via}` : "";
+    });
+    this.#once(picture, row.first ? `${row.sender.id}\n${row.sender.name}\n${row.sender.picture ?? ""}` : "", () =>
+      picture.replaceChildren(...(row.first ? [avatar(row.sender)] : [])),
+    );
+    this.#once(bubble, row.version ?? row.key, () => bubble.replaceChildren(this.body(row)));
+    this.#once(meta, `${row.timestamp} ${state} ${row.reason ?? ""}`, () => this.#drawMeta(meta, row));
+  }
+
+  #drawMeta(meta, row) {
+    const time = el("time", { datetime: new Date(row.timestamp).toISOString(), text: clock(row.timestamp) });
+    const parts = [time];
+    if (row.state) {
+      const { words, icon: shape } = STATES[row.state];
+      parts.push(el("span", { class: "state" }, icon(shape), row.reason && row.state === "failed" ? `${words}: ${row.reason}` : words));
+    }
+    if (row.state === "failed") {
+      parts.push(
+        el("button", { type: "button", class: "link", text: "Try again", on: { click: () => this.retry(row.key) } }),
+        el("button", { type: "button", class: "link", text: "Discard", on: { click: () => this.discard(row.key) } }),
+      );
+    }
+    meta.replaceChildren(...parts);
+  }
+
+  // Draw a part of a row only when what it shows has changed.
+  #once(node, shows, draw) {
+    if (this.#bodies.get(node) === shows) return;
+    this.#bodies.set(node, shows);
+    draw();
+  }
+
+  async #showEarlier() {
+    const before = this.root.scrollHeight - this.root.scrollTop;
+    if (this.#shown < this.#items.length || this.complete) {
+      this.#shown += SHOWN;
+      this.#draw();
+    } else {
+      this.more.disabled = true;
+      this.more.textContent = "Fetching …";
+      try {
+        const came = await this.earlier();
+        this.#shown += came;
+        this.#count += came;
+        this.#draw();
+        this.more.textContent = "Show earlier messages";
+      } catch {
+        this.more.textContent = "That did not work. Try again";
+      }
+      this.more.disabled = false;
+    }
+    this.root.scrollTop = this.root.scrollHeight - before;
+    if (this.more.hidden) this.root.focus();
+  }
+
+  get #atEnd() {
+    return this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < AT_END;
+  }
+
+  #toEnd() {
+    this.root.scrollTop = this.root.scrollHeight;
+    this.#fresh = 0;
+  }
+
+  #scrolled() {
+    if (this.#atEnd) this.#fresh = 0;
+    this.#showJump();
+  }
+
+  #showJump() {
+    this.jump.hidden = this.#atEnd;
+    this.jump.lastElementChild.textContent =
+      this.#fresh === 0 ? "To the end" : this.#fresh === 1 ? "1 new message" : `${this.#fresh} new messages`;
+  }
+}
