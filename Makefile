@@ -18,7 +18,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := $(wildcard bridgekit example_bridge tests benchmarks)
+CODE := $(wildcard bridgekit example_bridge tests benchmarks scripts)
 PYTEST_ARGS ?=
 
 # Says nothing when the command succeeds, everything when it fails.

@@ -31,8 +31,8 @@ def add(group: click.Group, adapter: type[Adapter]) -> None:
 
 
 def session_types(adapter: type[Adapter]) -> list[type[Session]]:
-    """The adapter's kinds of session: the finished `Session` classes that its own package has defined so far. An
-    adapter says which of them a login gets only when it connects."""
+    """The adapter's kinds of session: the finished `Session` classes of its own module, or, where that has none, of its
+    package. An adapter says which of them a login gets only when it connects."""
     home = adapter.__module__.partition(".")[0]
     found: list[type[Session]] = []
     open_: list[type[Session]] = [Session]
@@ -41,7 +41,8 @@ def session_types(adapter: type[Adapter]) -> list[type[Session]]:
             open_.append(kind)
             if kind.__module__.partition(".")[0] == home and not inspect.isabstract(kind) and _reachable(kind):
                 found.append(kind)
-    return sorted(dict.fromkeys(found), key=lambda kind: kind.__qualname__)
+    own = [kind for kind in found if kind.__module__ == adapter.__module__]
+    return sorted(dict.fromkeys(own or found), key=lambda kind: kind.__qualname__)
 
 
 def _reachable(kind: type) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ import msgspec
 from bridgekit.adapter.base import Adapter
 from bridgekit.app import new_registration
 from bridgekit.cli._common import config_option
-from bridgekit.config import AppserviceConfig, load
+from bridgekit.config import HTTP_URL, AppserviceConfig, load
 from bridgekit.errors import ConfigError
 from bridgekit.matrix import registration as registrations
 from bridgekit.matrix.registration import Registration, differences, to_yaml
@@ -35,6 +36,9 @@ def add(group: click.Group, adapter: type[Adapter]) -> None:
         One that exists is compared with what the configuration asks for, and left as it is. It is a plain file, because
         the homeserver reads it too: its tokens cannot come from the environment.
         """
+        _check("--url", url, HTTP_URL, "an http:// or https:// URL")
+        # Spec, appendices, "User Identifiers": what a localpart may hold.
+        _check("--bot", bot, r"^[a-z0-9._=/+-]+$", "the part between @ and : of a user id, in lower case")
         parsed, _ = load(config, adapter)
         path = config.resolve().parent / parsed.appservice.registration
         there = None if force or not path.exists() else registrations.load(path)
@@ -58,6 +62,11 @@ def add(group: click.Group, adapter: type[Adapter]) -> None:
         click.echo(f"Wrote {path}. Next:")
         click.echo("  name it in the homeserver's app_service_config_files")
         click.echo("  restart the homeserver: it reads the file only when it starts")
+
+
+def _check(option: str, value: str | None, pattern: str, expected: str) -> None:
+    if value is not None and not re.search(pattern, value):
+        raise ConfigError(option, f'expected {expected}, found the text "{value}"', "Mend that value.")
 
 
 def listen_url(appservice: AppserviceConfig, *, where: str) -> str:

@@ -35,7 +35,8 @@ class Counts(msgspec.Struct, frozen=True):
     skipped: int
 
     def __str__(self) -> str:
-        return f"{self.ok} ok, {self.warnings} warnings, {self.failed} failed, {self.skipped} skipped"
+        plural = "" if self.warnings == 1 else "s"
+        return f"{self.ok} ok, {self.warnings} warning{plural}, {self.failed} failed, {self.skipped} skipped"
 
 
 def count(findings: Iterable[Finding]) -> Counts:

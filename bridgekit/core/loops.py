@@ -48,7 +48,7 @@ class Ignore:
     def __init__(self, patterns: Iterable[str]) -> None:
         self._pattern = re.compile("|".join(fnmatch.translate(each) for each in patterns) or r"(?!)")
 
-    def __contains__(self, user: UserID) -> bool:
+    def __contains__(self, user: str) -> bool:
         return self._pattern.match(user) is not None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
+import shutil
 import stat
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -119,8 +119,11 @@ def _registration(path: Path, exam: Examination) -> Registration | None:
 
 def _secret_files(path: Path, config: Config, registration: Path) -> list[tuple[str, int]]:
     files = [registration]
-    if urlsplit(config.database).password:
-        files.append(path)
+    try:
+        if urlsplit(config.database).password:
+            files.append(path)
+    except ValueError:
+        pass  # no URL at all, which `database` tells
     found = []
     for file in files:
         try:
@@ -132,17 +135,16 @@ def _secret_files(path: Path, config: Config, registration: Path) -> list[tuple[
 
 # --- the database and its disk ----------------------------------------------------------------------------------------
 async def _database(config: Config, directory: Path, exam: Examination, clock: Clock) -> local.Process:
-    where = "database"
     try:
         found = await inspect(database_url(config, directory))
     except ConfigError as error:
         exam.add(failed("database", error.what, error.fix, where=error.where))
         exam.skip("disk", "file_system", "process", because="database")
-        return local.Process("no")
-    exam.add(local.judge_database(found, where=where))
+        return local.Process("unknown")
+    exam.add(local.judge_database(found, where="database"))
     _disk(found, exam)
     if not exam.stands("process", on=["database"]):
-        return local.Process("no")
+        return local.Process("unknown")
     process = local.holder(
         found.owner,
         found.expires_at,
@@ -163,8 +165,7 @@ def _disk(found: Inspected, exam: Examination) -> None:
         exam.skip("disk", "file_system", because="database")
         return
     directory = str(Path(found.place).parent.resolve())
-    room = os.statvfs(directory)
-    exam.add(local.judge_disk(room.f_bavail * room.f_frsize, directory))
+    exam.add(local.judge_disk(shutil.disk_usage(directory).free, directory))
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -196,7 +197,7 @@ async def _listen(
     address = f"http://{host}:{port}"
     seen: local.Seen | OSError = "free"
     listener = Listener(address, f"the bridge ({process.name})" if process.name else f"{host}:{port}")
-    if process.running == "no":
+    if process.running in ("no", "unknown"):
         try:
             await listener.start(registration.hs_token, host, port)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from typing import Literal
 
@@ -120,6 +121,11 @@ def _database_problem(db: Inspected) -> tuple[str, str]:
                 f"PostgreSQL has no such database: {db.detail}",
                 "CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8', or correct the name.",
             )
+        case "address":
+            return (
+                "it is not the URL of a database",
+                "Write postgresql://user:password@host/database, with %2F for / (and so on) in the password.",
+            )
         case _:
             return f"{db.place}: {db.detail}", "Look in the database's log at this time."
 
@@ -187,7 +193,8 @@ def file_system_of(directory: str, mountinfo: str) -> str | None:
 
 
 # --- process and port -------------------------------------------------------------------------------------------------
-Running = Literal["no", "here", "elsewhere"]
+Running = Literal["no", "here", "elsewhere", "unknown"]
+"""Unknown: the database that would say so cannot be read."""
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -229,7 +236,7 @@ def judge_port(seen: Seen | OSError, process: Process, address: str) -> Finding:
             errno.EADDRNOTAVAIL: "Write host: 127.0.0.1, host: 0.0.0.0, or another address that this machine has.",
             errno.EACCES: "Choose a port above 1023.",
         }.get(seen.errno or 0, "Correct host and port.")
-        return failed(name, f"the bridge cannot listen on {address}: {seen.strerror or seen}", fix, where=where)
+        return failed(name, f"the bridge cannot listen on {address}: {_words(seen)}", fix, where=where)
     if process.running == "elsewhere":
         return skipped(name, f"the bridge runs on another machine ({process.name})")
     if process.running == "here":
@@ -241,6 +248,8 @@ def judge_port(seen: Seen | OSError, process: Process, address: str) -> Finding:
             "Restart it, so that it reads this configuration and registration.",
             where=where,
         )
+    if seen == "bridge" and process.running == "unknown":
+        return ok(name, f"a bridge with this registration listens on {address}")
     if seen == "bridge":
         return failed(
             name,
@@ -258,18 +267,25 @@ def judge_port(seen: Seen | OSError, process: Process, address: str) -> Finding:
     return ok(name, f"{address} is free; this check listens there meanwhile")
 
 
+def _words(error: OSError) -> str:
+    """The system's own: asyncio's repeat the address. A name that is not found has a number below 0, and good words."""
+    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+
+
 def judge_monitoring(error: OSError | None, process: Process, address: str, *, enabled: bool) -> Finding:
     """Whether health and metrics can be served. `error`: what kept us from listening there."""
     name = "monitoring"
     if not enabled:
         return skipped(name, "it is switched off")
+    if process.running == "unknown":
+        return skipped(name, "not before database is mended", because="database")
     if process.running != "no":
         return skipped(name, "the running bridge has the port")
     if error is None:
         return ok(name, f"{address} is free")
     return failed(
         name,
-        f"health and metrics cannot be served on {address}: {error.strerror or error}",
+        f"health and metrics cannot be served on {address}: {_words(error)}",
         "Choose a free port, or say enabled: false.",
         where="monitoring.port",
     )

@@ -27,7 +27,7 @@ from bridgekit.runtime.beside import Beside
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.catching_up import CatchingUp, CatchUpRules
 from bridgekit.runtime.chats import ChatRules, Chats
-from bridgekit.runtime.commands import AdminCommands, Commands, PeopleCommands, PortalCommands, RelayCommands, Table
+from bridgekit.runtime.commands import assembled
 from bridgekit.runtime.completer import Completer
 from bridgekit.runtime.counters import Counters, counting
 from bridgekit.runtime.gaps import GapCheck
@@ -160,7 +160,6 @@ class Bridge:
         )
         self.sessions.may_connect = self.doors.may_connect
         relay = relay or RelaySettings()
-        prefix = relay.command_prefix or f"!{network.id}"
         told = Told(self.books)
         voices = Relay(
             self.books,
@@ -183,22 +182,25 @@ class Bridge:
             network,
             bot=bot,
             may_start=lambda user: self.doors.may(user, Level.USER),
+            connection_errors=(*connection_errors, OSError, EOFError),
         )
-        people = PeopleCommands(self.books, self.logins, self.sessions, self.starting, self.doors, store, network)
-        admin = AdminCommands(self.books, store, self._lanes, self.lease, self.sessions, self.doors, clock)
-        relays = RelayCommands(self.books, homeserver, self.sessions, self.doors, self.talk, network=network.name)
-        commands = Commands(
-            self.books,
-            homeserver,
-            self.logins,
-            self.talk,
-            retrying,
-            network,
-            self.doors,
-            told,
-            Table((*people.commands(), *self.starting.commands(), *relays.elsewhere(), *admin.commands())),
+        commands, portal_commands = assembled(
+            books=self.books,
+            homeserver=homeserver,
             journal=store,
+            lanes=self._lanes,
             lease=self.lease,
+            clock=clock,
+            logins=self.logins,
+            sessions=self.sessions,
+            doors=self.doors,
+            told=told,
+            relay=voices,
+            talk=self.talk,
+            retrying=retrying,
+            network=network,
+            prefix=relay.command_prefix or f"!{network.id}",
+            more=self.starting.commands(),
         )
         self.inbox = Inbox(
             store,
@@ -247,14 +249,13 @@ class Bridge:
             retrying,
             Status(homeserver, bot),
             voices,
-            command=PortalCommands(
-                Table(relays.in_portals(), prefix=f"{prefix} "), prefix, self.doors, voices, self.talk, retrying
-            ).handle,
-            elsewhere=self.starting.before(commands.handle),
+            command=portal_commands,
+            elsewhere=self.starting.before(commands),
             checked=self.gaps.until_checked,
             connection_errors=(*connection_errors, OSError, EOFError),
         )
         self.inbox.counters = self.sessions.counters = self.counters
+        self.starting.on_adopted = self.gaps.want
         self.inbox.on_activity = self.gaps.note_activity
         self.inbox.on_transaction = self.gaps.note_transaction
         self.inbox.on_own_event = self._own_event

@@ -79,6 +79,7 @@ class GapCheck:
         self._generation = 1
         self._trusted = 0
         self._checked: dict[PortalKey, int] = {}
+        self._wanted: dict[PortalKey, asyncio.Task[None]] = {}  # whose room must be compared by itself
         self._change = asyncio.Event()
         self._nudge = asyncio.Event()
         self._active: set[RoomID] = set()
@@ -102,9 +103,21 @@ class GapCheck:
         ]
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._wanted.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def want(self, portal: Portal) -> None:
+        """A room that we have not made has become this portal's: what was said there before we came in was not sent to
+        us, and crosses before anything else does."""
+        if portal.key not in self._wanted:
+            self._wanted[portal.key] = asyncio.create_task(self._check_wanted(portal), name=f"gap check {portal.room}")
+
+    async def _check_wanted(self, portal: Portal) -> None:
+        await self._until_done(portal)
+        del self._wanted[portal.key]
+        self._changed()
 
     def want_all(self) -> None:
         """The homeserver was away: it may have forgotten events of any room."""
@@ -153,7 +166,7 @@ class GapCheck:
         return None if self._is_trusted(key) else functools.partial(self._wait, key)
 
     def _is_trusted(self, key: PortalKey) -> bool:
-        return self._generation in (self._trusted, self._checked.get(key))
+        return key not in self._wanted and self._generation in (self._trusted, self._checked.get(key))
 
     async def _wait(self, key: PortalKey) -> None:
         while not self._is_trusted(key):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 INTAKE_STAGED = "intake.staged"  # a whole transaction is on disk as it came, the 200 not written, nothing unpacked
 APPEND_BEFORE = "append.before"  # pushed by the homeserver, nothing on disk but perhaps what was staged
 APPEND_AFTER = "append.after"  # on disk, nothing else done
-ANSWER_BEFORE = "answer.before"  # on disk and offered to the lanes, the 200 not written
+ANSWER_BEFORE = "answer.before"  # on disk, staged or offered to the lanes, the 200 not written
 NETWORK_SENT = "network.sent"  # the network has taken a message, its completion is not on disk
 PARTS_BETWEEN = "parts.between"  # the network has one part of a message, and another is to follow
 PULL_BEFORE = "pull.before"  # yielded by the session, nothing on disk

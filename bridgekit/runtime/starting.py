@@ -85,6 +85,7 @@ class Starting:
         *,
         bot: UserID,
         may_start: Callable[[UserID], bool],
+        connection_errors: tuple[type[BaseException], ...],
     ) -> None:
         self._books = books
         self._homeserver = homeserver
@@ -95,6 +96,8 @@ class Starting:
         self._network = network
         self._bot = bot
         self._may_start = may_start
+        self._silence: tuple[type[BaseException], ...] = (*connection_errors, TimeoutError)
+        self.on_adopted: Callable[[Portal], None] = lambda portal: None
 
     def commands(self) -> Sequence[Command]:
         """Those that begin conversations, for the table."""
@@ -141,7 +144,7 @@ class Starting:
                 return await question
         except AdapterError as error:
             raise _Refused(f"That did not work: {error.reason or 'the network refused it'}.") from error
-        except (OSError, EOFError, TimeoutError) as error:
+        except self._silence as error:
             raise _Refused(f"{self._network.name} does not answer. Try again later.") from error
         except (LeaseLost, StoreError):
             raise
@@ -230,7 +233,8 @@ class Starting:
         if not await self._portals.adopt(chat.portal, room, record):
             portal = await self._open(chat, record, session)
             raise _Refused(ELSEWHERE.format(link=link_to(known_room(portal.room), self._bot)))
-        await self._portals.ensure(chat.portal, record, session, chat=chat)
+        # What was said here before the ghost came in was pushed to nobody.
+        self.on_adopted(await self._portals.ensure(chat.portal, record, session, chat=chat))
 
     async def _elsewhere(
         self, person: RemoteUserID, record: LoginRecord, session: Session, resolver: CanResolve

@@ -82,14 +82,20 @@ class SqlStore(ABC):
         return result
 
     async def _write_together(
-        self, program: Callable[[Sequence[A], int], Program[list[T]]], argument: A, *, epoch: int, weight: int
+        self,
+        program: Callable[[Sequence[A], int], Program[list[T]]],
+        argument: A,
+        *,
+        epoch: int,
+        weight: int,
+        urgent: bool = False,
     ) -> T:
         """As one program with the neighbours in the queue that want the same."""
 
         def together(arguments: Sequence[A]) -> Program[list[T]]:
             return program(arguments, epoch)
 
-        operation = Operation(together, argument, family=(program, epoch), weight=weight)
+        operation = Operation(together, argument, family=(program, epoch), weight=weight, urgent=urgent)
         result: T = await self._writes.write(operation)
         return result
 
@@ -113,7 +119,8 @@ class SqlStore(ABC):
 
     async def stage(self, staged: NewStaged, *, epoch: int) -> int:
         weight = 1 + len(staged.body) // STAGED_BYTES
-        return await self._write_together(intake.stage, staged, epoch=epoch, weight=weight)
+        # Urgent: the homeserver waits for it, and it stands in no order with anything that is queued.
+        return await self._write_together(intake.stage, staged, epoch=epoch, weight=weight, urgent=True)
 
     async def staged(self, *, after: int = 0, limit: int = 100, max_bytes: int = 1 << 20) -> list[Staged]:
         return await self._read(intake.staged, after, limit, max_bytes)

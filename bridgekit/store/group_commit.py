@@ -26,9 +26,9 @@ MAX_WEIGHT = 2_000
 
 class Operation:
     """One caller's write. `program` takes the arguments of several operations that have the same `family` (None: it
-    stands alone) and returns their results in order."""
+    stands alone) and returns their results in order. `urgent`: it may be committed before what was queued earlier."""
 
-    __slots__ = ("argument", "family", "future", "program", "weight")
+    __slots__ = ("argument", "family", "future", "program", "urgent", "weight")
 
     def __init__(
         self,
@@ -37,11 +37,13 @@ class Operation:
         *,
         family: Hashable = None,
         weight: int = 1,
+        urgent: bool = False,
     ) -> None:
         self.program: Final = program
         self.argument: Final = argument
         self.family: Final = family
         self.weight: Final = weight
+        self.urgent: Final = urgent
         self.future: Final[asyncio.Future[Any]] = asyncio.get_running_loop().create_future()
 
 
@@ -71,6 +73,8 @@ class GroupCommit:
         self.seconds: Final = Histogram()
         """How long each SQL transaction took that reached the disk, from its begin to its commit."""
         self._waiting: deque[Operation] = deque()
+        self._urgent: deque[Operation] = deque()
+        self._was_urgent = False
         self._wakeup = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -83,7 +87,7 @@ class GroupCommit:
         """Its result, once it is on disk. Raises what the program raises, or `StoreUnavailable`."""
         if self._task is None or self._closing:
             raise StoreUnavailable("the database is closed")
-        self._waiting.append(operation)
+        (self._urgent if operation.urgent else self._waiting).append(operation)
         self._wakeup.set()
         return await operation.future
 
@@ -97,7 +101,7 @@ class GroupCommit:
     async def _run(self) -> None:
         try:
             while True:
-                if self._waiting:
+                if self._waiting or self._urgent:
                     await self._write(self._take())
                 elif self._closing:
                     return
@@ -106,16 +110,19 @@ class GroupCommit:
                     await self._wakeup.wait()
         finally:
             # Only if the event loop is being torn down; nobody may wait for an answer that never comes.
-            for operation in self._waiting:
+            for operation in (*self._urgent, *self._waiting):
                 operation.future.cancel()
 
     def _take(self) -> list[Operation]:
+        # Who is in a hurry does not wait for the others' work, and does not hold them up twice in a row.
+        self._was_urgent = bool(self._urgent) and not (self._was_urgent and self._waiting)
+        waiting = self._urgent if self._was_urgent else self._waiting
         batch: list[Operation] = []
         weight = 0
-        while self._waiting and len(batch) < MAX_OPERATIONS:
-            if batch and weight + self._waiting[0].weight > MAX_WEIGHT:
+        while waiting and len(batch) < MAX_OPERATIONS:
+            if batch and weight + waiting[0].weight > MAX_WEIGHT:
                 break
-            operation = self._waiting.popleft()
+            operation = waiting.popleft()
             if not operation.future.done():  # its caller was cancelled
                 batch.append(operation)
                 weight += operation.weight

@@ -31,6 +31,7 @@ Problem = Literal[
     "unreachable",  # no PostgreSQL answers
     "refused",  # PostgreSQL does not let this user in
     "missing",  # PostgreSQL has no database of this name
+    "address",  # the URL is none
     "other",
 ]
 
@@ -58,8 +59,11 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def inspect(url: str) -> Inspected:
-    """Look at the database that a URL names, as `open_store` takes it. Raises `ConfigError` for a URL that is none."""
-    store = open_store(url)
+    """Look at the database that a URL names, as `open_store` takes it. Raises `ConfigError` for a kind that is none."""
+    try:
+        store = open_store(url)
+    except ValueError:  # of urlsplit, whose words quote what may be a part of the password
+        return Inspected(kind="postgres", place="", known=0, problem="address")
     if isinstance(store, SqliteStore):
         return _inspect_sqlite(store.path)
     return await _inspect_postgres(url)
@@ -121,8 +125,11 @@ def _read_sqlite(connection: sqlite3.Connection, found: Inspected) -> Inspected:
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 async def _inspect_postgres(url: str) -> Inspected:
     parts = urlsplit(url)
-    place = parts.netloc.rpartition("@")[2] + parts.path
-    found = Inspected(kind="postgres", place=place, known=len(migrations("postgres")))
+    user, _, host = parts.netloc.rpartition("@")
+    found = Inspected(kind="postgres", place=host + parts.path, known=len(migrations("postgres")))
+    if "@" in parts.path + parts.query + parts.fragment and not user:
+        # A password with one of / ? # in it, written as it is: what looks like the host is a part of it.
+        return msgspec.structs.replace(found, place="", problem="address")
     problem: Problem
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
@@ -134,9 +141,14 @@ async def _inspect_postgres(url: str) -> Inspected:
         problem, detail = "refused", str(error)
     except asyncpg.InvalidCatalogNameError as error:
         problem, detail = "missing", str(error)
-    except (OSError, TimeoutError) as error:
-        problem, detail = "unreachable", getattr(error, "strerror", "") or str(error) or "no answer in time"
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except OSError as error:  # a timeout is one, too
+        # The system's words, for asyncio's repeat the address; those for an unknown name have a number below 0.
+        number = error.errno or 0
+        detail = os.strerror(number) if number > 0 else error.strerror or str(error) or "no answer in time"
+        problem = "unreachable"
+    except ValueError:
+        problem, detail = "address", ""  # as above: never quoted
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         problem, detail = "other", str(error) or type(error).__name__
     return msgspec.structs.replace(found, problem=problem, detail=detail)
 

@@ -141,7 +141,7 @@ class WebchatSessionWithoutDedupe(Session, CanSend, CanDescribe, CanResolve):
             account for account in accounts if account.name.casefold() == wanted
         ]
         if len(found) > 1:
-            ids = ", ".join(account.id for account in found[:10])
+            ids = ", ".join(sorted(account.id for account in found)[:10])
             raise Rejected(f"several people are called that; say the id of one: {ids}")
         return _remote_profile(found[0]) if found else None
 

@@ -182,6 +182,10 @@ async def test_stranger_in_a_portal_is_told(shared: Scene, talk: Talk) -> None:
     await bob.join(talk.room)
     await bob.send_text(talk.room, "let me in")
     notice = await talk.from_bot("you are not logged in")
-    assert notice.body == ("Your message was not sent: you are not logged in to the network that this room belongs to.")
+    assert notice.body == (
+        "Your message was not sent: you are not logged in to the network that this room belongs to, and no relay is "
+        'set here; say "login" to the bot in a room of your own. Until then nothing that you write here reaches '
+        "Webchat, and this is said only once."
+    )
     await talk.alice.send_text(talk.room, "end")
     assert await talk.from_alice("end") == ["end"]

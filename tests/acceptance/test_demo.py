@@ -61,6 +61,13 @@ class Demo:
         assert found, self.printed
         return found[0]
 
+    @property
+    def page_link(self) -> str:
+        """Of both sides next to each other: the first thing that it prints when it is ready."""
+        found = re.search(r"http://\S+", self.printed)
+        assert found, self.printed
+        return found[0]
+
     def children(self) -> dict[int, str]:
         """pid -> command line."""
         return {
@@ -117,6 +124,13 @@ async def test_it_shows_a_bridge_and_goes_on_later(start: Start) -> None:
     async with aiohttp.ClientSession() as http:
         async with http.get(link) as page:
             assert page.status == 200 and "webchat" in await page.text()
+        origin, _, key = demo.page_link.partition("/#key=")
+        async with http.get(origin) as page:
+            assert page.status == 200 and "bridgekit demo" in await page.text()
+        async with http.get(f"{origin}/session", headers={"Authorization": f"Bearer {key}"}) as answer:
+            session = await answer.json()
+            assert session["webchat"]["link"] == link
+            assert session["matrix"]["homeserver"] == demo.credential("homeserver")
         async with http.get(f"{demo.credential('homeserver')}/_matrix/client/versions") as answer:
             assert answer.status == 200
     webchat = link.partition("/#")[0]
@@ -135,6 +149,7 @@ async def test_it_shows_a_bridge_and_goes_on_later(start: Start) -> None:
         again = await start()
         await again.until_ready()
         assert again.visitor_link == link
+        assert again.page_link == demo.page_link
         assert [again.credential(name) for name in ("user", "password")] == [user, password]
         assert {room: await alice.texts(room) for room in await alice.joined_rooms()} == before
         async with WebchatClient(webchat, visitor["token"]) as vera:

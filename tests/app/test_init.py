@@ -166,6 +166,20 @@ def test_register_compares_with_what_is_there(cli: Cli, tmp_path: Path) -> None:
     assert load_registration(path).as_token != made.as_token
 
 
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--url", "bridge:8090"), '--url: expected an http:// or https:// URL, found the text "bridge:8090"'),
+        (("--bot", "@toybot:hs.test"), "--bot: expected the part between @ and : of a user id"),
+    ],
+)
+def test_what_would_make_no_registration(cli: Cli, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
+    said = cli("register", "--config", written(tmp_path), *args)
+    assert said.code == 2
+    assert words in said.err
+    assert not (tmp_path / "registration.yaml").exists()
+
+
 def test_force_replaces_what_cannot_be_read(cli: Cli, tmp_path: Path) -> None:
     config, path = written(tmp_path), tmp_path / "registration.yaml"
     path.write_text("url: http://half\n", encoding="utf-8")

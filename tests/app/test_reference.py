@@ -9,11 +9,13 @@ import click
 import pytest
 
 from bridgekit.cli import command_line
+from bridgekit.cli.capabilities import described
 from bridgekit.config import load
 from bridgekit.matrix.registration import load as load_registration
+from example_bridge.minimal import ChatAdapter
 from example_bridge.webchat.adapter import WebchatAdapter
 from scripts import docs_reference
-from tests.app.toy import Cli, process
+from tests.app.toy import process
 
 
 @pytest.mark.parametrize("path", docs_reference.files(), ids=lambda path: path.name)
@@ -38,7 +40,7 @@ def test_every_command_and_option_is_explained() -> None:
                 open_.append(command)
 
 
-def test_capabilities(cli: Cli, tmp_path: Path) -> None:
+def test_capabilities(tmp_path: Path) -> None:
     said = process("capabilities", "--json", cwd=tmp_path)
     assert said.code == 0, said.err
     found = json.loads(said.out)
@@ -49,6 +51,10 @@ def test_capabilities(cli: Cli, tmp_path: Path) -> None:
     assert sessions["WebchatSession"]["dedupes_for_s"] == 3600
     assert sessions["WebchatSessionWithoutDedupe"]["dedupes_for_s"] is None
     assert sessions["WebchatSession"]["limits"] is None
+    # A session that says nothing of limits has none, and another adapter's sessions are not this one's.
+    (session,) = described(ChatAdapter)["sessions"]
+    assert (session["name"], session["capabilities"]) == ("ChatSession", ["CanSend"])
+    assert session["limits"]["max_text_length"] is None
     table = process("capabilities", cwd=tmp_path).out
     for name, meaning in found["capabilities"].items():
         assert name in table

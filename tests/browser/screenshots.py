@@ -1,4 +1,4 @@
-"""``make screenshots``: the demo as it looks, into ``docs/img/``. What is said is always the same; only the time is not."""
+"""``make screenshots``: the demo as it looks, into ``docs/img/``. What is said is always the same, only not when."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, Page
 
+from example_bridge.demo.people import Listener
 from example_bridge.demo.telling import Teller
 from example_bridge.webchat.client import Span, WebchatClient
 from tests.browser.people import DemoScene, in_directory
 from tests.support.browser import find_chromium, launched
-from tests.support.world import until_said
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "img"
 LARGEST: Final = 300_000
@@ -27,37 +27,28 @@ async def conversation(demo: DemoScene) -> None:
     kept, vera, alice = demo.kept, demo.vera, demo.alice
     async with WebchatClient(demo.parts.webchat.url) as nobody:
         bruno = await nobody.create_account("Bruno Baker", "visitor", id="bruno")
-    async with WebchatClient(demo.parts.webchat.url, bruno.token) as client:
-        chat = await client.create_chat("direct", [kept.agent])
-        await client.send(chat.id, "Is my order ready?")
+    async with WebchatClient(demo.parts.webchat.url, bruno.token) as client, Listener(client) as ear:
+        chat = (await client.create_chat("direct", [kept.agent])).id
+        await client.send(chat, "Is my order ready?")
         room = await alice.wait_for_invite()
         await alice.join(room)
         await alice.wait_for_text(room, "Is my order ready?")
         await alice.send_text(room, "Tomorrow at nine.")
-        await until_said(client, chat.id, "Tomorrow at nine.")
-    await vera.send(kept.chat, "I saw your garden tools. Do you have them in stock?")
-    html = "<p>Yes! In the shop there are:</p><ul><li><b>spades</b>, two sizes</li><li>gloves</li><li>watering cans</li></ul>"
-    await alice.wait_for_text(kept.room, "I saw your garden tools. Do you have them in stock?")
-    await alice.send_html(
-        kept.room, html, "Yes! In the shop there are:\n- spades, two sizes\n- gloves\n- watering cans"
-    )
-    await demo_reaches(demo, "watering cans")
-    text = "Then please keep the small spade for me, I come on Friday."
-    await vera.send(kept.chat, text, format=(Span(21, 32, "bold"),))
-    await alice.wait_for_text(kept.room, text)
-    await alice.send_text(kept.room, "Done. It waits for you at the counter.")
-    await demo_reaches(demo, "at the counter.")
-    await vera.send(kept.chat, LAST)
-    await alice.wait_for_text(kept.room, LAST)
-
-
-async def demo_reaches(demo: DemoScene, words: str) -> None:
-    """Until the visitor has what ends with these words."""
-    async with asyncio.timeout(30):
-        async for event in demo.vera.stream():
-            message = getattr(event, "message", None)
-            if message is not None and message.text.endswith(words):
-                return
+        await ear.wait_for(chat, kept.agent, ["Tomorrow at nine."])
+    async with Listener(vera) as ear:
+        question = "I saw your garden tools. Do you have them in stock?"
+        await vera.send(kept.chat, question)
+        await alice.wait_for_text(kept.room, question)
+        html = "<p>Yes! In the shop there are:</p><ul><li><b>spades</b>, two sizes</li><li>gloves</li></ul>"
+        await alice.send_html(kept.room, html, "Yes! In the shop there are:\n- spades, two sizes\n- gloves")
+        await ear.wait_for_count(kept.chat, kept.agent, 2)
+        wish = "Then please keep the small spade for me, I come on Friday."
+        await vera.send(kept.chat, wish, format=(Span(21, 32, "bold"),))
+        await alice.wait_for_text(kept.room, wish)
+        await alice.send_text(kept.room, "Done. It waits for you at the counter.")
+        await ear.wait_for_count(kept.chat, kept.agent, 3)
+        await vera.send(kept.chat, LAST)
+        await alice.wait_for_text(kept.room, LAST)
 
 
 async def picture(page: Page, name: str) -> None:

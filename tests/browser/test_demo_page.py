@@ -81,7 +81,7 @@ async def test_hostile_html_is_cleaned(open_page: OpenPage, demo: DemoScene, loo
     # Of its own: what the browser says of these words while it reads them would disturb other tests.
     room = await demo.alice.create_room()
     await demo.alice.set_state(room, "m.room.name", {"name": "<b>Hostile</b> room"})
-    page = await open_page(demo.link, width=360, height=740, excused="inline event handler")
+    page = await open_page(demo.link, width=360, height=740, excused="inline event handler|inline style")
     await page.get_by_role("tab", name="Matrix").click()
     matrix = matrix_side(page)
     await matrix.get_by_role("button", name="Back").click()

@@ -19,6 +19,20 @@ HOSTILE = [
 ]
 
 
+async def test_the_measures_measure(open_page: OpenPage, look: Look) -> None:
+    page = await open_page("about:blank", width=360)
+    await page.set_content(
+        "<p style='color: oklch(0.8 0.1 90); background: #fff'>pale</p><p>dark</p>"
+        "<button></button><ul><div></div></ul><div style='width: 500px'>wide</div>"
+    )
+    (pale,) = await look.contrast(page)
+    assert pale.startswith('p "pale": ')
+    assert {words.partition(":")[0] for words in await look.basics(page)} == {
+        "no language", "no title", "not one main", "no name", "div in a list", "small",
+    }  # fmt: skip
+    assert {words.partition(":")[0] for words in await look.sticks_out(page)} == {"the page", "div"}
+
+
 async def test_hostile_words_are_words(open_page: OpenPage, new_person: NewPerson, look: Look) -> None:
     vera = await new_person()
     mallory = await new_person("<b>Mallory</b>\N{RIGHT-TO-LEFT OVERRIDE}" + "M" * 200, "agent")

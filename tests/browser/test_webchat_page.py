@@ -65,6 +65,28 @@ async def test_unread_words_are_counted_until_they_are_seen(open_page: OpenPage,
     await expect(page).to_have_title("webchat")
 
 
+async def test_who_reads_further_up_stays_there_and_is_told(open_page: OpenPage, new_person: NewPerson) -> None:
+    vera, alice = await new_person(), await new_person("Alice", "agent")
+    chat = await vera.chat_with(alice)
+    for number in range(200):
+        await alice.client.send(chat, f"word {number}")
+    page = await open_page(vera.link(chat))
+    await expect(message(page, "word 199")).to_be_in_viewport()
+    jump = page.locator(".jump")
+    await expect(jump).to_be_hidden()
+    await page.get_by_role("log").evaluate("(log) => (log.scrollTop = 300)")
+    await expect(jump).to_have_text("To the end")
+    await alice.client.send(chat, "news")
+    await expect(jump).to_have_text("1 new message")
+    assert await page.get_by_role("log").evaluate("(log) => log.scrollTop") == 300
+    assert await page.locator(".message").count() < 200
+    await page.get_by_role("button", name="Show earlier messages").click()
+    await expect(message(page, "word 0")).to_be_attached()
+    await jump.click()
+    await expect(message(page, "news")).to_be_in_viewport()
+    await expect(jump).to_be_hidden()
+
+
 async def test_a_server_that_was_away(
     open_page: OpenPage, new_person: NewPerson, private_webchat: WebchatServer
 ) -> None:

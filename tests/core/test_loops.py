@@ -54,6 +54,7 @@ class Room:
         self.now += after_ms
         self.count += 1
         event = EventID(f"${self.count}")
+        comes_back = False
         for _ in range(2):  # a repeat of the same event is judged the same
             comes_back = self.repeats.comes_back(ROOM, event, sender, body, now=self.now)
             if not comes_back:

@@ -51,7 +51,7 @@ def is_whole(finding: Finding) -> None:
         (Answer(status=302), "failed", "redirects to nowhere", "behind the redirect"),
         (Answer(status=502, text="<html>Bad Gateway"), "failed", "a proxy answers 502", "Start the homeserver"),
         (Answer(status=200, text=" <!doctype html>"), "failed", "a web page", "public_baseurl"),
-        (Answer(status=404, body={}), "failed", "it says 404", "public_baseurl"),
+        (Answer(status=404, body={}), "failed", "it answers with 404", "public_baseurl"),
         (Answer(status=200, body={"versions": "v1.1"}), "failed", "no homeserver", "public_baseurl"),
     ],
 )  # fmt: skip

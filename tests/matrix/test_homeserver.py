@@ -14,6 +14,7 @@ import pytest
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
+from bridgekit.model.raw import MemberProfile
 from tests.conftest import NewUser
 from tests.matrix.helpers import HeldClock
 from tests.support.homeserver import AppserviceSlot
@@ -196,6 +197,8 @@ async def test_membership_and_again(hs: Homeserver, room: RoomID, ghost: UserID)
     assert caught.value.status == 403
     await hs.leave(room, user=ghost)  # never was there
     await hs.kick(room, ghost)
+    await hs.set_displayname(ghost, "A Ghost")
+    await hs.set_avatar_url(ghost, ContentURI("mxc://hs.test/face"))
     for _ in range(2):
         await hs.invite(room, ghost, reason="welcome")
     for _ in range(2):
@@ -205,6 +208,9 @@ async def test_membership_and_again(hs: Homeserver, room: RoomID, ghost: UserID)
     assert set(await hs.joined_members(room)) == {hs.bot, ghost}
     assert set(await hs.joined_members(room, user=ghost)) == {hs.bot, ghost}
     assert await hs.joined_rooms(user=ghost) == [room]
+    profiles = await hs.member_profiles(room)
+    assert set(profiles) == {hs.bot, ghost}
+    assert profiles[ghost] == MemberProfile("A Ghost", "mxc://hs.test/face")
     for _ in range(2):
         await hs.leave(room, user=ghost, reason="bye")
     for _ in range(2):

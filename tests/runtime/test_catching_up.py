@@ -97,7 +97,7 @@ async def test_without_a_newer_message_it_takes_some_quiet_seconds() -> None:
         (1200, {}, [1195], 5),  # more than is looked at at once
     ],
 )
-async def test_how_many(count: int, rules: dict[str, int], notices: list[int], shown: int) -> None:
+async def test_how_many(count: int, rules: dict[str, Any], notices: list[int], shown: int) -> None:
     harness, room = await away(**rules)
     texts = old(harness.network, count)
     await harness.start()

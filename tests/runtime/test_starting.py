@@ -162,6 +162,19 @@ async def test_an_invited_ghost_makes_the_room_the_portal(harness: Harness) -> N
     assert await harness.store.dead_letters() == []
 
 
+async def test_what_was_said_before_the_ghost_came_in_crosses_first(harness: Harness) -> None:
+    """A homeserver pushes nothing of a room in which no user of ours is yet."""
+    room = harness.homeserver.invite_ghost(ALICE, FRIEND)
+    invitation = harness.homeserver.outbox.pop()
+    for text in ("one", "two"):
+        harness.homeserver.say(room, ALICE, text)
+        harness.homeserver.outbox.pop()
+    harness.homeserver.outbox.append(invitation)
+    harness.homeserver.say(room, ALICE, "three")
+    await harness.until(lambda: len(harness.network.texts("mine+friend")) == 3)
+    assert harness.network.texts("mine+friend") == ["one", "two", "three"]
+
+
 async def test_power_is_passed_on_where_the_ghost_has_it(harness: Harness) -> None:
     levels = {"users": {ALICE: 100, FRIEND: 100}, "events": {"m.room.name": 50}}
     room = harness.homeserver.add_room(ALICE)

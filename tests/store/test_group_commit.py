@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bridgekit.errors import LeaseLost, StoreUnavailable
+from bridgekit.store import group_commit
 from bridgekit.store.group_commit import MAX_OPERATIONS, MAX_WEIGHT, Group, GroupCommit, Operation, group
 from bridgekit.store.program import Program
 
@@ -162,3 +163,15 @@ async def test_closing_commits_what_waits(disk: Disk) -> None:
     assert await asyncio.gather(*rest) == [2, 4]
     with pytest.raises(StoreUnavailable, match="closed"):
         await writes.write(Operation(echo, 3))
+
+
+async def test_an_urgent_write_goes_before_the_others_but_not_twice_in_a_row(
+    disk: Disk, writes: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_OPERATIONS", 1)
+    first = await hold(disk, writes)
+    operations = [Operation(echo, n, urgent=n > 2) for n in (1, 2, 3, 4, 5)]
+    rest = [asyncio.create_task(writes.write(operation)) for operation in operations]
+    disk.may_go.set()
+    assert await asyncio.gather(first, *rest) == ["firstfirst", 2, 4, 6, 8, 10]
+    assert [commit[0][0] for commit in disk.commits] == ["first", 3, 1, 4, 2, 5]

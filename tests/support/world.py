@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,9 @@ async def texts(client: WebchatClient, chat: str) -> list[str]:
 
 async def until_said(client: WebchatClient, chat: str, words: str, *, timeout_s: float = 30.0) -> MessageEvent:
     """Wait until somebody says this in a webchat chat. Opens a stream of its own: the client must have none."""
-    async with asyncio.timeout(timeout_s):
-        async for event in client.stream():
+    # Closed before this returns: what is sent next must not go over a stream that is about to end.
+    async with asyncio.timeout(timeout_s), contextlib.aclosing(client.stream()) as stream:
+        async for event in stream:
             if isinstance(event, MessageEvent) and event.chat == chat and event.message.text == words:
                 return event
     raise AssertionError("the stream ended")

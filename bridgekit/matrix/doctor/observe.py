@@ -32,6 +32,7 @@ class Asker:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=self._timeout)
+        self._session._retry_connection = False  # aiohttp would repeat a GET by itself
         return self
 
     async def __aexit__(

@@ -61,7 +61,7 @@ def judge_homeserver(reply: Reply, url: str, other: tuple[str, Reply] | None = N
     page = "a web page" if reply.text.lstrip().lower().startswith("<") else f"{reply.status}"
     return failed(
         name,
-        f"something answers at {url}, but it is no homeserver: it says {page}",
+        f"something answers at {url}, but it is no homeserver: it answers with {page}",
         "Write the address of the homeserver's client-server API (Synapse: its public_baseurl).",
         where=WHERE,
     )

@@ -15,7 +15,6 @@ from bridgekit.runtime.commands.said import Command, Said
 from bridgekit.runtime.logins import Logins
 from bridgekit.runtime.permissions import Doors
 from bridgekit.runtime.sessions import Sessions
-from bridgekit.runtime.starting import Starting
 
 
 class PeopleCommands:
@@ -26,7 +25,6 @@ class PeopleCommands:
         books: Books,
         logins: Logins,
         sessions: Sessions,
-        starting: Starting,
         doors: Doors,
         journal: Journal,
         network: Network,
@@ -34,7 +32,6 @@ class PeopleCommands:
         self._books = books
         self._logins = logins
         self._sessions = sessions
-        self._starting = starting
         self._doors = doors
         self._journal = journal
         self._network = network
@@ -43,7 +40,6 @@ class PeopleCommands:
         """They, for the table. Who may not log in any more may still look at the logins, and log out."""
         return (
             Command(usage="login", help=f"log in to {self._network.name}", run=self._login),
-            Command(usage="pm NAME", help=f"open a chat with somebody at {self._network.name}", run=self._pm),
             Command(usage="logout [account]", help="log out", run=self._logout, level=Level.RELAY),
             Command(usage="list", help="your accounts", run=self._list, level=Level.RELAY),
             Command(usage="status", help="how the bridge is doing", run=self._status, level=Level.RELAY),
@@ -54,9 +50,6 @@ class PeopleCommands:
         if self._logins.begin(said.user, said.room, said.event_id):
             return None
         return 'A login is under way. Answer it, or say "cancel".'
-
-    async def _pm(self, said: Said) -> str:
-        return await self._starting.pm(said.user, " ".join(said.words))
 
     async def _cancel(self, said: Said) -> str:
         return "The login was cancelled." if await self._logins.cancel(said.user) else "There is nothing to cancel."

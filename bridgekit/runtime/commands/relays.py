@@ -22,6 +22,9 @@ WHO_MAY = (
     "the power to change the room's settings."
 )
 
+UNKNOWN = "I know no portal with that room id, or it is not yours to change."
+"""One sentence for both: strangers need not learn which rooms there are."""
+
 IN_THE_ROOM = 40
 """Which of the bot's answers to an event is the one that goes to the portal, when the command was said elsewhere."""
 
@@ -120,14 +123,9 @@ class RelayCommands:
             if not words:
                 return "In which room? Say its id, like !abc:example.com, behind the command."
             portal, words = await self._books.portal_by_room(RoomID(words[0])), words[1:]
-        if portal is None or portal.room is None:
-            # The same for a room that is there: strangers need not learn which rooms there are.
-            return "I know no portal with that room id, or it is not yours to change." if said.portal is None else ""
-        if await self._may(said, portal):
+        if portal is not None and portal.room is not None and await self._may(said, portal):
             return portal, words
-        return (
-            WHO_MAY if said.portal is not None else "I know no portal with that room id, or it is not yours to change."
-        )
+        return WHO_MAY if said.portal is not None else UNKNOWN
 
     async def _may(self, said: Said, portal: Portal) -> bool:
         if said.level >= Level.ADMIN:

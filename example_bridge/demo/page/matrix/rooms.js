@@ -191,6 +191,11 @@ export class Rooms {
     return this.#room(id).unread;
   }
 
+  /** The homeserver is being told that all of it was seen; its next count is the truth. */
+  markRead(id) {
+    this.#room(id).unread = 0;
+  }
+
   /** Entries of the list, the one with the latest word first. */
   list(unsentOf) {
     const entries = [...this.#rooms.values()].filter(({ membership }) => membership === "join").map((room) => {

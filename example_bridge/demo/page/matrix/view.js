@@ -144,6 +144,10 @@ export class MatrixView {
     const id = this.rooms.has(this.#current) ? this.#current : null;
     this.element.dataset.open = id === null ? "list" : "chat";
     this.content.classList.toggle("nothing", id === null);
+    if (id !== null) {
+      this.timeline.show(id, this.rooms.items(id, this.outbox.of(id)), { complete: this.rooms.before(id) === null });
+      this.#acknowledge(id);
+    }
     const entries = this.rooms.list((room) => this.outbox.of(room));
     const entry = entries.find((one) => one.id === id);
     this.title.textContent = entry ? entry.title : "Choose a room";
@@ -152,10 +156,6 @@ export class MatrixView {
     if (this.picture.dataset.looks !== looks) {
       this.picture.dataset.looks = looks;
       this.picture.replaceChildren(...(entry ? [avatar({ id: entry.colour, name: entry.title })] : []));
-    }
-    if (entry) {
-      this.timeline.show(id, this.rooms.items(id, this.outbox.of(id)), { complete: this.rooms.before(id) === null });
-      this.#acknowledge(id);
     }
     this.composer.show(id);
     this.list.show(entries, id);
@@ -168,6 +168,7 @@ export class MatrixView {
     if (!event || event === this.#read || !this.rooms.unread(id) || document.visibilityState !== "visible") return;
     if (!this.timeline.atEnd || !this.element.checkVisibility({ visibilityProperty: true })) return;
     this.#read = event;
+    this.rooms.markRead(id);
     this.client.markRead(id, event).catch(() => (this.#read = null)); // once more with the next event
   }
 

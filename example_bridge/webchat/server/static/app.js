@@ -20,6 +20,7 @@ const browser = openStorage("webchat ");
 /** One account in this page, from coming in to leaving. */
 class Visit {
   #current = null;
+  #awaited = false; // a conversation that was opened just now, and of which nothing has come yet
 
   constructor({ token, me, info, left }) {
     Object.assign(this, { me, left });
@@ -85,9 +86,9 @@ class Visit {
   open(id, { byPerson = false } = {}) {
     if (byPerson && !history.state?.open) history.pushState({ open: true }, ""); // for the Back of a phone
     this.#current = id;
+    this.#awaited = byPerson;
     this.storage.set("current", id);
     this.#draw();
-    if (byPerson) this.composer.focus();
   }
 
   /** Back to the list, where there is no room for both. */
@@ -129,6 +130,10 @@ class Visit {
     }
     $("content").classList.toggle("nothing", id === null);
     this.composer.show(id);
+    if (this.#awaited && id !== null) {
+      this.#awaited = false;
+      this.composer.focus();
+    }
     this.list.show(this.chats.list((chat) => this.outbox.of(chat)), id);
     document.title = `${this.chats.unread ? `(${this.chats.unread}) ` : ""}webchat`;
   }

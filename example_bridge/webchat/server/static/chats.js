@@ -126,7 +126,9 @@ export class Chats {
   /** Entries of the list, the one with the latest word first. */
   list(unsentOf) {
     const entries = [...this.#chats].map(([id, chat]) => {
-      const last = this.items(id, unsentOf(id)).findLast((item) => item.kind === "message");
+      const waiting = unsentOf(id).at(-1);
+      const said = chat.lines.findLast(({ message }) => message);
+      const last = waiting ? this.#own(waiting) : said && this.#item(said);
       return {
         id,
         ...this.head(id),

@@ -22,6 +22,7 @@ export class Timeline {
   #fresh = 0; // messages that came while the reader was further up
   #count = 0;
   #lastKey = null;
+  #wasAtEnd = true; // before the room for it changed
 
   /**
    * `body(item)` gives the node of a message's content; `retry(key)` and `discard(key)` are for those that failed.
@@ -43,9 +44,7 @@ export class Timeline {
     this.element = el("div", { class: "timeline" }, this.root, this.jump);
     this.root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     // The keyboard of a phone, or a composer that grows, takes room from below.
-    let atEnd = true;
-    this.root.addEventListener("scroll", () => (atEnd = this.#atEnd), { passive: true });
-    new ResizeObserver(() => atEnd && this.#toEnd()).observe(this.root);
+    new ResizeObserver(() => this.#wasAtEnd && this.#toEnd()).observe(this.root);
   }
 
   get atEnd() {
@@ -62,16 +61,17 @@ export class Timeline {
       this.#fresh = 0;
     }
     const stay = other || this.#atEnd;
+    const came = other ? 0 : items.length - this.#count;
     const newest = items.at(-1);
-    const grew = !other && newest && newest.key !== this.#lastKey && items.length > this.#count;
-    if (grew && !stay && newest.kind === "message" && !newest.mine) this.#fresh += items.length - this.#count;
+    const grew = came > 0 && newest.key !== this.#lastKey;
+    if (grew && !stay && newest.kind === "message" && !newest.mine) this.#fresh += came;
     const ours = grew && newest.mine && newest.state !== undefined;
     this.#id = id;
     this.#items = items;
     this.#count = items.length;
     this.#lastKey = newest?.key ?? null;
     this.complete = complete;
-    if (!stay && grew && !ours) this.#shown += 1; // what is being read must not move away
+    if (!stay && grew && !ours) this.#shown += came; // what is being read must not move away
     this.#draw(now);
     if (stay || ours) this.#toEnd();
     this.#showJump();
@@ -179,6 +179,7 @@ export class Timeline {
   }
 
   #scrolled() {
+    this.#wasAtEnd = this.#atEnd;
     if (this.#atEnd) this.#fresh = 0;
     this.#showJump();
   }
