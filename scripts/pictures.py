@@ -2,6 +2,7 @@
 
 - ``docs/pictures/NAME.txt`` -> ``NAME.svg``: who says what to whom, from top to bottom; see `sequence`
 - ``lane.svg``, ``gap.svg``, ``layers.svg``: from the numbers in the code and the layers in pyproject.toml
+- ``docs/reference/policy.md``: see `policy_page`
 
 A test draws them anew and compares.
 """
@@ -19,6 +20,8 @@ from bridgekit.runtime import points
 from bridgekit.runtime.buffers import BUFFER_BYTES, BUFFER_PER_LANE, BUFFER_TOTAL
 from bridgekit.runtime.gaps import EVERY_S
 from bridgekit.runtime.lane import AHEAD_OF_COMMIT
+from bridgekit.runtime.lanes import Lanes
+from scripts import policy_page
 from scripts.drawing import LINE, Drawing, width, wrapped
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -30,7 +33,8 @@ def files() -> dict[Path, str]:
     """What the pictures must hold."""
     drawn = {source.with_suffix(".svg"): sequence(source) for source in sorted(FOLDER.glob("*.txt"))}
     made = {"lane": lane(), "gap": gap(), "layers": layers()}
-    return {**drawn, **{FOLDER / f"{name}.svg": svg for name, svg in made.items()}}
+    pictures = {**drawn, **{FOLDER / f"{name}.svg": svg for name, svg in made.items()}}
+    return {**pictures, ROOT / "docs/reference/policy.md": policy_page.page()}
 
 
 # --- what the code says -----------------------------------------------------------------------------------------------
@@ -144,36 +148,41 @@ def _step(drawing: _Sequence, step: str, source: Path) -> None:
         raise ValueError(f"{source}: no step: {step}")
 
 
-# --- drawn by hand, with the code's numbers ---------------------------------------------------------------------------
+# --- of shapes, with the code's numbers -------------------------------------------------------------------------------
 def lane() -> str:
     """A lane: what is done and not yet written down, the head, what is in memory, what is only on disk."""
     d = Drawing(WIDE, "A lane: its head, its buffer in memory, and the rest on disk")
-    y, high = 58, 44
-    d.text(24, 32, "goes out", kind="soft")
-    d.arrow(84, 28, 24, 28) if False else None
-    parts = [
-        ("disk", 30, ["3", "4", "5"], "done; their ends gather", f"for one commit, {AHEAD_OF_COMMIT} at most"),
-        ("now", 232, ["6"], "the head", "the only one under way"),
-        ("box", 332, ["7", "8", "9", "\N{HORIZONTAL ELLIPSIS}"], "the buffer, in memory:", f"{BUFFER_PER_LANE} at most"),
-        ("disk", 592, ["107", "108", "109", "\N{HORIZONTAL ELLIPSIS}"], "only in the journal, on disk:", "as many as come"),
+    y, high, step = 56, 44, 56
+    parts: list[tuple[str, str, str]] = [
+        ("box", "3 4 5", f"done; at most {AHEAD_OF_COMMIT} ends wait for one commit together"),
+        ("now", "6", "the head: the only one under way"),
+        ("box", "7 8 \N{HORIZONTAL ELLIPSIS} 106", f"in memory, too: at most {BUFFER_PER_LANE}"),
+        ("disk", "107 108 109 \N{HORIZONTAL ELLIPSIS}", "only on disk: as many as come"),
     ]
-    for kind, x, entries, first, second in parts:
-        for number, entry in enumerate(entries):
-            d.labelled(x + number * 58, y, 50, high, entry, kind=kind)
-        d.lines(x, y + high + 22, [first, second], kind="soft")
+    x = 30.0
+    for kind, entries, words in parts:
+        room = 0.0
+        for entry in entries.split():
+            d.labelled(x + room, y, 48, high, entry, kind=kind)
+            room += step
+        room = max(room, 118)
+        d.lines(x, y + high + 22, wrapped(words, room + 8), kind="soft")
+        x += room + 26
     d.text(30, 36, "\N{LEFTWARDS ARROW} to the other side, one after the other", kind="text title")
-    d.text(WIDE - 30, 36, "\N{LEFTWARDS ARROW} new ones, at the end", kind="text title", anchor="end")
-    d.lines(
-        30,
-        y + high + 78,
-        wrapped(
-            "Every number here is on disk: an entry is deleted there when it is done, and that is committed together "
-            "with what it became. All lanes together hold at most "
-            f"{BUFFER_TOTAL:,} entries or {BUFFER_BYTES // 1024**2} MiB in memory; beyond that a lane holds only its head.",
-            WIDE - 60,
-        ),
+    d.text(WIDE - 30, 36, "\N{LEFTWARDS ARROW} what is new comes last", kind="text title", anchor="end")
+    words = (
+        "Every one of them is on disk until it is done; its end is committed together with what it became. All lanes "
+        f"together keep at most {BUFFER_TOTAL:,} entries or {BUFFER_BYTES // 1024**2} MiB in memory: beyond that, each "
+        f"only its head. Lanes run side by side, with at most {_concurrency()} heads under way at once."
     )
-    return d.svg(y + high + 78 + 3 * LINE)
+    lines = wrapped(words, WIDE - 60)
+    d.lines(30, y + high + 88, lines)
+    return d.svg(y + high + 84 + len(lines) * LINE)
+
+
+def _concurrency() -> int:
+    concurrency: int = inspect.signature(Lanes).parameters["concurrency"].default
+    return concurrency
 
 
 def gap() -> str:
@@ -231,22 +240,25 @@ WHAT: Final = {
 def layers() -> str:
     """The layers, as import-linter enforces them."""
     d = Drawing(WIDE, "The layers: imports go down only")
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     (contract,) = [one for one in contracts if one["type"] == "layers"]
     y = 20.0
     for layer in contract["layers"]:
         names = re.findall(r"[a-z_]+", layer)
-        between = "  |  " if "|" in layer else "   "
-        d.box(24, y, WIDE - 48, 46)
+        between = "  |  " if "|" in layer else "    "
+        d.box(24, y, WIDE - 160, 46)
         d.text(42, y + 20, between.join(names), kind="mono text")
         d.text(42, y + 38, WHAT[names[0]], kind="soft")
         y += 58
-    d.text(WIDE - 42, 34, "imports go down only", kind="soft", anchor="end")
-    d.arrow(WIDE - 34, 40, WIDE - 34, y - 20)
+    d.arrow(WIDE - 68, 24, WIDE - 68, y - 14)
+    d.box(WIDE - 118, y / 2 - LINE, 100, 2 * LINE, kind="ground", round=0)
+    d.lines(WIDE - 68, y / 2 - 5, ["imports", "go down only"], kind="soft", anchor="middle")
     return d.svg(y + 8)
 
 
 if __name__ == "__main__":
     for path, text in files().items():
         path.write_text(text, encoding="utf-8")
-        print(f"drew {path.relative_to(ROOT)}")
+        print(f"wrote {path.relative_to(ROOT)}")

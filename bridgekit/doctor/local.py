@@ -269,7 +269,8 @@ def judge_port(seen: Seen | OSError, process: Process, address: str) -> Finding:
 
 def _words(error: OSError) -> str:
     """The system's own: asyncio's repeat the address. A name that is not found has a number below 0, and good words."""
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def judge_monitoring(error: OSError | None, process: Process, address: str, *, enabled: bool) -> Finding:

@@ -63,6 +63,13 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
+def _content(event: RawEvent) -> dict[str, Any]:
+    try:
+        return _decode(event.raw).content
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}  # whoever reads the text of it says what is wrong
+
+
 class Relay:
     """Chooses the voice of each message."""
 
@@ -105,7 +112,7 @@ class Relay:
         own = await self._own(event, portal) if level >= Level.USER else None
         if own is not None and (own.state is LoginState.ACTIVE or may_be_sent):
             return await self._heard(event, own)
-        content = _decode(event.raw).content
+        content = _content(event)
         if (why := never_relayed(content, event.sender, self._ignore)) is not None:
             # With a login of one's own one may say what one likes, if late.
             return Ignored(why) if own is None else await self._heard(event, own)
@@ -129,7 +136,7 @@ class Relay:
 
     def ignores(self, event: RawEvent) -> bool:
         """Whether an event comes from another bridge or a bot, to whom our bot must not answer."""
-        return never_relayed(_decode(event.raw).content, event.sender, self._ignore) is not None
+        return never_relayed(_content(event), event.sender, self._ignore) is not None
 
     async def is_told(self, refusal: Refusal, event: RawEvent) -> bool:
         """Whether the sender was told this already, because of an earlier message in this room. Raises `StoreError`."""

@@ -21,21 +21,34 @@ from bridgekit.store import open_store
 from bridgekit.testing.process import free_ports
 from tests.acceptance.conftest import SceneFactory
 from tests.support.check import Files, check_as_process, serving
-from tests.support.homeserver import Homeserver
+from tests.support.homeserver import AppserviceSlot, Homeserver
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Answer, Forward, HttpProxy
 
 
+@pytest.fixture(scope="module")
+def slot(homeserver: Homeserver) -> AppserviceSlot:
+    """For all tests here that need no fresh one: there are not so many."""
+    return homeserver.take_slot()
+
+
 @pytest.fixture
-def files(homeserver: Homeserver, tmp_path: Path) -> Files:
+def files(slot: AppserviceSlot, tmp_path: Path) -> Files:
     """On the shared homeserver, where everything is right."""
+    return Files(slot, tmp_path / "bridge")
+
+
+@pytest.fixture
+def first_files(homeserver: Homeserver, tmp_path: Path) -> Files:
+    """The same, of a bridge that the homeserver has never heard from."""
     return Files(homeserver.take_slot(), tmp_path / "bridge")
 
 
 # --- all is well ------------------------------------------------------------------------------------------------------
 
 
-async def test_before_the_first_start_all_is_well(files: Files) -> None:
+async def test_before_the_first_start_all_is_well(first_files: Files) -> None:
+    files = first_files
     first = await files.check()
     assert first.code == Exit.FINE
     assert list(first.outcomes()) == list(CHECKS)
@@ -70,13 +83,13 @@ async def test_for_scripts(files: Files) -> None:
     }
 
 
-async def test_read_only_makes_nothing(files: Files) -> None:
-    answer = await files.check("--read-only")
+async def test_read_only_makes_nothing(first_files: Files) -> None:
+    answer = await first_files.check("--read-only")
     assert answer.code == Exit.FINE
     assert set(answer.named("skip")) == {
         "namespace", "exclusive", "rate_limits", "devices", "encryption", "room_alias",
     }  # fmt: skip
-    async with files.slot.client() as bot:
+    async with first_files.slot.client() as bot:
         assert await bot.joined_rooms() == []
 
 
@@ -415,10 +428,13 @@ async def test_a_clock_that_is_wrong(files: Files, homeserver: Homeserver) -> No
     async def yesterday(request: web.Request) -> web.Response:
         url = URL(homeserver.url + request.raw_path, encoded=True)
         headers = {name: request.headers[name] for name in ("Authorization", "Content-Type") if name in request.headers}
-        async with aiohttp.ClientSession() as http:
-            async with http.request(request.method, url, data=await request.read(), headers=headers) as answer:
-                stale = {"Date": "Mon, 01 Jan 2024 00:00:00 GMT", "Content-Type": "application/json"}
-                return web.Response(status=answer.status, body=await answer.read(), headers=stale)
+        body = await request.read()
+        async with (
+            aiohttp.ClientSession() as http,
+            http.request(request.method, url, data=body, headers=headers) as answer,
+        ):
+            stale = {"Date": "Mon, 01 Jan 2024 00:00:00 GMT", "Content-Type": "application/json"}
+            return web.Response(status=answer.status, body=await answer.read(), headers=stale)
 
     async with serving(yesterday) as url:
         files.config["homeserver"]["url"] = url

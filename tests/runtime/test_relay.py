@@ -101,6 +101,28 @@ async def test_only_the_first_part_has_the_name_and_a_crash_changes_nothing() ->
     await harness.kill()
 
 
+@pytest.mark.parametrize("dedupes", [True, False])
+@pytest.mark.parametrize("point", [points.APPEND_AFTER, points.NETWORK_SENT, points.PARTS_BETWEEN])
+async def test_killed_while_relaying(point: str, dedupes: bool) -> None:
+    harness = await started(FakeNetwork(dedupes=dedupes, limits=Limits(max_text_length=20)))
+    room = await a_room(harness)
+    dead = harness.kill_at(point)
+    for number in range(3):
+        harness.homeserver.say(room, BOB, f"number {number} and some more words")
+    await harness.until(dead.is_set)
+    await harness.kill()
+    await harness.start()
+    await harness.settle(300)
+    got, refused = harness.network.texts("chat"), harness.homeserver.bodies(room, notices=True)[1:]
+    whole = [part for n in range(3) for part in (f"Bob: number {n} and", "some more words")]
+    # Without deduplication what may have been sent is not sent again, and what follows of it neither.
+    lost = [] if dedupes or point != points.NETWORK_SENT else ["some more words"]
+    assert len(refused) == len(lost)
+    assert got == whole if not lost else got == [whole[0], *whole[2:]]
+    assert harness.homeserver.bodies(room) == ["hello"]
+    await harness.kill()
+
+
 async def test_a_repeat_goes_through_the_same_login() -> None:
     """Another one would not be recognised by the network as a repeat."""
     network = FakeNetwork()

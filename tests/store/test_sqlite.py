@@ -197,5 +197,6 @@ async def test_the_index_by_event_is_filled_by_and_by(held: Opened, monkeypatch:
     await store.clean(Retention(seen_ms=10, dead_ms=10, messages_ms=5), now=10, epoch=held.epoch)
     assert [await found(f"$e{each}") for each in (0, 4, 5, 8)] == [None, None, "m5", "m8"]
     assert await found("$other1") is None
+    assert store._write_connection is not None
     ((rows,),) = store._write_connection.execute("SELECT count(*) FROM message_event")
     assert rows == 3  # 5, 6 and 7: the index forgets with the table

@@ -69,19 +69,20 @@ class AdminCommands:
         return _page(said, "Nobody is logged in.", "Logins", ("person", "account", "id", "state"), rows)
 
     async def _portals(self, said: Said) -> Answer | str:
-        portals: list[Portal] = []
-        while page := await self._books.directory.portals(after=portals[-1].key if portals else None):
-            portals += page
+        total, shown, after = 0, list[Portal](), None
+        first = (_page_number(said) - 1) * ROWS
+        while page := await self._books.directory.portals(after=after):
+            shown += page[max(first - total, 0) : max(first + ROWS - total, 0)]
+            total, after = total + len(page), page[-1].key
         rows = []
-        number = _page_number(said)
-        for portal in portals[(number - 1) * ROWS : number * ROWS]:
+        for portal in shown:
             logins = ", ".join(record.login.id for record in await self._books.portal_logins(portal.key))
             relay = self._books.relay(portal.key)
             rows.append(
                 (portal.name or portal.key.chat, portal.room or "being made", logins, relay.login.id if relay else "")
             )
         head = ("chat", "room", "logins", "relay")
-        return _page(said, "There are no portals.", "Portals", head, rows, total=len(portals))
+        return _page(said, "There are no portals.", "Portals", head, rows, total=total)
 
     # --- dead letters ---------------------------------------------------------------------------------------------
     async def _dead(self, said: Said) -> Answer | str:

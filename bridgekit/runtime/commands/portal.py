@@ -53,7 +53,7 @@ class PortalCommands:
             return False
         try:
             content = _decode(event.raw).content
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         words = content.body.split()
         if content.msgtype != "m.text" or not words or words[0] != self._prefix:
