@@ -43,6 +43,7 @@ from bridgekit.model.records import (
     LoginRecord,
     Membership,
     MessageRecord,
+    ReactionRecord,
     Portal,
     UncertainSaved,
 )
@@ -207,6 +208,14 @@ class Directory(Protocol):
 
     async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None: ...
 
+    async def messages_by_event(self, room: RoomID, event_id: EventID) -> list[MessageRecord]:
+        """All that the network made of an event, in order of their parts."""
+
+    async def reactions(self, portal: PortalKey, target: RemoteMessageID) -> list[ReactionRecord]:
+        """What is there on a message, oldest first."""
+
+    async def reaction_by_event(self, room: RoomID, event_id: EventID) -> ReactionRecord | None: ...
+
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None: ...
 
     async def management_room(self, user_id: UserID) -> RoomID | None: ...
@@ -325,5 +334,21 @@ class Homeserver(Protocol):
     async def set_displayname(self, user: UserID | None, name: str) -> None: ...
 
     async def set_avatar_url(self, user: UserID | None, mxc: ContentURI | Literal[""]) -> None: ...
+
+    async def set_typing(self, room: RoomID, user: UserID, timeout_ms: int) -> None:
+        """Say that a user of ours is writing; 0: has stopped."""
+
+    async def send_receipt(self, room: RoomID, event_id: EventID, *, user: UserID | None = None) -> None:
+        """Say that a user of ours (None: the bot) has read up to an event (``m.read``)."""
+
+    async def kick(
+        self, room: RoomID, target: UserID, *, by: UserID | None = None, reason: str | None = None
+    ) -> None: ...
+
+    async def ban(
+        self, room: RoomID, target: UserID, *, by: UserID | None = None, reason: str | None = None
+    ) -> None: ...
+
+    async def unban(self, room: RoomID, target: UserID, *, by: UserID | None = None) -> None: ...
 
     async def upload(self, data: bytes, *, mimetype: str, filename: str | None = None) -> ContentURI: ...

@@ -9,7 +9,15 @@ from typing import ClassVar, TypeVar
 
 from bridgekit.errors import NotSupported
 from bridgekit.model.ids import Nonce, PortalKey, RemoteUserID
-from bridgekit.model.matrix import MatrixMessage
+from bridgekit.model.matrix import (
+    MatrixDelete,
+    MatrixEdit,
+    MatrixMember,
+    MatrixMessage,
+    MatrixReaction,
+    MatrixReceipt,
+    MatrixTyping,
+)
 from bridgekit.model.remote import Avatar, RemoteChat, RemoteProfile, Sent
 
 
@@ -78,7 +86,101 @@ class CanResolve(Capability):
         """
 
 
-CAPABILITIES: tuple[type[Capability], ...] = (CanSend, CanConfirm, CanDescribe, CanResolve)
+class CanEdit(Capability):
+    """Messages can be changed after they were sent."""
+
+    @abstractmethod
+    async def edit(self, edit: MatrixEdit) -> Sent:
+        """Change it. Repeated after a crash, with the same nonce. `Sent.ids` are new ids under which the network speaks of
+        the message from now on, often none. Raises what `CanSend.send` raises."""
+
+
+class CanDelete(Capability):
+    """Messages can be deleted for everybody."""
+
+    @abstractmethod
+    async def delete(self, delete: MatrixDelete) -> None:
+        """Delete it. Repeated after a crash: a message that is gone already is success. Raises what `CanSend.send`
+        raises."""
+
+
+class CanReact(Capability):
+    """Messages can be reacted to."""
+
+    @abstractmethod
+    async def react(self, reaction: MatrixReaction) -> None:
+        """Leave a reaction. Repeated after a crash: one that is there already is success. Raises what `CanSend.send`
+        raises."""
+
+    @abstractmethod
+    async def unreact(self, reaction: MatrixReaction) -> None:
+        """Take a reaction back; one that is not there is success. Raises what `CanSend.send` raises."""
+
+
+class CanMarkRead(Capability):
+    """The network can be told what was read."""
+
+    @abstractmethod
+    async def mark_read(self, receipt: MatrixReceipt) -> None:
+        """Tell it. Only the latest of each chat is told, and never again if that fails."""
+
+
+class CanType(Capability):
+    """The network can be told that somebody is writing."""
+
+    @abstractmethod
+    async def set_typing(self, typing: MatrixTyping) -> None:
+        """Tell it. Told again every few seconds while it lasts, and never again if that fails."""
+
+
+class CanInvite(Capability):
+    """People can be added to chats."""
+
+    @abstractmethod
+    async def invite(self, member: MatrixMember) -> None:
+        """Add somebody; one who is there already is success. Raises what `CanSend.send` raises."""
+
+
+class CanRemove(Capability):
+    """People can be removed from chats."""
+
+    @abstractmethod
+    async def remove(self, member: MatrixMember, *, ban: bool) -> None:
+        """Remove somebody, and keep them out if `ban`; one who is not there is success. Raises what `CanSend.send`
+        raises."""
+
+
+class CanLeave(Capability):
+    """The login's own person can leave a chat."""
+
+    @abstractmethod
+    async def leave(self, portal: PortalKey) -> None:
+        """Leave it; already left is success. Raises what `CanSend.send` raises."""
+
+
+class CanRename(Capability):
+    """Chats can be given another name and topic."""
+
+    @abstractmethod
+    async def rename(self, portal: PortalKey, *, name: str | None, topic: str | None) -> None:
+        """Change what is not None. Raises what `CanSend.send` raises."""
+
+
+CAPABILITIES: tuple[type[Capability], ...] = (
+    CanSend,
+    CanConfirm,
+    CanEdit,
+    CanDelete,
+    CanReact,
+    CanMarkRead,
+    CanType,
+    CanDescribe,
+    CanResolve,
+    CanInvite,
+    CanRemove,
+    CanLeave,
+    CanRename,
+)
 """All of them, in the order in which people read about them."""
 
 C = TypeVar("C", bound=Capability)

@@ -29,10 +29,7 @@ DEFAULT_IGNORE = (
     # Bridges that do without it, by their usual names.
     *(
         f"@{network}_*:*"
-        for network in (
-            "bluesky discord facebook gmessages googlechat gvoice imessage instagram irc line linkedin messenger meta "
-            "mattermost signal skype slack sms steam telegram twitter wechat whatsapp xmpp zulip"
-        ).split()
+        for network in ["bluesky", "discord", "facebook", "gmessages", "googlechat", "gvoice", "imessage", "instagram", "irc", "line", "linkedin", "messenger", "meta", "mattermost", "signal", "skype", "slack", "sms", "steam", "telegram", "twitter", "wechat", "whatsapp", "xmpp", "zulip"]
     ),
 )
 """User ids of other bridges' users, as shell patterns, where the configuration names none."""

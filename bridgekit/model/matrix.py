@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bridgekit.model.content import Text
-from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID
+from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID, RemoteUserID
 
 
 class Speaker(msgspec.Struct, frozen=True):
@@ -34,3 +34,61 @@ class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: int
     speaker: Speaker
     reply_to: RemoteMessageID | None = None
+    thread: RemoteMessageID | None = None
+
+
+class MatrixEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """A message says something else now: `text` is all of it. `target` is the id that the network gave to it; a message
+    of several parts gives one edit per part. `nonce` stays the same over repeats."""
+
+    portal: PortalKey
+    target: RemoteMessageID
+    text: Text
+    nonce: Nonce
+    timestamp: int
+    speaker: Speaker
+
+
+class MatrixDelete(msgspec.Struct, frozen=True, kw_only=True):
+    """A message is to be deleted for everybody. `reason` is in the deleter's words, often empty."""
+
+    portal: PortalKey
+    target: RemoteMessageID
+    timestamp: int
+    speaker: Speaker
+    reason: str = ""
+
+
+class MatrixReaction(msgspec.Struct, frozen=True, kw_only=True):
+    """A reaction of the login's own person to a message; `emoji` as in `RemoteReaction`, one that `Limits.reactions`
+    allows. Given to `react`, and to `unreact` when it is taken back."""
+
+    portal: PortalKey
+    target: RemoteMessageID
+    emoji: str
+    nonce: Nonce
+    timestamp: int
+    emoji_id: str = ""
+
+
+class MatrixReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The login's own person has read the chat up to this message."""
+
+    portal: PortalKey
+    up_to: RemoteMessageID
+    timestamp: int
+
+
+class MatrixTyping(msgspec.Struct, frozen=True, kw_only=True):
+    """The login's own person is writing, or has stopped."""
+
+    portal: PortalKey
+    typing: bool
+
+
+class MatrixMember(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody on Matrix invites, removes or bans a remote person. `reason` is in words, often empty."""
+
+    portal: PortalKey
+    user: RemoteUserID
+    reason: str = ""

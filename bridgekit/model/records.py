@@ -92,6 +92,20 @@ class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: int
 
 
+class ReactionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A reaction that is there on both sides. `target` is the message's id as the bridge knows it (no alias); `sender` the
+    Matrix user that sent `event_id`: a ghost for a reaction of the network's people."""
+
+    portal: PortalKey
+    target: RemoteMessageID
+    sender: UserID
+    emoji: str
+    room: RoomID
+    event_id: EventID
+    emoji_id: str = ""
+    timestamp: int = 0
+
+
 class Membership(StrEnum):
     """A ghost's membership, as far as the bridge knows."""
 
@@ -161,6 +175,26 @@ class MessageSaved(msgspec.Struct, frozen=True, tag=True):
     message: MessageRecord
 
 
+class MessageDeleted(msgspec.Struct, frozen=True, tag=True):
+    """The message was deleted on both sides: its parts, aliases and reactions are forgotten. Its dedupe key is not."""
+
+    portal: PortalKey
+    remote_id: RemoteMessageID
+
+
+class ReactionSaved(msgspec.Struct, frozen=True, tag=True):
+    """Inserts or replaces the reaction of this sender with this emoji to that message."""
+
+    reaction: ReactionRecord
+
+
+class ReactionRemoved(msgspec.Struct, frozen=True, tag=True):
+    portal: PortalKey
+    target: RemoteMessageID
+    sender: UserID
+    emoji: str
+
+
 class AliasSaved(msgspec.Struct, frozen=True, tag=True):
     """The network also calls this message by another id."""
 
@@ -211,6 +245,9 @@ Fact = (
     | RelayRemoved
     | MemberSaved
     | MessageSaved
+    | MessageDeleted
+    | ReactionSaved
+    | ReactionRemoved
     | AliasSaved
     | UncertainSaved
     | UncertainResolved

@@ -51,7 +51,8 @@ class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=Tr
     """A message in a remote chat, of anybody, ourselves included.
 
     `id` is unique in the chat; `aliases` are other ids under which the network may speak of it. `nonce` is what the
-    network gives back of ours, if it does: then the message is recognised as our own echo.
+    network gives back of ours, if it does: then the message is recognised as our own echo. `reply_to` is the message that
+    it answers, `thread` the first message of the thread that it belongs to, where the network has threads.
     """
 
     portal: PortalKey
@@ -61,9 +62,98 @@ class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=Tr
     text: Text = Text()
     media: tuple[MediaRef, ...] = ()
     reply_to: RemoteMessageID | None = None
+    thread: RemoteMessageID | None = None
     aliases: tuple[RemoteMessageID, ...] = ()
     nonce: Nonce | None = None
     cursor: Cursor | None = None
+
+
+class RemoteEdit(msgspec.Struct, frozen=True, tag="edit", omit_defaults=True, kw_only=True):
+    """A message says something else now: `text` is all of it, not the difference.
+
+    `target` is the message's id (or an alias). `revision` is different for each edit of one message and the same when the
+    network repeats one: its own id, a counter, a time. `sender` is who edited. `nonce` as in `RemoteMessage`.
+    """
+
+    portal: PortalKey
+    target: RemoteMessageID
+    revision: str
+    sender: RemoteUserID
+    timestamp: int
+    text: Text = Text()
+    nonce: Nonce | None = None
+    cursor: Cursor | None = None
+
+
+class RemoteDelete(msgspec.Struct, frozen=True, tag="delete", omit_defaults=True, kw_only=True):
+    """A message was deleted for everybody. `sender` is who did it, None where the network does not say."""
+
+    portal: PortalKey
+    target: RemoteMessageID
+    timestamp: int
+    sender: RemoteUserID | None = None
+    cursor: Cursor | None = None
+
+
+class RemoteReaction(msgspec.Struct, frozen=True, tag="reaction", omit_defaults=True, kw_only=True):
+    """Somebody reacted to a message (`added`), or took that reaction back.
+
+    `emoji` is the character itself, or ``:name:`` for a picture that only the network has; `emoji_id` is the network's id
+    of such a picture. `occurrence` tells react, unreact, react from a repeat of the first: different for each of them and
+    the same when the network says one again (its own id, a time); "" where the network cannot tell, then the state at
+    its last word counts.
+    """
+
+    portal: PortalKey
+    target: RemoteMessageID
+    sender: RemoteUserID
+    timestamp: int
+    emoji: str
+    emoji_id: str = ""
+    added: bool = True
+    occurrence: str = ""
+    cursor: Cursor | None = None
+
+
+class RemoteReceipt(msgspec.Struct, frozen=True, tag="receipt", omit_defaults=True, kw_only=True):
+    """Somebody has read the chat up to a message. Never written down: only the latest counts."""
+
+    portal: PortalKey
+    user: RemoteUserID
+    up_to: RemoteMessageID
+
+
+class RemoteTyping(msgspec.Struct, frozen=True, tag="typing", omit_defaults=True, kw_only=True):
+    """Somebody is writing, or has stopped. Never written down; ends by itself after `expires_s` seconds."""
+
+    portal: PortalKey
+    user: RemoteUserID
+    typing: bool = True
+    expires_s: float = 15.0
+
+
+class RemoteChatDeleted(msgspec.Struct, frozen=True, tag="chat_deleted", omit_defaults=True, kw_only=True):
+    """The chat is gone at the network, or this login has left it or was removed. What was said stays on Matrix."""
+
+    portal: PortalKey
+    reason: str = ""
+    cursor: Cursor | None = None
+
+
+class RemoteIdentityChanged(msgspec.Struct, frozen=True, tag="identity", omit_defaults=True, kw_only=True):
+    """The network calls a person by another id from now on (a new phone number): the same ghost stands for both."""
+
+    old: RemoteUserID
+    new: RemoteUserID
+    cursor: Cursor | None = None
+
+
+class Role(StrEnum):
+    """What somebody may do in a chat, from least to most."""
+
+    MEMBER = "member"
+    MODERATOR = "moderator"  # may remove messages and people
+    ADMIN = "admin"  # may change the chat
 
 
 class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw_only=True):
@@ -78,15 +168,23 @@ class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw
     topic: str | None = None
     avatar: Avatar | None = None
     members: tuple[RemoteUserID, ...] | None = None
+    roles: dict[RemoteUserID, Role] | None = None
     cursor: Cursor | None = None
 
 
 class RemoteMember(msgspec.Struct, frozen=True, tag="member", omit_defaults=True, kw_only=True):
-    """Somebody joined (`joined`) or left a chat."""
+    """Somebody joined (`joined`) or left a chat.
+
+    `by` is who added or removed them, None for themselves or unknown; `banned`: they may not come back; `reason` in
+    words, where the network has one.
+    """
 
     portal: PortalKey
     user: RemoteUserID
     joined: bool
+    by: RemoteUserID | None = None
+    banned: bool = False
+    reason: str = ""
     cursor: Cursor | None = None
 
 
@@ -114,7 +212,21 @@ class RemoteCaughtUp(msgspec.Struct, frozen=True, tag="caught_up", omit_defaults
     cursor: Cursor | None = None
 
 
-RemoteEvent = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile | RemoteProgress | RemoteCaughtUp
+RemoteEvent = (
+    RemoteMessage
+    | RemoteEdit
+    | RemoteDelete
+    | RemoteReaction
+    | RemoteChat
+    | RemoteChatDeleted
+    | RemoteMember
+    | RemoteProfile
+    | RemoteIdentityChanged
+    | RemoteReceipt
+    | RemoteTyping
+    | RemoteProgress
+    | RemoteCaughtUp
+)
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -163,12 +275,20 @@ __all__ = [
     "PortalKey",
     "RemoteCaughtUp",
     "RemoteChat",
+    "RemoteChatDeleted",
+    "RemoteDelete",
+    "RemoteEdit",
     "RemoteEvent",
+    "RemoteIdentityChanged",
     "RemoteMember",
     "RemoteMessage",
     "RemoteMessageID",
     "RemoteProfile",
     "RemoteProgress",
+    "RemoteReaction",
+    "RemoteReceipt",
+    "RemoteTyping",
     "RemoteUserID",
+    "Role",
     "Sent",
 ]
