@@ -24,6 +24,7 @@ from bridgekit.model.records import (
     PortalLoginSaved,
     PortalRemoved,
     PortalSaved,
+    ReactionRecord,
     RelayRemoved,
     RelaySaved,
 )
@@ -186,3 +187,13 @@ class Books:
 
     async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None:
         return await self.directory.message_by_event(room, event_id)
+
+    async def messages_by_event(self, room: RoomID, event_id: EventID) -> list[MessageRecord]:
+        return await self.directory.messages_by_event(room, event_id)
+
+    # --- reactions ------------------------------------------------------------------------------------------------
+    async def reactions(self, portal: PortalKey, target: RemoteMessageID) -> list[ReactionRecord]:
+        return await self.directory.reactions(portal, target)
+
+    async def reaction_by_event(self, room: RoomID, event_id: EventID) -> ReactionRecord | None:
+        return await self.directory.reaction_by_event(room, event_id)

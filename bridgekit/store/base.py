@@ -34,7 +34,16 @@ from bridgekit.model.ids import (
     RoomID,
     UserID,
 )
-from bridgekit.model.records import Fact, Ghost, LoginRecord, Membership, MessageRecord, Portal, UncertainSaved
+from bridgekit.model.records import (
+    Fact,
+    Ghost,
+    LoginRecord,
+    Membership,
+    MessageRecord,
+    Portal,
+    ReactionRecord,
+    UncertainSaved,
+)
 from bridgekit.store.group_commit import Commit, GroupCommit, Operation
 from bridgekit.store.program import Program
 from bridgekit.store.programs import append as appending
@@ -249,6 +258,15 @@ class SqlStore(ABC):
 
     async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None:
         return await self._read(directory.message_by_event, room, event_id)
+
+    async def messages_by_event(self, room: RoomID, event_id: EventID) -> list[MessageRecord]:
+        return await self._read(directory.messages_by_event, room, event_id)
+
+    async def reactions(self, portal: PortalKey, target: RemoteMessageID) -> list[ReactionRecord]:
+        return await self._read(directory.reactions, portal, target)
+
+    async def reaction_by_event(self, room: RoomID, event_id: EventID) -> ReactionRecord | None:
+        return await self._read(directory.reaction_by_event, room, event_id)
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
         return await self._read(directory.uncertain, nonce)

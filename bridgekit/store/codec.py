@@ -96,6 +96,17 @@ def event_digest(room: str, event_id: str) -> bytes:
     return digest_of(enc(room), enc(event_id))
 
 
+def reaction_person(sender: str, emoji: str) -> bytes:
+    """Which of a message's reactions: there is one of each person with each emoji."""
+    return digest_of(enc(sender), enc(emoji))
+
+
+def reaction_event_key(room: str, event_id: str) -> bytes:
+    """The key by which a reaction's event is looked up. Event ids come in no order, but a room's lie together: there
+    are seldom more of them than a page holds."""
+    return digest(room)[:PLACE_BYTES] + event_digest(room, event_id)
+
+
 def clamp(number: int) -> int:
     """A network's timestamp, as far as 64 bits hold it: a nonsensical one must not wedge its lane."""
     return max(-MAX_INTEGER, min(number, MAX_INTEGER))

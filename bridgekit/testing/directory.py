@@ -19,7 +19,16 @@ from bridgekit.model.ids import (
     RoomID,
     UserID,
 )
-from bridgekit.model.records import Fact, Ghost, LoginRecord, Membership, MessageRecord, Portal, UncertainSaved
+from bridgekit.model.records import (
+    Fact,
+    Ghost,
+    LoginRecord,
+    Membership,
+    MessageRecord,
+    Portal,
+    ReactionRecord,
+    UncertainSaved,
+)
 from bridgekit.model.remote import Cursor
 
 
@@ -36,6 +45,9 @@ class Knowledge:
     members: dict[tuple[RoomID, UserID], Membership] = field(default_factory=dict)
     messages: dict[tuple[PortalKey, RemoteMessageID], dict[int, MessageRecord]] = field(default_factory=dict)
     aliases: dict[tuple[PortalKey, RemoteMessageID], RemoteMessageID] = field(default_factory=dict)
+    reactions: dict[tuple[PortalKey, RemoteMessageID], dict[tuple[UserID, str], ReactionRecord]] = field(
+        default_factory=dict
+    )
     uncertain: dict[Nonce, UncertainSaved] = field(default_factory=dict)
     management: dict[UserID, RoomID] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
@@ -93,6 +105,13 @@ class MemoryDirectory(ABC):
                 known.members[room, user_id] = membership
             case records.MessageSaved(message):
                 known.messages.setdefault((message.portal, message.remote_id), {})[message.part] = message
+            case records.MessageDeleted(key, remote_id):
+                self._forget_message((key, remote_id))
+            case records.ReactionSaved(reaction):
+                of_message = known.reactions.setdefault((reaction.portal, reaction.target), {})
+                of_message[reaction.sender, reaction.emoji] = reaction
+            case records.ReactionRemoved(key, target, sender, emoji):
+                known.reactions.get((key, target), {}).pop((sender, emoji), None)
             case records.AliasSaved(key, alias, remote_id):
                 known.aliases[key, alias] = remote_id
             case records.UncertainSaved():
@@ -124,12 +143,15 @@ class MemoryDirectory(ABC):
                     del parts[part]
                     count += 1
                 if not parts:
-                    del known.messages[key]
-                    for alias in [
-                        (key[0], alias) for (portal, alias), of in known.aliases.items() if (portal, of) == key
-                    ]:
-                        del known.aliases[alias]
+                    self._forget_message(key)
         return count
+
+    def _forget_message(self, key: tuple[PortalKey, RemoteMessageID]) -> None:
+        known = self._known
+        known.messages.pop(key, None)
+        known.reactions.pop(key, None)
+        for alias in [(key[0], alias) for (portal, alias), of in known.aliases.items() if (portal, of) == key]:
+            del known.aliases[alias]
 
     # --- reading ----------------------------------------------------------------------------------------------------
     async def value(self, key: str) -> str | None:
@@ -194,6 +216,9 @@ class MemoryDirectory(ABC):
         return [message for _, message in sorted((parts or {}).items())]
 
     async def message_by_event(self, room: RoomID, event_id: EventID) -> MessageRecord | None:
+        return next(iter(await self.messages_by_event(room, event_id)), None)
+
+    async def messages_by_event(self, room: RoomID, event_id: EventID) -> list[MessageRecord]:
         await self._reading()
         of_event = [
             message
@@ -201,7 +226,27 @@ class MemoryDirectory(ABC):
             for message in parts.values()
             if (message.room, message.event_id) == (room, event_id)
         ]
-        return min(of_event, key=lambda message: (message.part, message.remote_id), default=None)
+        return sorted(of_event, key=lambda message: (message.part, message.remote_id))
+
+    async def reactions(self, portal: PortalKey, target: RemoteMessageID) -> list[ReactionRecord]:
+        await self._reading()
+        known, key = self._known, (portal, target)
+        found = known.reactions.get(key)
+        if not found and key not in known.messages and (other := known.aliases.get(key)) is not None:
+            found = known.reactions.get((portal, other))
+        return sorted((found or {}).values(), key=lambda reaction: (reaction.timestamp, reaction.event_id))
+
+    async def reaction_by_event(self, room: RoomID, event_id: EventID) -> ReactionRecord | None:
+        await self._reading()
+        return next(
+            (
+                reaction
+                for of_message in self._known.reactions.values()
+                for reaction in of_message.values()
+                if (reaction.room, reaction.event_id) == (room, event_id)
+            ),
+            None,
+        )
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
         await self._reading()

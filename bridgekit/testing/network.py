@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import msgspec
 
 from bridgekit.adapter.base import Adapter, Network, Session
-from bridgekit.adapter.capabilities import CanConfirm, CanDescribe, CanResolve, CanSend
+from bridgekit.adapter.capabilities import Capability
 from bridgekit.adapter.prompt import Prompt
 from bridgekit.errors import Rejected
 from bridgekit.model.content import Text
@@ -21,36 +20,38 @@ from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixMessage
 from bridgekit.model.remote import (
     Batch,
-    ChatKind,
     Cursor,
-    Cursors,
     Login,
     RemoteCaughtUp,
     RemoteChat,
     RemoteEvent,
     RemoteMessage,
-    RemoteProfile,
+    RemoteProgress,
+    RemoteReceipt,
+    RemoteTyping,
     Sent,
 )
+from bridgekit.testing.deeds import Deeds, Echo, Outcome
+from bridgekit.testing.fake_session import ConfirmingSession, FakeSession, ForgetfulSession, session_lacking
 
-Echo = Literal["nonce", "plain", "none"]
+__all__ = [
+    "ConfirmingSession",
+    "Echo",
+    "FakeAdapter",
+    "FakeNetwork",
+    "FakeSession",
+    "ForgetfulSession",
+    "Outcome",
+]
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What becomes of one send: `error` is raised, before the network has taken the message or (`taken`) after it.
-    `gate`: the answer waits for it, as the network has taken the message already."""
-
-    error: BaseException | None = None
-    taken: bool = False
-    gate: asyncio.Event | None = None
-
-
-class FakeNetwork:
+class FakeNetwork(Deeds):
     """The far end. It outlives the bridges that connect to it.
 
     `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces.
     `accepted` holds what it took from the bridge, in its order: (chat, text); `spoken` the same with who sent it.
     `relays_as`: it shows relayed messages under this sender instead of the account that sent them.
+    `lacks`: capabilities that its sessions do not have. What it was told besides messages: see `Deeds`.
     """
 
     def __init__(
@@ -61,7 +62,10 @@ class FakeNetwork:
         confirms: bool = False,
         limits: Limits | None = None,
         yields: Callable[[], int] = lambda: 0,
+        lacks: Iterable[type[Capability]] = (),
     ) -> None:
+        super().__init__()
+        self.lacks = frozenset(lacks)
         self.dedupes = dedupes
         self.echo = echo
         self.confirms = confirms
@@ -199,64 +203,19 @@ class FakeNetwork:
 
 
 def _placed(item: RemoteEvent | Batch, cursor: Cursor) -> RemoteEvent | Batch:
-    if isinstance(item, Batch):
-        events = item.events[:-1] + tuple(msgspec.structs.replace(each, cursor=cursor) for each in item.events[-1:])
-        return msgspec.structs.replace(item, events=events)
-    return msgspec.structs.replace(item, cursor=cursor)
-
-
-class FakeSession(Session, CanSend, CanDescribe, CanResolve):
-    """A connection to a `FakeNetwork` that drops repeats for a day."""
-
-    dedupes_for: ClassVar[timedelta | None] = timedelta(days=1)
-
-    def __init__(self, far: FakeNetwork, login: Login) -> None:
-        self.far = far
-        self.login = login
-
-    def events(self, after: Cursors) -> AsyncIterator[RemoteEvent | Batch]:
-        return self.far.stream(self.login.id, int(after.get("", "0")))
-
-    def limits(self, portal: PortalKey) -> Limits:
-        return self.far.limits
-
-    async def send(self, message: MatrixMessage) -> Sent:
-        return await self.far.take(self.login, message)
-
-    async def describe_chat(self, portal: PortalKey) -> RemoteChat:
-        if self.far.describe_errors:
-            raise self.far.describe_errors.popleft()
-        return self.far.chats.get(portal) or RemoteChat(portal=portal, name=f"Chat {portal.chat}", members=())
-
-    async def describe_user(self, user: RemoteUserID) -> RemoteProfile:
-        if self.far.describe_errors:
-            raise self.far.describe_errors.popleft()
-        return RemoteProfile(user=user, name=self.far.names.get(user, f"Name of {user}"))
-
-    async def resolve(self, identifier: str) -> RemoteProfile | None:
-        if self.far.resolve_errors:
-            raise self.far.resolve_errors.popleft()
-        user = self.far.people.get(identifier)
-        return None if user is None else await self.describe_user(user)
-
-    async def open_chat(self, user: RemoteUserID) -> RemoteChat:
-        if self.far.resolve_errors:
-            raise self.far.resolve_errors.popleft()
-        self.far.opened.append(user)
-        return self.far.chat(f"{self.login.user}+{user}", self.login.user, user, kind=ChatKind.DIRECT)
-
-
-class ForgetfulSession(FakeSession):
-    """As `FakeSession`, of a network that takes every repeat for a new message."""
-
-    dedupes_for: ClassVar[timedelta | None] = None
-
-
-class ConfirmingSession(ForgetfulSession, CanConfirm):
-    """As `ForgetfulSession`, of a network that can be asked."""
-
-    async def find(self, portal: PortalKey, nonce: Nonce) -> Sent | None:
-        return self.far.find(nonce)
+    match item:
+        case Batch(events=()):
+            return msgspec.structs.replace(item, events=(RemoteProgress(cursor=cursor),))
+        case Batch():
+            *before, last = item.events
+            placed = _placed(last, cursor)
+            assert not isinstance(placed, Batch)
+            tail = (placed, RemoteProgress(cursor=cursor)) if placed is last else (placed,)
+            return msgspec.structs.replace(item, events=(*before, *tail))
+        case RemoteReceipt() | RemoteTyping():
+            return item  # never written down, so no place of their own
+        case _:
+            return msgspec.structs.replace(item, cursor=cursor)
 
 
 class FakeAdapter(Adapter):
@@ -281,7 +240,7 @@ class FakeAdapter(Adapter):
         self.settings.connections += 1
         far = self.settings
         kind = FakeSession if far.dedupes else ConfirmingSession if far.confirms else ForgetfulSession
-        yield kind(far, login)
+        yield (session_lacking(kind, far.lacks) if far.lacks else kind)(far, login)
 
     async def logout(self, login: Login) -> None:
         self.settings.logged_out.append(login.id)

@@ -6,7 +6,14 @@ import pytest
 
 from bridgekit.model.entry import Anchor, Append, Direction, NewDeadLetter, Repair, Retention
 from bridgekit.model.ids import ChatID, DedupeKey, EventID, LaneKey, Nonce, PortalKey, RemoteMessageID, RoomID, UserID
-from bridgekit.model.records import AliasSaved, MessageRecord, MessageSaved, UncertainSaved
+from bridgekit.model.records import (
+    AliasSaved,
+    MessageRecord,
+    MessageSaved,
+    ReactionRecord,
+    ReactionSaved,
+    UncertainSaved,
+)
 from tests.contract.values import HOUR, LANE, NOW, Opened, new_entry
 
 ROOM = RoomID("!room:example.org")
@@ -111,7 +118,7 @@ class CleanContract:
         assert await held.store.dead_letters() == []
 
     @pytest.mark.parametrize("messages_ms", [None, 10 * DAY])
-    async def test_messages_and_their_other_names(self, messages_ms: int | None, held: Opened) -> None:
+    async def test_messages_with_their_other_names_and_reactions(self, messages_ms: int | None, held: Opened) -> None:
         portal = PortalKey(ChatID("chat"))
 
         def message(id: str, part: int, at: int) -> MessageSaved:
@@ -130,19 +137,39 @@ class CleanContract:
         await held.know(message("old", 0, NOW), message("old", 1, NOW + 2), message("new", 0, NOW + 2))
         for id in ("old", "new"):
             await held.know(AliasSaved(portal, RemoteMessageID(f"also {id}"), RemoteMessageID(id)))
+            await held.know(
+                ReactionSaved(
+                    ReactionRecord(
+                        portal=portal,
+                        target=RemoteMessageID(id),
+                        sender=UserID("@a:b"),
+                        emoji="+",
+                        room=ROOM,
+                        event_id=EventID(f"$on {id}"),
+                        timestamp=NOW,
+                    )
+                )
+            )
         retention = Retention(seen_ms=DAY, dead_ms=DAY, messages_ms=messages_ms)
 
         async def parts(id: str) -> list[int]:
             return [one.part for one in await held.store.message_by_remote(portal, RemoteMessageID(id))]
 
+        async def reacted() -> list[str]:
+            events = (EventID(f"$on {id}") for id in ("old", "new"))
+            return [one.target for event in events if (one := await held.store.reaction_by_event(ROOM, event))]
+
         if messages_ms is None:
             assert await clean(held, retention, now=NOW + 9999 * DAY) == 0
             assert await parts("old") == [0, 1]
+            assert await reacted() == ["old", "new"]
             return
         assert await clean(held, retention, now=NOW + messages_ms + 1) == 1
         assert await parts("old") == await parts("also old") == [1]
         assert await held.store.message_by_event(ROOM, EventID("$old.0")) is None
+        assert await reacted() == ["old", "new"]  # as long as any part of their message
         assert await clean(held, retention, now=NOW + messages_ms + 3) == 2
+        assert await reacted() == []
         assert await parts("new") == await parts("also new") == []
         # A name that is used again does not lead to what was forgotten.
         await held.know(message("old", 0, NOW + DAY))

@@ -31,6 +31,7 @@ from bridgekit.model.records import (
     ManagementRoomSaved,
     MemberSaved,
     Membership,
+    MessageDeleted,
     MessageRecord,
     MessageSaved,
     Portal,
@@ -39,6 +40,9 @@ from bridgekit.model.records import (
     PortalRemoved,
     PortalSaved,
     PortalState,
+    ReactionRecord,
+    ReactionRemoved,
+    ReactionSaved,
     RelayRemoved,
     RelaySaved,
     UncertainResolved,
@@ -76,6 +80,27 @@ def message(id: str, part: int = 0, *, key: PortalKey = KEY, event: str = "$even
         room=ROOM,
         event_id=EventID(event),
         sender=ME,
+        timestamp=at,
+    )
+
+
+def reaction(
+    target: str,
+    emoji: str = "\N{THUMBS UP SIGN}",
+    *,
+    key: PortalKey = KEY,
+    by: str = ME,
+    event: str = "$r",
+    at: int = NOW,
+) -> ReactionRecord:
+    return ReactionRecord(
+        portal=key,
+        target=RemoteMessageID(target),
+        sender=UserID(by),
+        emoji=emoji,
+        room=ROOM,
+        event_id=EventID(event),
+        emoji_id=f"id of {emoji}",
         timestamp=at,
     )
 
@@ -237,6 +262,8 @@ class DirectoryContract:
     async def test_one_event_that_became_two_messages(self, held: Opened) -> None:
         await held.know(MessageSaved(message("b", 1)), MessageSaved(message("a", 0)))
         assert await held.store.message_by_event(ROOM, EventID("$event")) == message("a", 0)
+        assert await held.store.messages_by_event(ROOM, EventID("$event")) == [message("a", 0), message("b", 1)]
+        assert await held.store.messages_by_event(RoomID("!other"), EventID("$event")) == []
 
     async def test_other_names_of_a_message(self, held: Opened) -> None:
         await held.know(
@@ -263,6 +290,77 @@ class DirectoryContract:
         await held.know(MessageSaved(message("1", at=10**30)), MessageSaved(message("2", at=-(10**30))))
         (record,) = await held.store.message_by_remote(KEY, RemoteMessageID("1"))
         assert record.timestamp > NOW
+
+    async def test_a_deleted_message_is_forgotten_with_all_that_belongs_to_it(self, held: Opened) -> None:
+        other, also = PortalKey(KEY.chat), RemoteMessageID("also 1")
+        await held.know(
+            *(MessageSaved(one) for one in (message("1", 0), message("1", 1), message("2"), message("1", key=other))),
+            *(ReactionSaved(one) for one in (reaction("1"), reaction("2", event="$2"), reaction("1", key=other))),
+            AliasSaved(KEY, also, RemoteMessageID("1")),
+            AliasSaved(KEY, RemoteMessageID("also 2"), RemoteMessageID("2")),
+        )
+        for _ in range(2):
+            await held.know(MessageDeleted(KEY, RemoteMessageID("1")))
+            assert await held.store.message_by_remote(KEY, RemoteMessageID("1")) == []
+            assert await held.store.message_by_remote(KEY, also) == []
+            assert await held.store.reactions(KEY, RemoteMessageID("1")) == []
+            assert await held.store.messages_by_event(ROOM, EventID("$event")) == [
+                message("1", key=other),
+                message("2"),
+            ]
+            assert await held.store.reactions(other, RemoteMessageID("1")) == [reaction("1", key=other)]
+            assert await held.store.reactions(KEY, RemoteMessageID("also 2")) == [reaction("2", event="$2")]
+        # Its id again: nothing of the old one.
+        await held.know(MessageSaved(message("1")))
+        assert await held.store.message_by_remote(KEY, also) == []
+        assert await held.store.reactions(KEY, RemoteMessageID("1")) == []
+
+    # --- reactions --------------------------------------------------------------------------------------------------
+    async def test_reactions(self, held: Opened) -> None:
+        store, target = held.store, RemoteMessageID("1")
+        first, heart = reaction("1", event="$a", at=NOW + 1), reaction("1", "heart", event="$b", at=NOW)
+        other = reaction("1", by="@other:example.org", event="$c", at=NOW + 1)
+        await held.know(*(ReactionSaved(one) for one in (other, first, heart, reaction("2", event="$d"))))
+        assert await store.reactions(KEY, target) == [heart, first, other]
+        assert await store.reactions(PortalKey(KEY.chat), target) == []
+        assert await store.reaction_by_event(ROOM, EventID("$c")) == other
+        assert await store.reaction_by_event(RoomID("!other"), EventID("$c")) is None
+        assert await store.message_by_event(ROOM, EventID("$c")) is None
+        # Taken back and given anew: the new event counts.
+        anew = msgspec.structs.replace(first, event_id=EventID("$new"), emoji_id="", timestamp=NOW + 2)
+        await held.know(ReactionSaved(anew), ReactionRemoved(KEY, target, other.sender, other.emoji))
+        assert await store.reactions(KEY, target) == [heart, anew]
+        assert await store.reaction_by_event(ROOM, EventID("$a")) is None
+        assert await store.reaction_by_event(ROOM, EventID("$new")) == anew
+        await held.know(
+            ReactionRemoved(KEY, target, ME, "unknown"),
+            ReactionRemoved(KEY, target, ME, "heart"),
+            ReactionRemoved(KEY, RemoteMessageID("3"), ME, "heart"),
+        )
+        assert await store.reactions(KEY, target) == [anew]
+        assert await store.reactions(KEY, RemoteMessageID("2")) == [reaction("2", event="$d")]
+
+    async def test_reactions_by_another_name_of_their_message(self, held: Opened) -> None:
+        also = RemoteMessageID("also")
+        await held.know(
+            MessageSaved(message("1")), AliasSaved(KEY, also, RemoteMessageID("1")), ReactionSaved(reaction("1"))
+        )
+        assert await held.store.reactions(KEY, also) == [reaction("1")]
+        # A message that really has that id comes first, although there is nothing on it.
+        await held.know(MessageSaved(message("also")))
+        assert await held.store.reactions(KEY, also) == []
+        await held.know(ReactionSaved(reaction("also", event="$2")))
+        assert await held.store.reactions(KEY, also) == [reaction("also", event="$2")]
+
+    async def test_reactions_with_weird_texts(self, held: Opened) -> None:
+        keys = [PortalKey(ChatID(text), LoginID(text)) for text in WEIRD]
+        records = [reaction(text, text, key=key, by=text, event=text) for text, key in zip(WEIRD, keys, strict=True)]
+        await held.know(*(ReactionSaved(record) for record in records))
+        for text, key, record in zip(WEIRD, keys, records, strict=True):
+            assert await held.store.reactions(key, RemoteMessageID(text)) == [record]
+            assert await held.store.reaction_by_event(ROOM, EventID(text)) == record
+            await held.know(ReactionRemoved(key, RemoteMessageID(text), UserID(text), text))
+            assert await held.store.reactions(key, RemoteMessageID(text)) == []
 
     async def test_uncertain_sends(self, held: Opened) -> None:
         for text in WEIRD:

@@ -145,6 +145,7 @@ async def test_hot_queries_read_no_whole_table(store: SqliteStore) -> None:
         "SCAN schema_version",  # one row
         "SCAN dead_letter",  # counted, or paged by number
         "SCAN login",  # all of them are asked for
+        "SCAN relay",  # all of them are asked for
         "SCAN intake",  # its first thousand rows, by number
         "SCAN oldest",  # these
     }

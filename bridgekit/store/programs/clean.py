@@ -41,5 +41,7 @@ def messages(before: int, limit: int, epoch: int) -> Program[int]:
     rows = yield Query("messages_old", (before, limit))
     if rows:
         yield Many("message_forget", [(key, part) for key, part in rows])
-        yield Many("aliases_forget", [(key,) for key in dict.fromkeys(row[0] for row in rows)])
+        keys = [(key,) for key in dict.fromkeys(row[0] for row in rows)]
+        yield Many("aliases_forget", keys)
+        yield Many("reactions_forget", keys)
     return len(rows)

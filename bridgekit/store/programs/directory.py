@@ -24,6 +24,7 @@ from bridgekit.model.records import (
     MessageRecord,
     Portal,
     PortalState,
+    ReactionRecord,
     UncertainSaved,
 )
 from bridgekit.model.remote import Login
@@ -37,6 +38,7 @@ from bridgekit.store.codec import (
     event_digest,
     message_key,
     portal_digest,
+    reaction_event_key,
 )
 from bridgekit.store.program import Program, Query, Row
 from bridgekit.store.programs import facts, lease
@@ -140,6 +142,24 @@ def message_by_event(room: RoomID, event_id: EventID) -> Program[MessageRecord |
     return _message(rows[0]) if rows else None
 
 
+def messages_by_event(room: RoomID, event_id: EventID) -> Program[list[MessageRecord]]:
+    rows = yield Query("messages_by_event", (event_digest(room, event_id),))
+    return [_message(row) for row in rows]
+
+
+def reactions(key: PortalKey, target: RemoteMessageID) -> Program[list[ReactionRecord]]:
+    named = (message_key(key, target),)
+    rows = yield Query("reactions", named)
+    if not rows:
+        rows = yield Query("reactions_by_alias", named)
+    return [_reaction(row) for row in rows]
+
+
+def reaction_by_event(room: RoomID, event_id: EventID) -> Program[ReactionRecord | None]:
+    rows = yield Query("reaction_by_event", (reaction_event_key(room, event_id),))
+    return _reaction(rows[0]) if rows else None
+
+
 def uncertain(nonce: Nonce) -> Program[UncertainSaved | None]:
     for kept, chat, receiver, room, event_id, sender, part, at in (yield Query("uncertain_get", (digest(nonce),))):
         return UncertainSaved(
@@ -221,5 +241,19 @@ def _message(row: Row) -> MessageRecord:
         room=RoomID(dec(room)),
         event_id=EventID(dec(event_id)),
         sender=UserID(dec(sender)),
+        timestamp=timestamp,
+    )
+
+
+def _reaction(row: Row) -> ReactionRecord:
+    chat, receiver, target, sender, emoji, room, event_id, emoji_id, timestamp = row
+    return ReactionRecord(
+        portal=dec_portal(chat, receiver),
+        target=RemoteMessageID(dec(target)),
+        sender=UserID(dec(sender)),
+        emoji=dec(emoji),
+        room=RoomID(dec(room)),
+        event_id=EventID(dec(event_id)),
+        emoji_id=dec(emoji_id),
         timestamp=timestamp,
     )

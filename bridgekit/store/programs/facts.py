@@ -19,6 +19,8 @@ from bridgekit.store.codec import (
     message_key,
     message_key_of,
     portal_digest,
+    reaction_event_key,
+    reaction_person,
 )
 from bridgekit.store.program import Many, Program, Row
 
@@ -123,6 +125,34 @@ def _message(fact: records.MessageSaved) -> Row:
     )
 
 
+def _message_deleted(fact: records.MessageDeleted) -> Row:
+    return (message_key(fact.portal, fact.remote_id),)
+
+
+def _reaction(fact: records.ReactionSaved) -> Row:
+    reaction = fact.reaction
+    chat, receiver = enc_portal(reaction.portal)
+    target = enc(reaction.target)
+    return (
+        message_key_of(chat, receiver, target),
+        reaction_person(reaction.sender, reaction.emoji),
+        reaction_event_key(reaction.room, reaction.event_id),
+        clamp(reaction.timestamp),
+        chat,
+        receiver,
+        target,
+        enc(reaction.sender),
+        enc(reaction.emoji),
+        enc(reaction.emoji_id),
+        enc(reaction.room),
+        enc(reaction.event_id),
+    )
+
+
+def _reaction_removed(fact: records.ReactionRemoved) -> Row:
+    return message_key(fact.portal, fact.target), reaction_person(fact.sender, fact.emoji)
+
+
 def _alias(fact: records.AliasSaved) -> Row:
     return message_key(fact.portal, fact.alias), message_key(fact.portal, fact.remote_id)
 
@@ -174,6 +204,13 @@ _STATEMENTS: dict[type[Any], tuple[tuple[str, Callable[[Any], Row]], ...]] = {
     records.RelayRemoved: (("relay_remove", _relay_removed),),
     records.MemberSaved: (("member_save", _member),),
     records.MessageSaved: (("message_save", _message),),
+    records.MessageDeleted: (
+        ("message_delete", _message_deleted),
+        ("aliases_forget", _message_deleted),
+        ("reactions_forget", _message_deleted),
+    ),
+    records.ReactionSaved: (("reaction_save", _reaction),),
+    records.ReactionRemoved: (("reaction_remove", _reaction_removed),),
     records.AliasSaved: (("alias_save", _alias),),
     records.UncertainSaved: (("uncertain_save", _uncertain),),
     records.UncertainResolved: (("uncertain_resolve", _uncertain_resolved),),

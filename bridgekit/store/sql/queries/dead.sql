@@ -60,6 +60,10 @@ SELECT key, part FROM message WHERE timestamp < $1 ORDER BY timestamp LIMIT $2;
 -- message_forget --
 DELETE FROM message WHERE key = $1 AND part = $2;
 
+-- reactions_forget --
+-- As with the other names.
+DELETE FROM reaction WHERE key = $1 AND NOT EXISTS (SELECT 1 FROM message WHERE message.key = reaction.key);
+
 -- aliases_forget --
 -- Once the last part of their message is gone.
 DELETE FROM alias WHERE target = $1 AND NOT EXISTS (SELECT 1 FROM message WHERE message.key = alias.target);

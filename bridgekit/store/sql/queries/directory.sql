@@ -63,6 +63,21 @@ FROM message WHERE key = $1 ORDER BY part;
 SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
 FROM message WHERE key = (SELECT target FROM alias WHERE key = $1) ORDER BY part;
 
+-- reactions --
+SELECT chat, receiver, target, sender, emoji, room, event_id, emoji_id, timestamp
+FROM reaction WHERE key = $1 ORDER BY timestamp, event_id;
+
+-- reactions_by_alias --
+-- A message that really has that id comes first, also without any reaction.
+SELECT chat, receiver, target, sender, emoji, room, event_id, emoji_id, timestamp
+FROM reaction WHERE key = (SELECT target FROM alias WHERE key = $1
+                           AND NOT EXISTS (SELECT 1 FROM message WHERE message.key = alias.key))
+ORDER BY timestamp, event_id;
+
+-- reaction_by_event --
+SELECT chat, receiver, target, sender, emoji, room, event_id, emoji_id, timestamp
+FROM reaction WHERE event_key = $1 ORDER BY chat, receiver, target, sender, emoji LIMIT 1;
+
 -- uncertain_get --
 SELECT nonce, chat, receiver, room, event_id, sender, part, at FROM uncertain WHERE digest = $1;
 

@@ -74,6 +74,20 @@ ON CONFLICT (key, part) DO UPDATE SET
     event_digest = excluded.event_digest, timestamp = excluded.timestamp, room = excluded.room,
     event_id = excluded.event_id, sender = excluded.sender;
 
+-- message_delete --
+DELETE FROM message WHERE key = $1;
+
+-- reaction_save --
+INSERT INTO reaction
+    (key, person, event_key, timestamp, chat, receiver, target, sender, emoji, emoji_id, room, event_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (key, person) DO UPDATE SET
+    event_key = excluded.event_key, timestamp = excluded.timestamp, emoji_id = excluded.emoji_id,
+    room = excluded.room, event_id = excluded.event_id;
+
+-- reaction_remove --
+DELETE FROM reaction WHERE key = $1 AND person = $2;
+
 -- alias_save --
 INSERT INTO alias (key, target) VALUES ($1, $2)
 ON CONFLICT (key) DO UPDATE SET target = excluded.target;

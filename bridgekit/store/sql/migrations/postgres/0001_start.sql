@@ -197,6 +197,25 @@ CREATE TABLE alias (
 );
 CREATE INDEX alias_by_target ON alias (target);
 
+-- key: the message's, so that what is there on it lies together, near its neighbours'. person: who, and with which emoji.
+-- A room's reactions lie together by their event, too, see bridgekit.store.codec.reaction_event_key.
+CREATE TABLE reaction (
+    key       BYTEA NOT NULL,
+    person    BYTEA NOT NULL,
+    event_key BYTEA NOT NULL,
+    timestamp BIGINT NOT NULL,
+    chat      BYTEA NOT NULL,
+    receiver  BYTEA NOT NULL,
+    target    BYTEA NOT NULL,
+    sender    BYTEA NOT NULL,
+    emoji     BYTEA NOT NULL,
+    emoji_id  BYTEA NOT NULL,
+    room      BYTEA NOT NULL,
+    event_id  BYTEA NOT NULL,
+    PRIMARY KEY (key, person)
+);
+CREATE INDEX reaction_by_event ON reaction (event_key);
+
 CREATE TABLE uncertain (
     digest   BYTEA PRIMARY KEY,
     nonce    BYTEA NOT NULL,

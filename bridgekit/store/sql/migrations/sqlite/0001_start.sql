@@ -214,6 +214,25 @@ CREATE TABLE alias (
 ) WITHOUT ROWID;
 CREATE INDEX alias_by_target ON alias (target);
 
+-- key: the message's, so that what is there on it lies together, near its neighbours'. person: who, and with which emoji.
+-- A room's reactions lie together by their event, too, see bridgekit.store.codec.reaction_event_key.
+CREATE TABLE reaction (
+    key       BLOB NOT NULL,
+    person    BLOB NOT NULL,
+    event_key BLOB NOT NULL,
+    timestamp INTEGER NOT NULL,
+    chat      BLOB NOT NULL,
+    receiver  BLOB NOT NULL,
+    target    BLOB NOT NULL,
+    sender    BLOB NOT NULL,
+    emoji     BLOB NOT NULL,
+    emoji_id  BLOB NOT NULL,
+    room      BLOB NOT NULL,
+    event_id  BLOB NOT NULL,
+    PRIMARY KEY (key, person)
+) WITHOUT ROWID;
+CREATE INDEX reaction_by_event ON reaction (event_key);
+
 CREATE TABLE uncertain (
     digest   BLOB PRIMARY KEY,
     nonce    BLOB NOT NULL,

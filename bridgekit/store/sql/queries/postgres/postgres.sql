@@ -9,6 +9,10 @@ SELECT epoch FROM lease WHERE owner IS NOT NULL FOR SHARE;
 SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
 FROM message WHERE event_digest = $1 ORDER BY part, remote_id LIMIT 1;
 
+-- messages_by_event --
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+FROM message WHERE event_digest = $1 ORDER BY part, remote_id;
+
 -- schema_version_table --
 CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL);
 

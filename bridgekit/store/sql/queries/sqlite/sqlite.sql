@@ -23,6 +23,14 @@ FROM (SELECT * FROM message WHERE id IN (SELECT id FROM message_event WHERE even
       SELECT * FROM message WHERE id > (SELECT until FROM message_events) AND event_digest = $1)
 ORDER BY part, remote_id LIMIT 1;
 
+-- messages_by_event --
+-- The same, all pieces.
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+FROM (SELECT * FROM message WHERE id IN (SELECT id FROM message_event WHERE event_digest = $1)
+      UNION ALL
+      SELECT * FROM message WHERE id > (SELECT until FROM message_events) AND event_digest = $1)
+ORDER BY part, remote_id;
+
 -- message_events_behind --
 -- How many of the last messages the index by event does not hold, at most, and the last one's number.
 SELECT (SELECT coalesce(max(id), 0) FROM message) - until, (SELECT max(id) FROM message) FROM message_events;
