@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any
@@ -18,6 +18,19 @@ class LinechatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="The server's TCP port.")] = 7000
 
 
+def checked(line: dict[str, Any]) -> dict[str, Any]:
+    """A line that linechat sent, if it is no error."""
+    match line.get("error"):
+        case None:
+            return line
+        case "busy":
+            raise bk.Transient("linechat is busy", retry_after=line["wait"])
+        case "wrong name or password":
+            raise bk.AuthFailed("linechat does not know this name and password")
+        case reason:
+            raise bk.Rejected(f"linechat says: {reason}")
+
+
 class Linechat:
     """One account at linechat: a connection for each request."""
 
@@ -31,40 +44,27 @@ class Linechat:
             request |= {"name": self.name, "password": self.password}
             writer.write(json.dumps(request).encode() + b"\n")
             while (line := await reader.readline()).endswith(b"\n"):
-                answer = json.loads(line)
-                match answer.get("error"):
-                    case None:
-                        yield answer
-                    case "busy":
-                        raise bk.Transient("linechat is busy", retry_after=answer["wait"])
-                    case "wrong name or password":
-                        raise bk.AuthFailed("linechat does not know this name and password")
-                    case reason:
-                        raise bk.Rejected(f"linechat says: {reason}")
+                yield json.loads(line)
         finally:
             writer.close()
 
     async def ask(self, **request: Any) -> dict[str, Any]:
-        """The one line of an answer."""
-        async with aclosing(self.lines(**request)) as lines:
-            async for line in lines:
-                return line
+        """An answer of one line."""
+        async with aclosing(self.lines(**request)) as answers:
+            async for answer in answers:
+                return checked(answer)
         raise ConnectionError("linechat hung up")
 
 
 class LinechatSession(bk.Session, bk.CanSend, bk.CanDescribe):
-    dedupes_for = timedelta(days=365)
-
     def __init__(self, chat: Linechat) -> None:
         self.chat = chat
 
-    def limits(self, portal: bk.PortalKey) -> bk.Limits:
-        return bk.Limits(max_text_length=200, formatting=frozenset())
-
-    async def events(self, after: bk.Cursors) -> AsyncIterator[bk.RemoteEvent]:
+    async def events(self, after: bk.Cursors) -> AsyncGenerator[bk.RemoteEvent, None]:
         place = int(after.get("", "0"))
         async with aclosing(self.chat.lines(do="listen", after=place)) as lines:
             async for line in lines:
+                checked(line)
                 yield bk.RemoteMessage(
                     portal=bk.PortalKey(bk.ChatID(line["room"])),
                     id=bk.RemoteMessageID(str(line["seq"])),
@@ -75,10 +75,15 @@ class LinechatSession(bk.Session, bk.CanSend, bk.CanDescribe):
                     cursor=bk.Cursor("", str(line["seq"])),
                 )
 
+    dedupes_for = timedelta(days=365)
+
     async def send(self, message: bk.MatrixMessage) -> bk.Sent:
         room, text = message.portal.chat, message.text.body
         taken = await self.chat.ask(do="say", room=room, text=text, nonce=message.nonce)
         return bk.Sent(ids=(bk.RemoteMessageID(str(taken["seq"])),), timestamp=taken["time"])
+
+    def limits(self, portal: bk.PortalKey) -> bk.Limits:
+        return bk.Limits(max_text_length=200, formatting=frozenset())
 
     async def describe_chat(self, portal: bk.PortalKey) -> bk.RemoteChat:
         room = await self.chat.ask(do="room", room=portal.chat)
@@ -99,12 +104,11 @@ class LinechatAdapter(bk.Adapter):
         name = await prompt.ask("What is your name at linechat?")
         password = await prompt.ask("And your password?", secret=True)
         me = await Linechat(self.settings, name, password).ask(do="who", who=name)
-        return bk.Login(
-            id=bk.LoginID(name), user=bk.RemoteUserID(name), name=me["full_name"], secrets={"password": password}
-        )
+        secrets = {"password": password}
+        return bk.Login(id=bk.LoginID(name), user=bk.RemoteUserID(name), name=me["full_name"], secrets=secrets)
 
     @asynccontextmanager
-    async def connect(self, login: bk.Login) -> AsyncIterator[bk.Session]:
+    async def connect(self, login: bk.Login) -> AsyncGenerator[bk.Session, None]:
         yield LinechatSession(Linechat(self.settings, login.id, login.secrets["password"]))
 
 
