@@ -5,6 +5,7 @@
 #   make demo [CHECK=1]          a bridge at work on a real homeserver; CHECK=1: a scripted conversation, then exit
 #   make container [CHECK=1]     the image, built with buildah; CHECK=1: the scripted conversation through it (root, Debian)
 #   make screenshots             the pictures of the demo in docs/img, made anew
+#   make docs                    the documentation as a site in site/; a warning or a broken link fails
 #   make chaos [KILLS=] [SEED=] [ARGS=]  kill the bridge again and again, compare what both ends hold (ARGS=--help)
 #   make bench BENCH=ingest      one benchmark
 #   make clean                   remove everything that make has made
@@ -24,7 +25,7 @@ PYTEST_ARGS ?=
 # Says nothing when the command succeeds, everything when it fails.
 quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; echo 'failed: $(1)' >&2; exit 1; }
 
-.PHONY: test lint demo container screenshots chaos bench clean tools venv
+.PHONY: test lint demo container screenshots docs chaos bench clean tools venv
 
 test: lint tools
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -47,6 +48,10 @@ screenshots: $(STAMP)
 	@scripts/ensure-tools.sh screenshots
 	@exec $(BIN)/python -m tests.browser.screenshots
 
+docs: $(STAMP)
+	@$(BIN)/sphinx-build -q -W --keep-going -E -d site/.doctrees -b html docs site
+	@echo 'site/index.html'
+
 chaos: $(STAMP)
 	@exec $(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
@@ -66,5 +71,5 @@ $(STAMP): pyproject.toml scripts/make-venv.sh
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .container .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
+	@rm -rf $(VENV) .container .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -225,6 +225,8 @@ class App:
             await self.homeserver.close()
             raise
         log.info("listening on %s:%d", self._config.appservice.host, self.server.port)
+        if not permissions_of(self._config).has_admin():
+            log.info("nobody is admin of this bridge; permissions in the configuration can say who is")
         self.bridge.start()
         lost = asyncio.ensure_future(self.bridge.lease.lost.wait())
         await _first(lost, stopping)

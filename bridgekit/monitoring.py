@@ -88,6 +88,7 @@ class WatchedBridge:
             missing=gaps.missing,
             late=gaps.late,
             unknown_anchors=gaps.unknown_anchors,
+            skipped=self._bridge.catching_up.skipped,
             requests=answers.by_status,
             rate_limited=answers.rate_limited,
             commits=self._store.commit_seconds,

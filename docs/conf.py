@@ -22,7 +22,7 @@ exclude_patterns = ["conf.py"]
 myst_heading_anchors = 3  # page.md#a-heading works, as it does where people read the files themselves
 highlight_language = "none"  # a block that does not say what it is
 
-# --- the reference, from docstrings -----------------------------------------------------------------------------------
+# --- the reference, from docstrings ---------------------------------------------------------------------------------
 default_role = "py:obj"  # `Limits` in a docstring is a link, if there is such a thing
 add_module_names = False  # everything there is imported from bridgekit.adapter
 autodoc_member_order = "bysource"
@@ -30,7 +30,7 @@ autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88  # past that, a line for each field
 
-# --- the pages ----------------------------------------------------------------------------------------------------------
+# --- the pages ------------------------------------------------------------------------------------------------------
 html_theme = "furo"
 html_title = f"bridgekit {version}"
 html_static_path = ["_static"]
@@ -40,7 +40,12 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 
-_DEFINING = ("bridgekit.model.ids", "bridgekit.model.content", "bridgekit.model.remote", "bridgekit.adapter.capabilities")
+_DEFINING = (
+    "bridgekit.model.ids",
+    "bridgekit.model.content",
+    "bridgekit.model.remote",
+    "bridgekit.adapter.capabilities",
+)
 
 
 def words_of_values() -> dict[str, list[str]]:

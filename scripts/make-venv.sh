@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make-venv.sh PYTHON DIR: a virtual environment in DIR with this project (editable) and its test extra.
+# make-venv.sh PYTHON DIR: a virtual environment in DIR with this project (editable), with what tests and docs need.
 # Quiet when all goes well; installs Debian's venv package when it is missing and we are root.
 set -euo pipefail
 python=$1 venv=$2
@@ -23,4 +23,4 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     echo "making $venv (once, a minute or two)"
     "$python" -m venv --clear "$venv"
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[test]'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[test,docs]'

@@ -29,7 +29,33 @@ DEFAULT_IGNORE = (
     # Bridges that do without it, by their usual names.
     *(
         f"@{network}_*:*"
-        for network in ["bluesky", "discord", "facebook", "gmessages", "googlechat", "gvoice", "imessage", "instagram", "irc", "line", "linkedin", "messenger", "meta", "mattermost", "signal", "skype", "slack", "sms", "steam", "telegram", "twitter", "wechat", "whatsapp", "xmpp", "zulip"]
+        for network in (
+            "bluesky",
+            "discord",
+            "facebook",
+            "gmessages",
+            "googlechat",
+            "gvoice",
+            "imessage",
+            "instagram",
+            "irc",
+            "line",
+            "linkedin",
+            "messenger",
+            "meta",
+            "mattermost",
+            "signal",
+            "skype",
+            "slack",
+            "sms",
+            "steam",
+            "telegram",
+            "twitter",
+            "wechat",
+            "whatsapp",
+            "xmpp",
+            "zulip",
+        )
     ),
 )
 """User ids of other bridges' users, as shell patterns, where the configuration names none."""
@@ -71,9 +97,9 @@ class _Relayed(msgspec.Struct, frozen=True):
 class Repeats:
     """Notices that what was relayed comes back to be relayed again. In memory, the last `REMEMBER` of each room.
 
-    A text comes back when somebody says, within `WITHIN_MS`, exactly what we wrote to the network *with another's name in
-    front*: no person does. Where the network shows names itself there is no such mark; then `MAX_SAME` times the same text
-    from the same sender within that time is one too often.
+    A text comes back when somebody says, within `WITHIN_MS`, exactly what we wrote to the network *with another's name
+    in front*: no person does. Where the network shows names itself there is no such mark; then `MAX_SAME` times the
+    same text from the same sender within that time is one too often.
     """
 
     def __init__(self) -> None:

@@ -52,8 +52,8 @@ def _folded(name: str) -> str:
 def with_speaker(text: Text, name: str) -> Text:
     """The text with ``name: `` in front, the name in bold, every span still over the same characters.
 
-    Where the text begins with a block (a quote, code, a heading, a list), the name gets a line of its own, since a block
-    covers whole lines.
+    Where the text begins with a block (a quote, code, a heading, a list), the name gets a line of its own, since a
+    block covers whole lines.
     """
     text = normalise(text)
     starts_with_block = any(run.start == 0 and run.style in BLOCK_STYLES for run in text.runs)

@@ -19,7 +19,7 @@ from bridgekit.core.to_matrix import notice_content
 from bridgekit.core.txnid import reply_txn_id
 from bridgekit.errors import AdapterError, HomeserverUnreachable, LeaseLost, MatrixRequestError, StoreError
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import RemoteUserID, RoomID, UserID
+from bridgekit.model.ids import PortalKey, RemoteUserID, RoomID, UserID
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Ghost, LoginRecord, Portal
 from bridgekit.model.remote import RemoteChat
@@ -97,6 +97,8 @@ class Starting:
         self._bot = bot
         self._may_start = may_start
         self._silence: tuple[type[BaseException], ...] = (*connection_errors, TimeoutError)
+        # By what was asked for, so long as it is to be tried again: portals whose room may be in the making.
+        self._begun: dict[tuple[UserID, str], PortalKey] = {}
         self.on_adopted: Callable[[Portal], None] = lambda portal: None
 
     def commands(self) -> Sequence[Command]:
@@ -112,6 +114,7 @@ class Starting:
         `StoreError`."""
         if not identifier:
             return 'Whom do you want to write to? Say "pm" and the name or number.'
+        wish = (user, identifier)
         try:
             record, session, resolver = self._account(user)
             profile = await self._ask(resolver.resolve(identifier))
@@ -119,8 +122,9 @@ class Starting:
                 raise _Refused(f"Nobody at {self._network.name} is known by that name.")
             chat = await self._ask(resolver.open_chat(profile.user))
         except _Refused as refused:
+            self._gave_up(wish)
             return str(refused)
-        portal = await self._open(chat, record, session)
+        portal = await self._open(wish, chat, record, session)
         name = profile.name or profile.user
         return f"Your chat with {name}: {link_to(known_room(portal.room), self._bot)}"
 
@@ -156,10 +160,18 @@ class Starting:
             log.exception("the adapter failed to begin a chat")
             raise _Refused("Internal error in the bridge; the admin can see it in the log.") from error
 
-    async def _open(self, chat: RemoteChat, record: LoginRecord, session: Session) -> Portal:
+    async def _open(self, wish: tuple[UserID, str], chat: RemoteChat, record: LoginRecord, session: Session) -> Portal:
+        self._begun[wish] = chat.portal
         portal = await self._portals.ensure(chat.portal, record, session, chat=chat)
         await self._portals.invite_again(portal, record)
+        del self._begun[wish]
         return portal
+
+    def _gave_up(self, wish: tuple[UserID, str]) -> None:
+        """This will not be tried again: if an earlier try has left a room in the making, nobody must wait for it."""
+        key = self._begun.pop(wish, None)
+        if key is not None:
+            self._portals.gave_up(key)
 
     # --- invitations of ghosts --------------------------------------------------------------------------------------
     def before(self, others: Handler) -> Handler:
@@ -184,6 +196,7 @@ class Starting:
             await self._follow(event, UserID(event.state_key))
         except (HomeserverUnreachable, MatrixRequestError) as error:
             self._retrying.homeserver_failed(entry, error)
+            self._gave_up(_wish(event))
             # No dead letter: nobody wants an invitation to be followed days later.
             log.warning("an invitation could not be followed: %s", error, extra={"room_id": event.room_id})
         return Handled()
@@ -202,6 +215,7 @@ class Starting:
         try:
             await self._begin(event, room, person, ghost)
         except _Refused as refused:
+            self._gave_up(_wish(event))
             key = reply_txn_id(event.event_id, 0)
             await self._homeserver.send_event(
                 room,
@@ -224,22 +238,22 @@ class Starting:
             raise _Refused(MANAGEMENT)
         record, session, resolver = self._account(event.sender)
         if await self._homeserver.get_state(room, "m.room.encryption", user=ghost.user_id) is not None:
-            raise _Refused(ENCRYPTED.format(link=await self._elsewhere(person, record, session, resolver)))
+            raise _Refused(ENCRYPTED.format(link=await self._elsewhere(event, person, record, session, resolver)))
         if not await self._bring_bot(room, ghost):
-            raise _Refused(NO_BOT.format(link=await self._elsewhere(person, record, session, resolver)))
+            raise _Refused(NO_BOT.format(link=await self._elsewhere(event, person, record, session, resolver)))
         if not is_unused((await self._homeserver.messages(room)).chunk, invitation=event.event_id):
             raise _Refused(USED)
         chat = await self._ask(resolver.open_chat(person))
         if not await self._portals.adopt(chat.portal, room, record):
-            portal = await self._open(chat, record, session)
+            portal = await self._open(_wish(event), chat, record, session)
             raise _Refused(ELSEWHERE.format(link=link_to(known_room(portal.room), self._bot)))
         # What was said here before the ghost came in was pushed to nobody.
         self.on_adopted(await self._portals.ensure(chat.portal, record, session, chat=chat))
 
     async def _elsewhere(
-        self, person: RemoteUserID, record: LoginRecord, session: Session, resolver: CanResolve
+        self, event: RawEvent, person: RemoteUserID, record: LoginRecord, session: Session, resolver: CanResolve
     ) -> str:
-        portal = await self._open(await self._ask(resolver.open_chat(person)), record, session)
+        portal = await self._open(_wish(event), await self._ask(resolver.open_chat(person)), record, session)
         return link_to(known_room(portal.room), self._bot)
 
     async def _bring_bot(self, room: RoomID, ghost: Ghost) -> bool:
@@ -267,6 +281,10 @@ class Starting:
             log.info("the homeserver refuses: %s", error)
             return False
         return True
+
+
+def _wish(event: RawEvent) -> tuple[UserID, str]:
+    return event.sender, event.event_id
 
 
 def link_to(room: RoomID, user: UserID) -> str:

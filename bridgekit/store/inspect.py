@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import asyncpg
 import msgspec
 
-from bridgekit.store import open_store
+from bridgekit.store import open_store, split_url
 from bridgekit.store.codec import dec
 from bridgekit.store.sqlite import SqliteStore
 from bridgekit.store.statements import migrations, queries
@@ -60,10 +60,9 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
 
 async def inspect(url: str) -> Inspected:
     """Look at the database that a URL names, as `open_store` takes it. Raises `ConfigError` for a kind that is none."""
-    try:
-        store = open_store(url)
-    except ValueError:  # of urlsplit, whose words quote what may be a part of the password
+    if split_url(url) is None:
         return Inspected(kind="postgres", place="", known=0, problem="address")
+    store = open_store(url)
     if isinstance(store, SqliteStore):
         return _inspect_sqlite(store.path)
     return await _inspect_postgres(url)
@@ -125,11 +124,8 @@ def _read_sqlite(connection: sqlite3.Connection, found: Inspected) -> Inspected:
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 async def _inspect_postgres(url: str) -> Inspected:
     parts = urlsplit(url)
-    user, _, host = parts.netloc.rpartition("@")
+    host = parts.netloc.rpartition("@")[2]
     found = Inspected(kind="postgres", place=host + parts.path, known=len(migrations("postgres")))
-    if "@" in parts.path + parts.query + parts.fragment and not user:
-        # A password with one of / ? # in it, written as it is: what looks like the host is a part of it.
-        return msgspec.structs.replace(found, place="", problem="address")
     problem: Problem
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)

@@ -151,8 +151,8 @@ class Harness:
         return self._bridge
 
     # --- the process ------------------------------------------------------------------------------------------------
-    async def start(self, *, login: bool = True) -> None:
-        """Start a process. `login`: Alice is logged in to the account ``mine``."""
+    async def start(self, *, login: bool | Login = True) -> None:
+        """Start a process. `login`: Alice is logged in to the account ``mine``, or to this one."""
         self.door = Door(self.rng)
         self.homeserver.on_recovered.clear()
         self.store: Store = self.door.guard(self._new_store(), store=True)
@@ -173,8 +173,8 @@ class Harness:
         await self._bridge.open()
         self._bridge.start()
         if login and not self._bridge.books.logins():
-            record = LoginRecord(login=Login(id=LoginID(MINE), user=MINE, name="Mine"), user_id=ALICE)
-            await self._bridge.logins.add(record)
+            mine = Login(id=LoginID(MINE), user=MINE, name="Mine") if login is True else login
+            await self._bridge.logins.add(LoginRecord(login=mine, user_id=ALICE))
         self._pump = asyncio.create_task(self._push(self._bridge), name="push")
 
     async def stop(self) -> None:
@@ -256,6 +256,19 @@ class Harness:
     async def until(self, condition: Callable[[], bool], *, within_s: float = 7200) -> None:
         """Wait until the condition holds; time passes when nothing else happens."""
         await until(condition, clock=self.clock, within_s=within_s)
+
+    async def room(self, name: str) -> RoomID:
+        """Wait until there is a room of this name; Alice joins it."""
+        rooms = self.homeserver.rooms
+
+        def called() -> list[RoomID]:
+            return [id for id, room in rooms.items() if room.state.get(("m.room.name", ""), {}).get("name") == name]
+
+        await self.until(lambda: bool(called()))
+        room = called()[0]
+        self.homeserver.join_person(room, ALICE)
+        await idle()
+        return room
 
     async def portal(self, chat: str = "chat") -> RoomID:
         """Somebody writes ``hello`` in a chat; its room, which Alice has joined."""

@@ -48,7 +48,8 @@ __all__ = [
 class FakeNetwork(Deeds):
     """The far end. It outlives the bridges that connect to it.
 
-    `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces.
+    `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces of
+    the same account.
     `accepted` holds what it took from the bridge, in its order: (chat, text); `spoken` the same with who sent it.
     `relays_as`: it shows relayed messages under this sender instead of the account that sent them.
     `lacks`: capabilities that its sessions do not have. What it was told besides messages: see `Deeds`.
@@ -90,7 +91,7 @@ class FakeNetwork(Deeds):
         self.logged_out: list[LoginID] = []
         self._stream: list[tuple[RemoteEvent | Batch, LoginID | None]] = []
         self._more = asyncio.Event()
-        self._nonces: dict[Nonce, RemoteMessageID] = {}
+        self._nonces: dict[tuple[LoginID, Nonce], RemoteMessageID] = {}
         self._ended = asyncio.Event()
 
     # --- what happens there -----------------------------------------------------------------------------------------
@@ -144,10 +145,10 @@ class FakeNetwork(Deeds):
         outcome = self.outcomes.popleft() if self.outcomes else Outcome()
         if outcome.error is not None and not outcome.taken:
             raise outcome.error
-        id = self._nonces.get(message.nonce) if self.dedupes else None
+        id = self._nonces.get((login.id, message.nonce)) if self.dedupes else None
         if id is None:
             id = RemoteMessageID(f"s{len(self.tries)}")
-            self._nonces[message.nonce] = id
+            self._nonces[login.id, message.nonce] = id
             self.accepted.append((message.portal.chat, message.text.body))
             self.spoken.append((login.id, message))
             if self.echo != "none":
@@ -171,7 +172,7 @@ class FakeNetwork(Deeds):
 
     def find(self, nonce: Nonce) -> Sent | None:
         """Whether it took a message."""
-        return Sent((self._nonces[nonce],)) if nonce in self._nonces else None
+        return next((Sent((id,)) for (_, each), id in self._nonces.items() if each == nonce), None)
 
     async def stream(self, login: LoginID, after: int) -> AsyncIterator[RemoteEvent | Batch]:
         """Everything from behind a place, for ever; the place is the cursor."""

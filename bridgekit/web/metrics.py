@@ -131,6 +131,11 @@ def _received(numbers: Numbers) -> Iterator[Metric]:
 
 
 def _carried_out(numbers: Numbers) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "bridgekit_old_messages_skipped",
+        "Old messages that catching up did not bridge, and told the room of.",
+        numbers.skipped,
+    )
     completed = CounterMetricFamily(
         "bridgekit_entries_completed",
         "Entries that have ended: done, dead (a dead letter, with its code) or uncertain (may not have been sent).",

@@ -46,6 +46,7 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     missing: int = 0
     late: int = 0
     unknown_anchors: int = 0
+    skipped: int = 0
     requests: Mapping[str, int] = {}
     rate_limited: int = 0
     commits: Durations

@@ -6,7 +6,10 @@ which something was said last; `/talk @somebody:localhost` begins a conversation
 
 import asyncio
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from linechat import typed
 
 from bridgekit.testing.api import ClientEvent, MatrixClientError
 from bridgekit.testing.client import MatrixClient
@@ -24,7 +27,7 @@ class Alice:
     async def watch(self) -> None:
         """Print what comes, for ever."""
         while True:
-            await self.client.wait_until(lambda: bool(self.client.invites or self.unread()) or None, timeout_s=1e9)
+            await self.client.wait_until(lambda: self.client.invites or self.unread() or None, timeout_s=1e9)
             for room in list(self.client.invites):
                 self.client.invites.pop(room)
                 await self.client.join(room)
@@ -48,7 +51,7 @@ class Alice:
 
     async def type(self) -> None:
         """Say what is typed."""
-        while line := await asyncio.to_thread(sys.stdin.readline):
+        async for line in typed():
             match line.split():
                 case ["/talk", whom]:
                     # As clients open a conversation with one person: both may do everything in it.
@@ -71,8 +74,9 @@ async def main(port: int, registrations: list[Path]) -> None:
     synapse = Synapse(Path("homeserver"), server_name="localhost", port=port, registrations=registrations)
     async with synapse, (await account(synapse)).client() as client:
         alice = Alice(client)
-        await client.wait_until(lambda: True)
-        alice.read = len(client.events)  # what was said before
+        syncs = iter((None, True))
+        await client.wait_until(lambda: next(syncs))
+        alice.read = len(client.events)  # that was said before
         print(f"The homeserver is at {synapse.url}. You are {client.user_id}, password wonderland.", flush=True)
         watching = asyncio.create_task(alice.watch())
         await alice.type()
@@ -80,4 +84,5 @@ async def main(port: int, registrations: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), [Path(name) for name in sys.argv[2:]]))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main(int(sys.argv[1]), [Path(name) for name in sys.argv[2:]]))

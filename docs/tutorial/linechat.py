@@ -5,15 +5,17 @@ A connection carries one request, a line of JSON with `name`, `password` and wha
   {"do": "say", "room": "tea", "text": "hello", "nonce": "a1"}     {"seq": 18, "time": 1700000000000}
   {"do": "who", "who": "bob"}                                      {"name": "bob", "full_name": "Bob Baker"}
   {"do": "room", "room": "tea"}                                    {"room": "tea", "title": "...", "members": [...]}
-A message is {"seq", "time", "room", "from", "text", "nonce"}. Refused: {"error": "too long"}, perhaps with "wait", in s.
+A message is {"seq", "time", "room", "from", "text", "nonce"}. Refused: {"error": "busy", "wait": 1}, in s.
 """
 
 import asyncio
 import json
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ class Chat:
         self.more = asyncio.Event()
         self.busy = False
 
-    async def answers(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def answers(self, request: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """What the server says to a request."""
         if PEOPLE.get(request["name"], ("", None))[1] != request["password"]:
             yield {"error": "wrong name or password"}
@@ -76,16 +78,29 @@ class Chat:
                 async for answer in answers:
                     writer.write(json.dumps(answer).encode() + b"\n")
                     await writer.drain()
-        except (ConnectionError, json.JSONDecodeError, KeyError):
-            pass  # the other end is gone, or does not speak linechat
+        except (ConnectionError, json.JSONDecodeError, KeyError, asyncio.CancelledError):
+            pass  # the other end is gone, or does not speak linechat; or the server is
         finally:
             writer.close()
+
+
+async def typed() -> AsyncGenerator[str, None]:
+    """The lines of the keyboard, until it says Ctrl-D."""
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str]()
+
+    def read() -> None:
+        for line in chain(sys.stdin, [""]):
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    threading.Thread(target=read, daemon=True).start()
+    while line := await lines.get():
+        yield line
 
 
 async def bob(chat: Chat) -> None:
     """What Bob types is said; `/room cake` goes to another room, `/busy` and `/open` are about the server."""
     room = "tea"
-    while line := await asyncio.to_thread(sys.stdin.readline):
+    async for line in typed():
         match line.split():
             case ["/room", name]:
                 room = name
@@ -116,4 +131,5 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main(int(sys.argv[1])))

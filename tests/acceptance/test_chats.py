@@ -186,5 +186,6 @@ async def test_inviting_a_ghost_to_an_encrypted_room(shared: Scene, talk: Talk) 
     assert plain in (notice.body or "")
     await talk.alice.join(plain)
     await talk.alice.send_text(plain, "in the clear")
+    await talk.alice.wait_for_text(plain, "in the clear")
     (chat,) = await visitor.chats()
     assert (await until_said(visitor, chat.id, "in the clear")).actor == talk.agent.id

@@ -78,11 +78,17 @@ class Cli:
 def _logging_as_it_was() -> Iterator[None]:
     """`run` sets logging up for a process of its own; this one's goes on as it was."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
+    levels = [(each, each.level) for each in loggers]
     try:
         yield
     finally:
-        root.handlers[:], root.level = handlers, level
+        root.handlers[:] = handlers
+        for each in (each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)):
+            each.setLevel(logging.NOTSET)
+        for each, level in levels:
+            each.setLevel(level)
 
 
 def process(*args: str | Path, cwd: Path, answers: str = "") -> Said:

@@ -15,12 +15,14 @@ _BLOCK: Final = re.compile(r"^(#+) ([^\n]+)$|^```(\w+)(?: ([^\n]+))?\n(.*?)^```$
 
 
 class Block(NamedTuple):
-    """A fenced block: the heading it stands below, its language, the word after that (or ""), its text."""
+    """A fenced block: the heading it stands below, its language, the word after that (or ""), its text, and the line
+    that stands above it (or "")."""
 
     heading: str
     language: str
     mark: str
     text: str
+    lead: str
 
 
 def blocks(guide: Path, *headings: str) -> list[Block]:
@@ -28,15 +30,20 @@ def blocks(guide: Path, *headings: str) -> list[Block]:
     found: list[Block] = []
     seen: set[str] = set()
     heading = ""
-    for match in _BLOCK.finditer(guide.read_text(encoding="utf-8")):
+    text = guide.read_text(encoding="utf-8")
+    for match in _BLOCK.finditer(text):
         if match[2]:
             heading = match[2]
             seen.add(heading)
         elif not headings or heading in headings:
-            found.append(Block(heading, match[3], match[4] or "", match[5]))
+            found.append(Block(heading, match[3], match[4] or "", match[5], _line_above(text, match.start())))
     if missing := set(headings) - seen:
         raise LookupError(f"{guide.name} has no heading {', '.join(sorted(missing))}")
     return found
+
+
+def _line_above(text: str, place: int) -> str:
+    return text[:place].rstrip().rpartition("\n")[2].strip()
 
 
 async def run_sh(text: str, *, cwd: Path, env: Mapping[str, str]) -> str:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+# Its plugin imports it at the very end otherwise: CPython 3.11 cannot parse a module while it collects what is left of
+# killed bridges ("AST constructor recursion depth mismatch").
+import hypothesis  # noqa: F401
 import pytest
 
 from bridgekit.core import staging

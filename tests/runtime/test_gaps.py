@@ -42,3 +42,23 @@ async def test_while_the_homeserver_is_away_nothing_overtakes_what_it_lost(
     await harness.settle(120)
     assert harness.network.texts("chat") == ["lost", "pushed"]
     assert (harness.bridge.gaps.missing, harness.bridge.gaps.late) == (1, 0)
+
+
+async def test_an_anchor_that_is_too_far_back_replays_nothing(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bridgekit.runtime.gaps.MAX_PAGES", 1)
+    room = await harness.portal()
+    harness.homeserver.say(room, ALICE, "before")
+    await harness.until(lambda: harness.network.texts("chat") == ["before"])
+    await harness.settle(16 * 60)  # the regular comparison moves the anchor here
+    await harness.kill()
+    for number in range(150):
+        harness.homeserver.say(room, ALICE, f"lost {number}")
+    harness.homeserver.lose_outbox()
+    await harness.start()
+    harness.homeserver.say(room, ALICE, "after")
+    await harness.until(lambda: "after" in harness.network.texts("chat"))
+    assert harness.network.texts("chat") == ["before", "after"]
+    assert harness.bridge.gaps.unknown_anchors == 1
+    assert "was not found" in caplog.text

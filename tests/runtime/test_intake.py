@@ -430,6 +430,28 @@ async def test_a_comparison_takes_nothing_staged_for_missing() -> None:
     await harness.kill()
 
 
+async def test_what_is_pushed_while_a_room_is_read_is_not_missing() -> None:
+    harness = Harness(direct_events=0)
+    await harness.start()
+    room = await harness.portal()
+    answer = harness.homeserver.gate("messages")
+    checking = asyncio.create_task(harness.bridge.gaps.check(room))
+    await idle()
+    harness.door.refused = {"append"}
+    harness.homeserver.say(room, ALICE, "one")
+    harness.homeserver.say(room, ALICE, "two")
+    await idle()
+    assert (await harness.store.stats()).staged == 2
+    answer.set()
+    await idle()
+    harness.door.refused = set()
+    await harness.until(checking.done)
+    await harness.settle(60)
+    assert harness.bridge.gaps.missing == 0
+    assert harness.network.texts("chat") == ["one", "two"]
+    await harness.kill()
+
+
 async def test_what_was_staged_before_a_crash_crosses_before_what_the_homeserver_lost() -> None:
     harness = Harness(direct_events=0)
     await harness.start()

@@ -145,6 +145,21 @@ async def test_the_homeserver_is_away_while_opening(harness: Harness) -> None:
     assert len(portal_rooms(harness)) == 1
 
 
+async def test_a_chat_that_was_begun_and_given_up_holds_nobody_up(harness: Harness) -> None:
+    """The homeserver is away for the first try, the network for the second: there is no third."""
+    alice = Alice(harness)
+    await harness.settle(1)
+    harness.homeserver.fail("create_room", HomeserverUnreachable("gone"))
+    harness.homeserver.say(alice.room, ALICE, "pm Fred")
+    await harness.settle()
+    harness.network.resolve_errors.append(ConnectionError("gone"))
+    await harness.settle(60)
+    assert any("does not answer" in each for each in notices(harness, alice.room, BOT))
+    room = harness.homeserver.invite_bot(STRANGER)
+    await harness.settle(1)
+    assert "Hello!" in notices(harness, room, BOT)[0]
+
+
 # --- inviting a ghost -------------------------------------------------------------------------------------------------
 async def test_an_invited_ghost_makes_the_room_the_portal(harness: Harness) -> None:
     room = harness.homeserver.invite_ghost(ALICE, FRIEND)

@@ -148,6 +148,7 @@ async def test_hot_queries_read_no_whole_table(store: SqliteStore) -> None:
         "SCAN relay",  # all of them are asked for
         "SCAN intake",  # its first thousand rows, by number
         "SCAN oldest",  # these
+        "SCAN counted",  # no more than are asked for
     }
     for name, sql in store._sql.items():
         parameters = (1,) * len(set(re.findall(r"\?\d+", sql)))

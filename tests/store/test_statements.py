@@ -120,3 +120,11 @@ def test_postgres_urls(scheme: str) -> None:
 def test_urls_that_name_nothing(url: str) -> None:
     with pytest.raises(ConfigError, match="Write sqlite:"):
         open_store(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql://[half", "postgresql://u:pa/ss@host/d", "postgresql://u:1#ss@host/d"])
+def test_a_url_with_a_slip_gives_no_password_away(url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        open_store(url)
+    assert "the URL cannot be read" in str(raised.value)
+    assert "ss" not in str(raised.value).replace("password", "")
