@@ -34,6 +34,7 @@ from bridgekit.runtime.bridge import Bridge, Identity, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.relay import RelaySettings
+from bridgekit.runtime.status import StatusRules
 from bridgekit.runtime.retrying import Delivery
 from bridgekit.store import open_store
 from bridgekit.web.server import MonitoringServer
@@ -165,6 +166,9 @@ class App:
                 command_prefix=config.relay.command_prefix,
                 ignore=config.relay.ignore,
                 avatar_url=config.relay.avatar_url,
+            ),
+            status=StatusRules(
+                receipts=config.status.receipts, events=config.status.events, notices=config.status.notices
             ),
             connection_errors=CONNECTION_ERRORS,
         )

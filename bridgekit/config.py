@@ -185,6 +185,24 @@ class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = ""
 
 
+class StatusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the sender of a message sees what became of it."""
+
+    receipts: Annotated[
+        bool, msgspec.Meta(description="Whether the bot's read receipt shows how far the messages have crossed.")
+    ] = True
+    events: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether a com.beeper.message_send_status event says that a message waits or has failed; clients "
+            "that know it show that beside the message."
+        ),
+    ] = True
+    notices: Annotated[
+        bool, msgspec.Meta(description="Whether the bot also answers such a message with the reason, in words.")
+    ] = True
+
+
 class MonitoringConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where health, readiness and metrics are served: a port of their own, which the homeserver does not need."""
 
@@ -243,6 +261,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = {}
     relay: RelayConfig = RelayConfig()
+    status: StatusConfig = StatusConfig()
     logging: LoggingConfig = LoggingConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     network: Annotated[dict[str, object], msgspec.Meta(description="The adapter's own part.")] = {}

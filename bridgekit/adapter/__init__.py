@@ -38,6 +38,7 @@ from bridgekit.model.matrix import (
     MatrixTyping,
     Speaker,
 )
+from bridgekit.model.offsets import Utf16Offsets
 from bridgekit.model.remote import (
     Avatar,
     Batch,
@@ -137,4 +138,5 @@ __all__ = [
     "Text",
     "Transient",
     "Uncertain",
+    "Utf16Offsets",
 ]

@@ -20,6 +20,9 @@ from bridgekit.model.ids import LaneKey
 OLD_KIND = "old_message"
 """The journal's kind of a message that was old already when the session brought it; others are ``message``."""
 
+OLD_CHANGE_KIND = "old_change"
+"""The same of an edit or a reaction. They follow their message: nothing of one that was skipped is bridged."""
+
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far a chat's catching up is; on disk, one for each lane.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from bridgekit.core.from_matrix import BRIDGED_TYPES
 from bridgekit.model.ids import EventID, UserID
@@ -26,3 +26,16 @@ def is_unused(newest_first: Iterable[RawEvent], *, invitation: EventID) -> bool:
             return False
         is_before = is_before or event.event_id == invitation
     return is_before
+
+
+def without_making(oldest_first: Iterable[RawEvent], is_ours: Callable[[UserID], bool]) -> list[RawEvent]:
+    """A room's events, without the state from before any of our users was there, or was invited: that is how the room
+    came to be, and no change that the other side would miss. What was said stays.
+    """
+    kept: list[RawEvent] = []
+    came = False
+    for event in oldest_first:
+        came = came or is_ours(event.sender) or (bool(event.state_key) and is_ours(UserID(event.state_key or "")))
+        if came or event.state_key is None:
+            kept.append(event)
+    return kept

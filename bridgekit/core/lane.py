@@ -8,6 +8,7 @@ from bridgekit.model.entry import PARTITIONS
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID, PortalKey, RemoteUserID, RoomID
 
 _SEP = "\x1f"
+_AGAIN = _SEP + _SEP + "again"  # two separators in a row: no key ends so by itself, as that would be an empty field
 
 MAX_KEY_TIME = 16**12 - 1
 """In ms: some time in the year 10889."""
@@ -42,6 +43,30 @@ def is_copy_lane(lane: LaneKey) -> bool:
 def room_of(lane: LaneKey) -> RoomID | None:
     """The room of a `matrix_lane`; None for the others."""
     return RoomID(lane[2:]) if lane.startswith("m:") else None
+
+
+def edit_key(portal: PortalKey, target: str, revision: str) -> DedupeKey:
+    """The dedupe key of an edit; `revision` as in `RemoteEdit`."""
+    return DedupeKey(_SEP.join(("edit", remote_lane(portal), _escape(target), _escape(revision))))
+
+
+def delete_key(portal: PortalKey, target: str) -> DedupeKey:
+    """The dedupe key of a deletion: nobody deletes a message twice."""
+    return DedupeKey(_SEP.join(("delete", remote_lane(portal), _escape(target))))
+
+
+def reaction_key(
+    portal: PortalKey, target: str, sender: RemoteUserID, emoji: str, *, added: bool, occurrence: str
+) -> DedupeKey:
+    """The dedupe key of a reaction that came or went; `occurrence` as in `RemoteReaction`, and not empty: without one
+    nothing tells "again" from "once more"."""
+    fields = (_escape(target), _escape(sender), _escape(emoji), "+" if added else "-", _escape(occurrence))
+    return DedupeKey(_SEP.join(("reaction", remote_lane(portal), *fields)))
+
+
+def again_key(key: DedupeKey) -> DedupeKey | None:
+    """The dedupe key of an entry that is put behind what it had to wait for; None if it was put there before."""
+    return None if key.endswith(_AGAIN) else DedupeKey(key + _AGAIN)
 
 
 def _escape(text: str) -> str:

@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+from bridgekit.core.identities import Identities
 from bridgekit.core.txnid import encode_fields
 from bridgekit.model.ids import PortalKey, RemoteUserID, RoomAlias, UserID
 
@@ -43,12 +44,15 @@ class GhostNamespace(msgspec.Struct, frozen=True):
     would land on a reserved localpart, is ``==`` and 200 bits of its SHA-256.
 
     `prefix`: like ``webchat_``, of ``a-z0-9._-``. `reserved`: localparts that are nobody's ghost, such as the bot's
-    where it lies under the prefix. Raises ValueError for a prefix or server name that cannot be used.
+    where it lies under the prefix. `identities`: which remote ids are one person; they have one ghost, whose user id
+    is of the first of them, and `remote` answers the latest. Raises ValueError for a prefix or server name that cannot
+    be used.
     """
 
     prefix: str
     server_name: str
     reserved: frozenset[str] = frozenset()
+    identities: Identities = msgspec.field(default_factory=Identities)
 
     def __post_init__(self) -> None:
         if _PREFIX.fullmatch(self.prefix) is None:
@@ -64,6 +68,9 @@ class GhostNamespace(msgspec.Struct, frozen=True):
 
     def localpart(self, remote: RemoteUserID) -> str:
         """The ghost's localpart, prefix included. Never raises; lone surrogates are escaped like anything else."""
+        return self._written(self.identities.root(remote))
+
+    def _written(self, remote: RemoteUserID) -> str:
         raw = remote.encode("utf-8", "surrogatepass")
         # Every byte escaped is 3 characters, so a very long id need not be written out to know that it is too long.
         if len(self.prefix) + len(raw) <= self._room_for_localpart():
@@ -91,7 +98,9 @@ class GhostNamespace(msgspec.Struct, frozen=True):
         except UnicodeDecodeError:
             return None
         # "=61" also reads as "a", but we would have written "a": two users must not both pass for one person's ghost.
-        return remote if self.user_id(remote) == user_id else None
+        if f"@{self._written(remote)}:{self.server_name}" != user_id:
+            return None
+        return self.identities.latest(remote)
 
     def exclusive_regex(self) -> str:
         """The `regex` of the registration's `namespaces.users` entry: every user under the prefix on this server."""

@@ -13,7 +13,7 @@ from bridgekit.core.rawjson import elements, members
 from bridgekit.core.transaction import read_event, split_events
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.client import Client, is_absent
-from bridgekit.matrix.http import JSON, path
+from bridgekit.matrix.http import JSON, Repeat, path
 from bridgekit.model.ids import EventID, RoomID, TxnID, UserID
 from bridgekit.model.raw import MessagesPage, RawEvent
 
@@ -83,6 +83,19 @@ class EventCalls(Client):
             )
             return await self._put_event(where, body, user, query)
         return await self._put_event(where, body, user, {**query, **device})
+
+    async def set_typing(self, room: RoomID, user: UserID, timeout_ms: int) -> None:
+        """Say that a user of ours is writing, for so long; 0: has stopped. Tried once: what comes late is wrong then.
+        403: not in the room."""
+        body = {"typing": True, "timeout": timeout_ms} if timeout_ms > 0 else {"typing": False}
+        where = path("v3", "rooms", room, "typing", user)
+        await self._call(Method.PUT, where, JSON, user=user, body=body, repeat=Repeat.NEVER)
+
+    async def send_receipt(self, room: RoomID, event_id: EventID, *, user: UserID | None = None) -> None:
+        """Say that a user of ours has read up to this event, in all threads; once more does no harm."""
+        await self._call(
+            Method.POST, path("v3", "rooms", room, "receipt", "m.read", event_id), JSON, user=user, body={}
+        )
 
     async def send_state(
         self, room: RoomID, type: str, state_key: str, content: Mapping[str, Any], *, user: UserID | None = None

@@ -199,6 +199,24 @@ class Homeserver(EventCalls):
             if error.status not in (403, 404) or await self._membership(room, target, by) not in ("leave", "ban"):
                 raise
 
+    async def ban(self, room: RoomID, target: UserID, *, by: UserID | None = None, reason: str | None = None) -> None:
+        """Remove somebody for good; one who is banned already is success. 403: not allowed."""
+        body = {"user_id": target} if reason is None else {"user_id": target, "reason": reason}
+        try:
+            await self._call(Method.POST, path("v3", "rooms", room, "ban"), JSON, user=by, body=body)
+        except MatrixRequestError as error:
+            if error.status != 403 or await self._membership(room, target, by) != "ban":
+                raise
+
+    async def unban(self, room: RoomID, target: UserID, *, by: UserID | None = None) -> None:
+        """Let somebody who is banned be invited again; one who is not banned is success. 403: not allowed."""
+        body = {"user_id": target}
+        try:
+            await self._call(Method.POST, path("v3", "rooms", room, "unban"), JSON, user=by, body=body)
+        except MatrixRequestError as error:
+            if error.status != 403 or await self._membership(room, target, by) in (None, "ban"):
+                raise
+
     async def _membership(self, room: RoomID, target: UserID, asker: UserID | None) -> str | None:
         """ "leave" where the room knows nothing of them; None where it cannot be found out."""
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bridgekit.model.content import Text
+from bridgekit.model.content import MentionTarget, Text
 from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID, RemoteUserID
 
 
@@ -25,7 +25,8 @@ class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A text to send. One call per part where `Limits` made the framework split it; each part has its own `nonce`.
 
     `nonce` stays the same over repeats of the same part: give it to the network, and a repeat does no harm.
-    `timestamp` is the homeserver's, in ms since the epoch.
+    `timestamp` is the homeserver's, in ms since the epoch. `hidden_mentions`: who is to be notified though the text
+    does not name them; only where `Limits.hidden_mentions` says that the network can.
     """
 
     portal: PortalKey
@@ -35,11 +36,13 @@ class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
     speaker: Speaker
     reply_to: RemoteMessageID | None = None
     thread: RemoteMessageID | None = None
+    hidden_mentions: tuple[MentionTarget, ...] = ()
 
 
 class MatrixEdit(msgspec.Struct, frozen=True, kw_only=True):
     """A message says something else now: `text` is all of it. `target` is the id that the network gave to it; a message
-    of several parts gives one edit per part. `nonce` stays the same over repeats."""
+    of several parts gives one edit per part. `nonce` stays the same over repeats. `hidden_mentions` as in
+    `MatrixMessage`: people who were not mentioned before."""
 
     portal: PortalKey
     target: RemoteMessageID
@@ -47,6 +50,7 @@ class MatrixEdit(msgspec.Struct, frozen=True, kw_only=True):
     nonce: Nonce
     timestamp: int
     speaker: Speaker
+    hidden_mentions: tuple[MentionTarget, ...] = ()
 
 
 class MatrixDelete(msgspec.Struct, frozen=True, kw_only=True):

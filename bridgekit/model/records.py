@@ -182,6 +182,14 @@ class MessageDeleted(msgspec.Struct, frozen=True, tag=True):
     remote_id: RemoteMessageID
 
 
+class PartsDeleted(msgspec.Struct, frozen=True, tag=True):
+    """Of a message the parts from number `first` on are no more; the others, its aliases and reactions stay."""
+
+    portal: PortalKey
+    remote_id: RemoteMessageID
+    first: int
+
+
 class ReactionSaved(msgspec.Struct, frozen=True, tag=True):
     """Inserts or replaces the reaction of this sender with this emoji to that message."""
 
@@ -246,6 +254,7 @@ Fact = (
     | MemberSaved
     | MessageSaved
     | MessageDeleted
+    | PartsDeleted
     | ReactionSaved
     | ReactionRemoved
     | AliasSaved

@@ -229,6 +229,10 @@ RemoteEvent = (
 )
 
 
+Passing = RemoteReceipt | RemoteTyping
+"""What is never written down: it has no cursor, and only the latest counts."""
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Several events that become durable together, with the session's own state (ratchets, tokens).
 
@@ -272,6 +276,7 @@ __all__ = [
     "LoginID",
     "MediaRef",
     "Nonce",
+    "Passing",
     "PortalKey",
     "RemoteCaughtUp",
     "RemoteChat",

@@ -7,54 +7,72 @@ source's to come first, and are bridged only if it does not, because the source 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from bridgekit.core.catch_up import OLD_KIND, is_old
-from bridgekit.core.lane import copy_lane, login_event_key, message_key, remote_lane, user_lane
+from bridgekit.core.catch_up import OLD_CHANGE_KIND, OLD_KIND, is_old
+from bridgekit.core.lane import (
+    copy_lane,
+    delete_key,
+    edit_key,
+    login_event_key,
+    message_key,
+    reaction_key,
+    remote_lane,
+    user_lane,
+)
 from bridgekit.core.rooms import clean
 from bridgekit.core.txnid import is_our_nonce
-from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, StoreError
-from bridgekit.model.entry import Append, Direction, Entry, NewDeadLetter, NewEntry
+from bridgekit.errors import StoreError
+from bridgekit.model.entry import Direction, NewDeadLetter, NewEntry
 from bridgekit.model.ids import DedupeKey, LaneKey, LoginID, PortalKey
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import (
+    Passing,
     RemoteCaughtUp,
     RemoteChat,
+    RemoteChatDeleted,
+    RemoteDelete,
+    RemoteEdit,
     RemoteEvent,
+    RemoteIdentityChanged,
     RemoteMember,
     RemoteMessage,
     RemoteProfile,
     RemoteProgress,
+    RemoteReaction,
 )
-from bridgekit.ports import Clock, Journal
+from bridgekit.ports import Clock
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.echoes import Echoes
-from bridgekit.runtime.lanes import Handled, Lane, Lanes, WaitFor
+from bridgekit.runtime.lanes import Lanes
 from bridgekit.runtime.lease import LeaseKeeper
-from bridgekit.runtime.portals import Portals
-from bridgekit.runtime.retrying import Retrying
 
 log = logging.getLogger(__name__)
 
-Bridged = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile
+Copied = RemoteMessage | RemoteEdit | RemoteDelete | RemoteReaction | RemoteChatDeleted
+"""What every login's word counts for: only the repeats of others are dropped."""
 
-GRACE_MS = 5_000
-"""How long a copy waits for the source's. What only the copy's login can see is late by so much, and in order."""
+Bridged = Copied | RemoteChat | RemoteMember | RemoteProfile
+"""What becomes an entry of the journal."""
 
 _KINDS: dict[type, str] = {
     RemoteMessage: "message",
+    RemoteEdit: "edit",
+    RemoteDelete: "delete",
+    RemoteReaction: "reaction",
     RemoteChat: "chat",
+    RemoteChatDeleted: "chat_deleted",
     RemoteMember: "member",
     RemoteProfile: "profile",
 }
 
 _encode_json = msgspec.json.Encoder().encode
-_decode_message = msgspec.json.Decoder(RemoteMessage).decode
+decode = msgspec.json.Decoder(Bridged).decode
+"""The event in an entry's payload."""
 
 
 def _encode(event: Bridged) -> bytes:
@@ -63,6 +81,28 @@ def _encode(event: Bridged) -> bytes:
     except UnicodeEncodeError:
         # Half of a surrogate pair, which JSON can carry into a text and UTF-8 can not.
         return _encode_json(_mended(msgspec.to_builtins(event)))
+
+
+def content_key(event: Copied) -> DedupeKey | None:
+    """The dedupe key that an event has in its chat's lane, whichever login yields it; None if nothing in it tells a
+    repeat from a second occurrence."""
+    match event:
+        case RemoteMessage():
+            return DedupeKey(message_key(event.portal, event.id))
+        case RemoteEdit():
+            return edit_key(event.portal, event.target, event.revision)
+        case RemoteDelete():
+            return delete_key(event.portal, event.target)
+        case RemoteReaction() if event.occurrence:
+            return reaction_key(
+                event.portal,
+                event.target,
+                event.sender,
+                event.emoji_id or event.emoji,
+                added=event.added,
+                occurrence=event.occurrence,
+            )
+    return None
 
 
 def _mended(value: object) -> object:
@@ -107,7 +147,11 @@ class Addresses:
         entries: list[NewEntry] = []
         dead: list[NewDeadLetter] = []
         for event in events:
-            if isinstance(event, RemoteProgress | RemoteCaughtUp):
+            if isinstance(event, RemoteIdentityChanged):
+                # Before all that follows it is written down, or some of that could still make a second ghost.
+                await self._books.identity_changed(event.old, event.new)
+                continue
+            if isinstance(event, RemoteProgress | RemoteCaughtUp | Passing):
                 continue
             try:
                 entry = await self.entry(event, record)
@@ -125,11 +169,11 @@ class Addresses:
 
     def _aged(self, entry: NewEntry, event: Bridged, connected_at: int) -> NewEntry:
         """Decided now and kept with the entry: a message grows no older by waiting here."""
-        if not isinstance(event, RemoteMessage) or entry.lane == user_lane(event.sender):
+        if not isinstance(event, RemoteMessage | RemoteEdit | RemoteReaction) or entry.lane == user_lane(event.sender):
             return entry  # what we sent ourselves says nothing in the room
         if not is_old(event.timestamp, connected_at=connected_at, older_than_ms=self._older_than_ms):
             return entry
-        return msgspec.structs.replace(entry, kind=OLD_KIND)
+        return msgspec.structs.replace(entry, kind=OLD_KIND if isinstance(event, RemoteMessage) else OLD_CHANGE_KIND)
 
     def _malformed(self, event: object, login: LoginID) -> NewDeadLetter:
         payload = repr(event).encode("utf-8", "replace")
@@ -152,24 +196,30 @@ class Addresses:
             return self._entry(event, login, user_lane(event.user), self._stateful_key(event, login, payload), payload)
         lane = remote_lane(event.portal)
         source = await self.source(event.portal, login)
-        if not isinstance(event, RemoteMessage):
+        if isinstance(event, RemoteChat | RemoteMember):
             if source != login:
                 # A late copy of "joined" after "left" would bring somebody back.
                 return None
             return self._entry(event, login, lane, self._stateful_key(event, login, payload), payload)
-        if event.sender == record.login.user:
+        key = content_key(event)
+        if key is None:
+            if isinstance(event, RemoteReaction) and source != login:
+                return None  # as with members
+            # Of a chat that is gone every login speaks for itself.
+            key = DedupeKey(self._stateful_key(event, login, payload))
+        if isinstance(event, RemoteMessage) and self._books.identities.same(event.sender, record.login.user):
             ours = event.nonce is not None and is_our_nonce(self._books.secret, event.nonce)
             self.echoes.note(event.portal, event.id, ours=ours)
             if ours:
                 # The echo of what this login sent: only this login's copy has the nonce, and it says nothing in the
                 # room. In a lane apart, because the source's copy may wait in the room's for what this one tells.
-                key = message_key(event.portal, event.id, "echo")
-                return self._entry(event, login, user_lane(event.sender), key, payload)
+                echo = message_key(event.portal, event.id, "echo")
+                return self._entry(event, login, user_lane(event.sender), echo, payload)
         copies = copy_lane(event.portal, login)
         if source != login or self._lanes.is_busy(copies):
             # A login that has just become the source goes on behind its own copies, or it would overtake them.
-            return self._entry(event, login, copies, "copy\x1f" + login_event_key(login, lane, event.id, ""), payload)
-        return self._entry(event, login, lane, message_key(event.portal, event.id), payload)
+            return self._entry(event, login, copies, f"copy\x1f{login_event_key(login, lane, key, '')}", payload)
+        return self._entry(event, login, lane, key, payload)
 
     async def source(self, portal: PortalKey, login: LoginID) -> LoginID:
         """Whose word counts for a chat, when `login` has something to say: the first connected login that sees it."""
@@ -180,7 +230,7 @@ class Addresses:
                 return record.login.id
         return login
 
-    def _stateful_key(self, event: RemoteChat | RemoteMember | RemoteProfile, login: LoginID, payload: bytes) -> str:
+    def _stateful_key(self, event: Bridged, login: LoginID, payload: bytes) -> str:
         if event.cursor is not None:
             digest = hashlib.sha256(payload).hexdigest()[:32]
             return login_event_key(login, event.cursor.scope, event.cursor.value, digest)
@@ -198,58 +248,3 @@ class Addresses:
             received_at=self._clock.now(),
             login=login,
         )
-
-
-class Copies:
-    """Carries out the entries of copy lanes: hands them to the portal's lane, which drops what is known already."""
-
-    def __init__(
-        self,
-        addresses: Addresses,
-        books: Books,
-        journal: Journal,
-        lanes: Lanes,
-        lease: LeaseKeeper,
-        portals: Portals,
-        retrying: Retrying,
-    ) -> None:
-        self._addresses = addresses
-        self._books = books
-        self._journal = journal
-        self._lanes = lanes
-        self._lease = lease
-        self._portals = portals
-        self._retrying = retrying
-
-    async def handle(self, entry: Entry, lane: Lane) -> Handled:
-        """Carry out the head of a copy lane. Raises `RetryLater`, `WaitFor`."""
-        message = _decode_message(entry.payload)
-        record = self._books.login(entry.login) if entry.login is not None else None
-        if record is None:
-            return Handled(dead=self._retrying.ending("no_login", "the login that received it has logged out"))
-        rest_ms = entry.received_at + GRACE_MS - self._retrying.clock.now()
-        if rest_ms > 0 and await self._addresses.source(message.portal, record.login.id) != record.login.id:
-            raise WaitFor(functools.partial(self._retrying.clock.sleep, rest_ms / 1000))
-        portal = await self._books.portal(message.portal)
-        if portal is not None:
-            try:
-                # The source's entry made the room; this login's person belongs there too.
-                await self._portals.ensure(message.portal, record, None)
-            except (HomeserverUnreachable, MatrixRequestError) as error:
-                return Handled(dead=self._retrying.homeserver_failed(entry, error))
-        target = remote_lane(message.portal)
-        copy = NewEntry(
-            lane=target,
-            dedupe=DedupeKey(message_key(message.portal, message.id)),
-            direction=Direction.REMOTE,
-            kind=entry.kind,
-            payload=entry.payload,
-            received_at=entry.received_at,
-            login=entry.login,
-        )
-        appended = await self._journal.append(Append(entries=(copy,)), epoch=self._lease.epoch)
-        self._lanes.offer(appended.entries)
-        if entry.attempts and appended.duplicates:
-            # An earlier attempt may have written it without learning so.
-            self._lanes.wake(target)
-        return Handled()

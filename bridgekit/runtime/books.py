@@ -6,8 +6,12 @@ committed with an entry's completion must not concern what is cached; `save` is 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Generic, TypeVar
 
+import msgspec
+
+from bridgekit.core.identities import Identities, page_key
 from bridgekit.model.ids import EventID, LoginID, PortalKey, RemoteMessageID, RemoteUserID, RoomID, UserID
 from bridgekit.model.records import (
     Fact,
@@ -27,7 +31,9 @@ from bridgekit.model.records import (
     ReactionRecord,
     RelayRemoved,
     RelaySaved,
+    ValueSaved,
 )
+from bridgekit.model.remote import Login
 from bridgekit.ports import Directory
 from bridgekit.runtime.lease import LeaseKeeper
 
@@ -61,6 +67,10 @@ class _Cache(Generic[K, V]):
         self._values.pop(key, None)
 
 
+def _renamed(login: Login, user: RemoteUserID) -> Login:
+    return msgspec.structs.replace(login, user=user)
+
+
 class Books:
     """Reads and writes of the directory, cached."""
 
@@ -74,6 +84,8 @@ class Books:
         self._portal_logins: _Cache[PortalKey, tuple[LoginID, ...]] = _Cache()
         self._logins: dict[LoginID, LoginRecord] = {}
         self._relays: dict[PortalKey, LoginID] = {}
+        self.identities = Identities()
+        self._renaming = asyncio.Lock()
         self._writes = 0  # what was read while this grew may be out of date, and is not kept
 
     async def open(self) -> None:
@@ -81,6 +93,10 @@ class Books:
         self._logins = {record.login.id: record for record in await self.directory.logins()}
         self._relays = await self.directory.relays()
         self.secret = await self.directory.secret()
+        number = 0
+        while (page := await self.directory.value(page_key(number))) is not None:
+            self.identities.load(page)
+            number += 1
 
     async def save(self, *facts: Fact) -> None:
         """Write facts to disk, then to the cache."""
@@ -156,6 +172,8 @@ class Books:
 
     # --- people ---------------------------------------------------------------------------------------------------
     async def ghost(self, remote_id: RemoteUserID) -> Ghost | None:
+        """The ghost of a person, by any of their ids."""
+        remote_id = self.identities.root(remote_id)
         ghost, writes = self._ghosts.get(remote_id), self._writes
         if ghost is None and (ghost := await self.directory.ghost(remote_id)) is not None and writes == self._writes:
             self._ghosts.put(remote_id, ghost)
@@ -179,7 +197,24 @@ class Books:
 
     def is_own_account(self, user: RemoteUserID) -> bool:
         """Whether a remote user is an account that somebody has logged in through this bridge."""
-        return any(record.login.user == user for record in self._logins.values())
+        return any(self.identities.same(record.login.user, user) for record in self._logins.values())
+
+    async def identity_changed(self, old: RemoteUserID, new: RemoteUserID) -> None:
+        """The network calls a person `new` now: one ghost stands for both, and a login of theirs is of `new`.
+
+        All of it is on disk together, and a repeat does nothing. Raises `StoreError`.
+        """
+        async with self._renaming:
+            if self.identities.is_known(old, new):
+                return
+            key, page = self.identities.page_with(old, new)
+            logins = [
+                LoginSaved(msgspec.structs.replace(record, login=_renamed(record.login, new)))
+                for record in self._logins.values()
+                if self.identities.same(record.login.user, old)
+            ]
+            await self.save(ValueSaved(key, page), *logins)
+            self.identities.change(old, new)
 
     # --- messages -------------------------------------------------------------------------------------------------
     async def message_by_remote(self, portal: PortalKey, remote_id: RemoteMessageID) -> list[MessageRecord]:

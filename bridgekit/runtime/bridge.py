@@ -22,14 +22,15 @@ from bridgekit.model.raw import Transaction
 from bridgekit.model.records import LoginRecord, ValueSaved
 from bridgekit.ports import Clock, Homeserver, Store
 from bridgekit.runtime import points
-from bridgekit.runtime.addresses import Copies
 from bridgekit.runtime.beside import Beside
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.catching_up import CatchingUp, CatchUpRules
 from bridgekit.runtime.chats import ChatRules, Chats
 from bridgekit.runtime.commands import assembled
 from bridgekit.runtime.completer import Completer
+from bridgekit.runtime.copies import Copies
 from bridgekit.runtime.counters import Counters, counting
+from bridgekit.runtime.ephemeral import Ephemeral
 from bridgekit.runtime.gaps import GapCheck
 from bridgekit.runtime.ghosts import DEVICE_ID, Ghosts
 from bridgekit.runtime.inbox import Inbox
@@ -39,6 +40,7 @@ from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.logins import Logins
 from bridgekit.runtime.members import Members
 from bridgekit.runtime.outgoing import Outgoing
+from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.relay import Relay, RelaySettings
@@ -46,7 +48,7 @@ from bridgekit.runtime.retrying import Delivery, Retrying
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.speakers import Speakers
 from bridgekit.runtime.starting import Starting
-from bridgekit.runtime.status import Status
+from bridgekit.runtime.status import Status, StatusRules
 from bridgekit.runtime.talk import Talk
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ class Bridge:
         direct_events: int | None = None,
         permissions: Permissions | None = None,
         relay: RelaySettings | None = None,
+        status: StatusRules | None = None,
         connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
     ) -> None:
         self._store = store
@@ -114,13 +117,13 @@ class Bridge:
         self._random = random
         self._times = times = times or Times()
         bot = identity.bot
-        namespace = identity.ghosts
         network = self._network = adapter.network
         self.lease = LeaseKeeper(store, clock)
         self._completer = Completer(store, self.lease, clock)
         self.counters = Counters()
         self._lanes = Lanes(store, self._completer, self.lease, clock, counting(self._handle, self.counters))
         self.books = Books(store, self.lease)
+        namespace = msgspec.structs.replace(identity.ghosts, identities=self.books.identities)
         self.doors = Doors(permissions or Permissions(default_permissions(identity.server_name)))
         """Who may do what."""
         self._ghosts = Ghosts(self.books, homeserver, namespace)
@@ -161,12 +164,14 @@ class Bridge:
         self.sessions.may_connect = self.doors.may_connect
         relay = relay or RelaySettings()
         told = Told(self.books)
+        speakers = Speakers(homeserver, clock, avatar_template=relay.avatar_url)
+        self._status = Status(homeserver, bot, self.books, clock, status or StatusRules(), network=network.id)
         voices = Relay(
             self.books,
             self.sessions,
             self.doors,
             told,
-            Speakers(homeserver, clock, avatar_template=relay.avatar_url),
+            speakers,
             clock,
             relay,
             network=network.name,
@@ -220,14 +225,18 @@ class Bridge:
             clock,
             entry=self.inbox.entry,
             settled=self.inbox.intake.settled,
+            is_ours=self.inbox.is_ours,
             random=random,
         )
         self._copies = Copies(
             self.sessions.addresses, self.books, store, self._lanes, self.lease, self.portals, retrying
         )
         self.catching_up = CatchingUp(self.books, store, homeserver, self.sessions, catch_up, bot=bot)
+        own_changes = OwnChanges(self.books, clock)
         self._incoming = Incoming(
             self.books,
+            store,
+            self.lease,
             homeserver,
             self.portals,
             self._ghosts,
@@ -236,10 +245,14 @@ class Bridge:
             retrying,
             Chats(self.books, self.portals, members, chats, clock),
             self.catching_up,
+            own_changes,
             bot=bot,
+            network=network.name,
+            server_name=identity.server_name,
         )
         self._outgoing = Outgoing(
             self.books,
+            homeserver,
             store,
             self.lease,
             self.portals,
@@ -247,8 +260,10 @@ class Bridge:
             self.sessions,
             self._lanes,
             retrying,
-            Status(homeserver, bot),
+            self._status,
             voices,
+            speakers,
+            own_changes,
             command=portal_commands,
             elsewhere=self.starting.before(commands),
             checked=self.gaps.until_checked,
@@ -259,6 +274,9 @@ class Bridge:
         self.inbox.on_activity = self.gaps.note_activity
         self.inbox.on_transaction = self.gaps.note_transaction
         self.inbox.on_own_event = self._own_event
+        self._ephemeral = Ephemeral(self.books, homeserver, self.sessions, self._lanes, clock)
+        self.inbox.on_ephemeral = self._ephemeral.pushed
+        self.sessions.on_stored = self._ephemeral.yielded
         homeserver.on_recovered += [self.gaps.want_all, self._homeserver_is_back]
         self._beside = Beside(store, self._lanes, self.lease)
         self._tasks: list[asyncio.Task[None]] = []
@@ -295,6 +313,7 @@ class Bridge:
     def start(self) -> None:
         """Begin to work. The application service API must be listening by now."""
         self.inbox.intake.start()
+        self._ephemeral.start()
         self._tasks = [
             asyncio.create_task(self._start(), name="start"),
             asyncio.create_task(self._clean(), name="clean"),
@@ -306,11 +325,13 @@ class Bridge:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._ephemeral.stop()
         await self.logins.stop()
         await self.gaps.stop()
         if not await self._lanes.stop(drain_s=self._times.drain_s):
             log.info("not everything was finished in time; it goes on at the next start")
         await self.sessions.stop()
+        await self._status.stop()
         await self.inbox.stop()
         await self._completer.stop(within_s=self._times.drain_s)
         await self.lease.release()

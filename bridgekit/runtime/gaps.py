@@ -12,11 +12,12 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from bridgekit.core.backoff import Backoff
+from bridgekit.core.fresh import without_making
 from bridgekit.core.lane import matrix_lane
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.errors import HomeserverError, LeaseLost, MatrixRequestError, StoreUnavailable
 from bridgekit.model.entry import Anchor, NewEntry, Repair
-from bridgekit.model.ids import PortalKey, RoomID
+from bridgekit.model.ids import PortalKey, RoomID, UserID
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Portal
 from bridgekit.ports import Clock, Homeserver, Journal
@@ -64,6 +65,7 @@ class GapCheck:
         *,
         entry: Callable[[RawEvent], NewEntry | None],
         settled: Callable[[], Awaitable[None]],
+        is_ours: Callable[[UserID], bool],
         random: Callable[[], float],
     ) -> None:
         self._books = books
@@ -74,6 +76,7 @@ class GapCheck:
         self._clock = clock
         self._entry = entry
         self._settled = settled
+        self._is_ours = is_ours
         self._random = random
         # Each distrust begins a new generation; a portal is trusted again once it was compared in that generation.
         self._generation = 1
@@ -265,6 +268,8 @@ class GapCheck:
                     extra={"room_id": room},
                 )
                 events = []
+            if anchor is None:
+                events = without_making(events, self._is_ours)
             timeline = tuple(entry for event in events if (entry := self._entry(event)) is not None)
             repaired = await self._journal.repair(
                 Repair(

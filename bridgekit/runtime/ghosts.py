@@ -120,13 +120,25 @@ class Ghosts:
         if remote is not None or not self.namespace.is_ghost(user_id):
             return remote
         ghost = await self._books.directory.ghost_by_user(user_id)  # an id too long to be read back
-        return ghost.remote_id if ghost is not None else None
+        return self.namespace.identities.latest(ghost.remote_id) if ghost is not None else None
+
+    async def by_user(self, user_id: UserID) -> Ghost | None:
+        """The ghost with this user id, if it is one and exists."""
+        if not self.namespace.is_ghost(user_id):
+            return None
+        remote = self.namespace.remote(user_id)
+        ghost = await self._books.ghost(remote) if remote is not None else None
+        if ghost is not None and ghost.user_id == user_id:
+            return ghost
+        # An id too long to be read back, or of one who was somebody else's before a person was renamed to that.
+        return await self._books.directory.ghost_by_user(user_id)
 
     async def ensure(self, remote_id: RemoteUserID, describer: CanDescribe | None) -> Ghost:
         """The ghost, registered, and named if this is the first time. Raises `HomeserverError`."""
         ghost = await self._books.ghost(remote_id)
         if ghost is not None and ghost.registered:
             return ghost
+        remote_id = self.namespace.identities.root(remote_id)
         return await self._flight.run(remote_id, lambda: self._make(remote_id, describer))
 
     async def _make(self, remote_id: RemoteUserID, describer: CanDescribe | None) -> Ghost:
@@ -139,7 +151,8 @@ class Ghosts:
         ghost = Ghost(remote_id=remote_id, user_id=user_id, device_id=device_id)
         profile: RemoteProfile | None = None
         if describer is not None:
-            profile = await ask_network(describer.describe_user(remote_id), "a user")
+            latest = self.namespace.identities.latest(remote_id)
+            profile = await ask_network(describer.describe_user(latest), "a user")
         name = profile.name if profile is not None and profile.name else str(remote_id)
         await self._set_name(user_id, name)
         ghost = msgspec.structs.replace(ghost, name=name, registered=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from bridgekit.core import staging
-from bridgekit.core.from_matrix import BRIDGED_TYPES
+from bridgekit.core.from_matrix import BRIDGED_STATE, BRIDGED_TYPES
 from bridgekit.core.lane import event_key, matrix_lane
 from bridgekit.core.transaction import split_events
 from bridgekit.errors import LeaseLost, StoreError
@@ -49,7 +49,7 @@ class Inbox:
         self._lease = lease
         self._clock = clock
         self._bot = bot
-        self._is_ours = is_ours
+        self.is_ours = is_ours
         self._direct_events = staging.DIRECT_EVENTS if direct_events is None else direct_events
         self._background: set[asyncio.Task[None]] = set()
         self.counters = Counters()
@@ -57,10 +57,14 @@ class Inbox:
         self.on_activity: Callable[[RoomID], None] = lambda room: None
         self.on_own_event: Callable[[EventID], None] = lambda event_id: None
         self.on_transaction: Callable[[str], None] = lambda txn_id: None
+        # At once, from memory: it waits for no disk, must not hold up the answer, and a crash may lose it.
+        self.on_ephemeral: Callable[[Sequence[bytes]], None] = lambda raws: None
 
     async def transaction(self, txn_id: str, transaction: Transaction) -> None:
         """Make a transaction's events durable. Raises `StoreError`: then it must not be answered with 200."""
         self.on_transaction(txn_id)
+        if transaction.ephemeral:
+            self.on_ephemeral(transaction.ephemeral)
         events = transaction.events
         self.counters.transaction(events=len(events), now=self._clock.now())
         if not events:
@@ -120,7 +124,7 @@ class Inbox:
                 extra={"event_id": malformed.event_id, "room_id": malformed.room_id},
             )
         for event in pushed.events:
-            if event.type == "m.room.redaction" and event.redacts is not None and not self._is_ours(event.sender):
+            if event.type == "m.room.redaction" and event.redacts is not None and not self.is_ours(event.sender):
                 self._cancel(event.room_id, event.redacts)
             if event.sender == self._bot:
                 self.on_own_event(event.event_id)
@@ -128,21 +132,17 @@ class Inbox:
             self.on_activity(RoomID(room[2:]))
 
     def entry(self, event: RawEvent, *, received_at: int | None = None) -> NewEntry | None:
-        """The journal entry for an event, None for one that has nothing to do with a message. `received_at` in ms since
-        the epoch; None: now.
+        """The journal entry for an event, None for one that never means anything to the other side. `received_at` in ms
+        since the epoch; None: now. Whether its room is a portal is asked in its turn.
 
         What our own ghosts and the bot send comes back to us; it is done already.
         """
-        if self._is_ours(event.sender):
-            return None
-        is_member = event.type == "m.room.member" and event.state_key is not None
-        if is_member:
-            # Of memberships only those of our own users matter here: invitations of the bot or of a ghost.
-            if event.state_key != self._bot and not (
-                self._is_ours(UserID(event.state_key or "")) and b'"invite"' in event.raw
-            ):
+        if event.state_key is None:
+            if event.type not in BRIDGED_TYPES:
                 return None
-        elif event.type not in BRIDGED_TYPES or event.state_key is not None:
+        elif event.type != "m.room.member" and (event.state_key or event.type not in BRIDGED_STATE):
+            return None
+        if self.is_ours(event.sender):
             return None
         return NewEntry(
             lane=matrix_lane(event.room_id),

@@ -40,10 +40,11 @@ class Members:
     async def follow(self, room: RoomID, users: Sequence[RemoteUserID], describer: CanDescribe | None) -> None:
         """These are the members, and nobody else is."""
         await self.bring_in(room, users, describer)
-        members, gone = set(users), []
+        root = self._books.identities.root
+        members, gone = {root(user) for user in users}, []
         for user_id in await self._books.directory.members(room):
             ghost = await self._books.directory.ghost_by_user(user_id)
-            if ghost is not None and ghost.remote_id not in members:
+            if ghost is not None and root(ghost.remote_id) not in members:
                 gone.append(self._leave(room, ghost.remote_id))
         await self._all(gone)
 

@@ -12,18 +12,24 @@ from bridgekit.model.entry import Entry
 from bridgekit.model.ids import PortalKey
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Portal, PortalState
-from bridgekit.ports import Journal
+from bridgekit.ports import Homeserver, Journal
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.changes import redact
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane, Lanes, RetryLater, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.limit import TimeLimit
 from bridgekit.runtime.message import Message
+from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.reacting import react
 from bridgekit.runtime.relay import Relay
 from bridgekit.runtime.retrying import Retrying
+from bridgekit.runtime.sending import Attempt
 from bridgekit.runtime.sessions import Sessions
+from bridgekit.runtime.speakers import Speakers
 from bridgekit.runtime.status import Status
+from bridgekit.runtime.targets import Targets
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,7 @@ class Outgoing:
     def __init__(
         self,
         books: Books,
+        homeserver: Homeserver,
         journal: Journal,
         lease: LeaseKeeper,
         portals: Portals,
@@ -43,6 +50,8 @@ class Outgoing:
         retrying: Retrying,
         status: Status,
         relay: Relay,
+        speakers: Speakers,
+        own_changes: OwnChanges,
         *,
         command: Callable[[Entry, RawEvent, Portal], Awaitable[bool]],
         elsewhere: Callable[[Entry, RawEvent], Awaitable[Handled]],
@@ -50,16 +59,19 @@ class Outgoing:
         connection_errors: tuple[type[BaseException], ...],
     ) -> None:
         self.books = books
+        self.homeserver = homeserver
         self.journal = journal
         self.lease = lease
         self._portals = portals
         self.ghosts = ghosts
         self.sessions = sessions
-        self.lanes = lanes
         self.retrying = retrying
+        self.targets = Targets(books, homeserver, lanes, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms)
         self.status = status
         self.limit = TimeLimit(retrying.delivery.send_timeout_ms / 1000)
         self.relay = relay
+        self.speakers = speakers
+        self.own_changes = own_changes
         self._command = command
         self._elsewhere = elsewhere
         self._checked = checked
@@ -83,17 +95,31 @@ class Outgoing:
             raise WaitFor(unchecked)
         if await self._command(entry, event, portal):
             return Handled()
-        message = Message(self, entry, lane, event, portal)
+        await self.status.know(event.room_id)
+        attempt = Attempt(self, entry, lane, event, portal)
         try:
             try:
-                return await message.handle()
+                return await self._carry_out(attempt)
             except (HomeserverError, StoreError, RetryLater, WaitFor):
                 raise
             except Exception:
-                log.exception("a message could not be handled", extra={"event_id": entry.event_id})
-                return await message.end(self.retrying.ending("bug", INTERNAL_ERROR))
+                log.exception("an event could not be handled", extra={"event_id": entry.event_id})
+                return await attempt.end(self.retrying.ending("bug", INTERNAL_ERROR))
         except (HomeserverUnreachable, MatrixRequestError) as error:
             # Only telling people needs the homeserver here; what could not be told is in the log.
             ending = self.retrying.homeserver_failed(entry, error)
             log.error("a room could not be told: %s", error, extra={"room_id": event.room_id})
-            return message.untold(ending)
+            return attempt.untold(ending)
+
+    async def _carry_out(self, attempt: Attempt) -> Handled:
+        if attempt.progress.ending is not None:
+            return await attempt.finish(attempt.progress.ending)
+        if attempt.event.state_key is not None:
+            return Handled()  # the inbox takes in what is not bridged yet, too
+        match attempt.event.type:
+            case "m.room.redaction":
+                return await redact(attempt)
+            case "m.reaction":
+                return await react(attempt)
+            case _:
+                return await Message(attempt).handle()

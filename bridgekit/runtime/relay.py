@@ -11,7 +11,7 @@ from bridgekit.core.loops import DEFAULT_IGNORE, Ignore, Repeats, never_relayed
 from bridgekit.core.permissions import Level
 from bridgekit.core.speaker import with_speaker
 from bridgekit.model.content import Text
-from bridgekit.model.ids import LoginID
+from bridgekit.model.ids import LoginID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import Speaker
 from bridgekit.model.raw import RawEvent
@@ -43,11 +43,13 @@ class Voice(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Nobody speaks, and why: `code` for machines, `reason` for the sender. `once`: say it once in each room."""
+    """Nobody speaks, and why: `code` for machines, `reason` for the sender. `once`: say it once in each room, until
+    something of the sender's is heard; for a `topic` of its own, for good."""
 
     code: str
     reason: str
     once: bool = True
+    topic: str = ""
 
 
 class Ignored(msgspec.Struct, frozen=True):
@@ -109,7 +111,7 @@ class Relay:
                 return Refusal("uncertain", "the login that it was sent through has logged out meanwhile", once=False)
             return begun
         level = self._doors.level(event.sender)
-        own = await self._own(event, portal) if level >= Level.USER else None
+        own = await self._own(event.sender, portal) if level >= Level.USER else None
         if own is not None and (own.state is LoginState.ACTIVE or may_be_sent):
             return await self._heard(event, own)
         content = _content(event)
@@ -129,6 +131,21 @@ class Relay:
         await self._told.forget(event.sender, event.room_id)
         return Voice(relay.login.id, await self._speakers.speaker(event.room_id, event.sender))
 
+    async def own_voice(self, event: RawEvent, portal: Portal) -> Voice | Refusal | Ignored:
+        """The sender's own login; nobody else can react for a person. Raises `StoreError`."""
+        own = await self._own(event.sender, portal) if self._doors.level(event.sender) >= Level.USER else None
+        if own is not None:
+            return await self._heard(event, own)
+        if never_relayed(_content(event), event.sender, self._ignore) is not None:
+            return Ignored("other_bridge")
+        said = f"without a login of your own your reactions do not reach {self._network}; this is said only once"
+        return Refusal("no_login", said, topic="reactions")
+
+    async def voice_of(self, user: UserID, portal: Portal) -> Voice | None:
+        """Somebody's own login, to take back what that person left there. Raises `StoreError`."""
+        own = await self._own(user, portal)
+        return Voice(own.login.id, Speaker(name=own.login.name or own.user_id)) if own is not None else None
+
     def relay(self, portal: Portal) -> LoginRecord | None:
         """The portal's relay, if its person may (still) use the bridge."""
         record = self._books.relay(portal.key)
@@ -140,11 +157,12 @@ class Relay:
 
     async def is_told(self, refusal: Refusal, event: RawEvent) -> bool:
         """Whether the sender was told this already, because of an earlier message in this room. Raises `StoreError`."""
-        return refusal.once and not await self._told.is_first(event.sender, event.room_id, refusal.code, event.event_id)
+        place = RoomID(f"{event.room_id} {refusal.topic}") if refusal.topic else event.room_id
+        return refusal.once and not await self._told.is_first(event.sender, place, refusal.code, event.event_id)
 
-    async def _own(self, event: RawEvent, portal: Portal) -> LoginRecord | None:
-        """The sender's own login in this portal; a connected one before others."""
-        records = [r for r in await self._books.portal_logins(portal.key) if r.user_id == event.sender]
+    async def _own(self, user: UserID, portal: Portal) -> LoginRecord | None:
+        """Somebody's own login in this portal; a connected one before others."""
+        records = [r for r in await self._books.portal_logins(portal.key) if r.user_id == user]
         records.sort(key=lambda record: self._sessions.session(record.login.id) is None)
         return records[0] if records else None
 

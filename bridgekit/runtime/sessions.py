@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -15,7 +15,7 @@ from bridgekit.errors import AuthFailed, LeaseLost, StoreUnavailable, Transient
 from bridgekit.model.entry import Append, Direction
 from bridgekit.model.ids import LoginID
 from bridgekit.model.records import LoginRecord, LoginSaved, LoginState
-from bridgekit.model.remote import Batch, Cursor, RemoteCaughtUp
+from bridgekit.model.remote import Batch, Cursor, Passing, RemoteCaughtUp, RemoteEvent
 from bridgekit.ports import Clock, Journal
 from bridgekit.runtime import points
 from bridgekit.runtime.addresses import Addresses
@@ -136,7 +136,12 @@ class _Runner:
                     await stream.aclose()
 
     async def _store(self, batch: Batch) -> None:
-        """Make a batch durable; only then is the iterator resumed."""
+        """Make a batch durable, but for what passes; only then is the iterator resumed."""
+        if batch.state is not None or not all(isinstance(event, Passing) for event in batch.events):
+            await self._write(batch)
+        self._sessions.on_stored(batch.events, self._record)
+
+    async def _write(self, batch: Batch) -> None:
         self._sessions.counters.events[Direction.REMOTE] += len(batch.events)
         entries, dead = await self._sessions.addresses.entries(batch.events, self._record, self._connected_at)
         append = Append(entries=entries, dead=dead, login=self.login, cursors=_last_cursors(batch), state=batch.state)
@@ -193,7 +198,7 @@ def _last_cursors(batch: Batch) -> tuple[Cursor, ...]:
     """The last cursor of each scope."""
     last: dict[str, Cursor] = {}
     for event in batch.events:
-        if event.cursor is not None:
+        if not isinstance(event, Passing) and event.cursor is not None:
             last[event.cursor.scope] = event.cursor
     return tuple(last.values())
 
@@ -227,6 +232,7 @@ class Sessions:
         self._runners: dict[LoginID, _Runner] = {}
         self._changed = asyncio.Event()
         self.may_connect: Callable[[LoginRecord], bool] = lambda record: True
+        self.on_stored: Callable[[Iterable[RemoteEvent], LoginRecord], None] = lambda events, record: None
         self.counters = Counters()
         self.addresses = Addresses(
             books, lanes, lease, clock, lambda login: self.session(login) is not None, older_than_ms=older_than_ms

@@ -178,10 +178,20 @@ class Starting:
         """A handler for what happens in rooms that are no portals: invitations of ghosts here, the rest by `others`."""
 
         async def handle(entry: Entry, event: RawEvent) -> Handled:
+            if not self._concerns_us(event):
+                return Handled()
             handled = await self.invited(entry, event)
             return handled if handled is not None else await others(entry, event)
 
         return handle
+
+    def _concerns_us(self, event: RawEvent) -> bool:
+        """Outside of portals it matters what people write, and what becomes of our own users; nothing else of a room is
+        the bridge's business."""
+        if event.state_key is None:
+            return event.type != "m.reaction"
+        target = UserID(event.state_key)
+        return event.type == "m.room.member" and (target == self._bot or self._ghosts.namespace.is_ghost(target))
 
     async def invited(self, entry: Entry, event: RawEvent) -> Handled | None:
         """Follow an invitation of a ghost; None if the event is none. Raises `RetryLater`, `WaitFor`, `StoreError`."""

@@ -82,6 +82,7 @@ class Deeds:
 
     dedupes: bool
     echo: Echo
+    chats: dict[PortalKey, RemoteChat]
     emit: Callable[..., None]
 
     def __init__(self) -> None:
@@ -176,7 +177,8 @@ class Deeds:
                 )
             case Renaming():
                 self.renames.append(value)
-                return RemoteChat(portal=value.portal, name=value.name, topic=value.topic)
+                known = self.chats.get(value.portal) or RemoteChat(portal=value.portal)
+                return RemoteChat(portal=value.portal, kind=known.kind, name=value.name, topic=value.topic)
             case PortalKey():
                 self.left.append(value)
                 return RemoteMember(portal=value, user=login.user, joined=False)

@@ -107,6 +107,10 @@ class MemoryDirectory(ABC):
                 known.messages.setdefault((message.portal, message.remote_id), {})[message.part] = message
             case records.MessageDeleted(key, remote_id):
                 self._forget_message((key, remote_id))
+            case records.PartsDeleted(key, remote_id, first):
+                parts = known.messages.get((key, remote_id), {})
+                for part in [part for part in parts if part >= first]:
+                    del parts[part]
             case records.ReactionSaved(reaction):
                 of_message = known.reactions.setdefault((reaction.portal, reaction.target), {})
                 of_message[reaction.sender, reaction.emoji] = reaction

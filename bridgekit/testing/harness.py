@@ -21,6 +21,7 @@ from bridgekit.runtime.bridge import Bridge, Identity, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.relay import RelaySettings
+from bridgekit.runtime.status import StatusRules
 from bridgekit.testing.clock import ManualClock, idle, until
 from bridgekit.testing.homeserver import FakeHomeserver, raw
 from bridgekit.testing.journal import MemoryJournal
@@ -117,6 +118,7 @@ class Harness:
         adapter: Callable[[FakeNetwork], Adapter] = FakeAdapter,
         permissions: Mapping[str, str] | None = None,
         relay: RelaySettings | None = None,
+        status: StatusRules | None = None,
     ) -> None:
         self.rng = random.Random(seed) if seed is not None else None
         rng = self.rng
@@ -136,6 +138,7 @@ class Harness:
         self.permissions = permissions
         """As the configuration has them; read by `start`."""
         self._relay = relay
+        self._status = status
         self._before = asyncio.all_tasks()
         self._pump: asyncio.Task[None] | None = None
         self._transactions = 0
@@ -167,6 +170,7 @@ class Harness:
             times=self._times,
             permissions=Permissions(self.permissions) if self.permissions is not None else None,
             relay=self._relay,
+            status=self._status,
             direct_events=self.direct_events,
             **cast(Any, self._rules),
         )

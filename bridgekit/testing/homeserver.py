@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from bridgekit.core.transaction import read_event
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
-from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
+from bridgekit.model.raw import MemberProfile, MessagesPage
+from bridgekit.testing.rooms import JSON, FakeRoom, People, raw
+
+__all__ = ["FakeHomeserver", "FakeRoom", "raw"]
 
 T = TypeVar("T")
-JSON = dict[str, Any]
-
-
-@dataclass
-class FakeRoom:
-    """A room: who is in it, its state, and everything that was said."""
-
-    id: RoomID
-    members: dict[UserID, str] = field(default_factory=dict)
-    state: dict[tuple[str, str], JSON] = field(default_factory=dict)
-    timeline: list[JSON] = field(default_factory=list)
 
 
 @dataclass
@@ -36,7 +25,7 @@ class _Fault:
     when: Callable[[Mapping[str, Any]], bool]
 
 
-class FakeHomeserver:
+class FakeHomeserver(People):
     """`bridgekit.ports.Homeserver`, and what the tests see of it.
 
     Transaction ids are unique over the whole application service and remembered until `forget_transactions`. Every
@@ -44,24 +33,23 @@ class FakeHomeserver:
     """
 
     def __init__(self, bot: UserID, *, server_name: str = "test", yields: Callable[[], int] = lambda: 0) -> None:
-        self.bot = bot
+        super().__init__(bot)
         self.server_name = server_name
         self.on_recovered: list[Callable[[], None]] = []
-        self.rooms: dict[RoomID, FakeRoom] = {}
         self.aliases: dict[RoomAlias, RoomID] = {}
-        self.users: set[UserID] = set()
         self.names: dict[UserID, str] = {}
         self.avatars: dict[UserID, str] = {}
-        self.outbox: deque[JSON] = deque()
-        self.pushed = asyncio.Event()
         self.calls: list[str] = []
         self.redacted: list[EventID] = []
+        self.typing: dict[tuple[RoomID, UserID], int] = {}
+        """Who of ours is writing where, and for how many ms that was said."""
+        self.receipts: dict[tuple[RoomID, UserID], EventID] = {}
+        """Up to where each of ours has read."""
         self._transactions: dict[str, EventID] = {}
         self._faults: dict[str, list[_Fault]] = {}
         self._gates: dict[str, asyncio.Event] = {}
         self._yields = yields
         self._failing = False
-        self._count = 0
 
     # --- faults -----------------------------------------------------------------------------------------------------
     def fail(
@@ -115,57 +103,6 @@ class FakeHomeserver:
         if isinstance(fault.error, HomeserverUnreachable):
             self._failing = True
         raise fault.error
-
-    # --- what people do and see -------------------------------------------------------------------------------------
-    def add_room(self, *members: UserID, encrypted: bool = False) -> RoomID:
-        """A room that people made; the members are in it."""
-        room = self._new_room()
-        for member in members:
-            room.members[member] = "join"
-        if encrypted:
-            room.state["m.room.encryption", ""] = {"algorithm": "m.megolm.v1.aes-sha2"}
-        return room.id
-
-    def invite_bot(self, user: UserID, *, encrypted: bool = False) -> RoomID:
-        """A person opens a room with the bot."""
-        room = self.rooms[self.add_room(user, encrypted=encrypted)]
-        room.members[self.bot] = "invite"
-        self._event(room, user, "m.room.member", {"membership": "invite"}, state_key=self.bot)
-        return room.id
-
-    def invite_ghost(self, user: UserID, ghost: UserID, *, room: RoomID | None = None, **more: Any) -> RoomID:
-        """A person opens a room, or uses one, and invites a ghost."""
-        where = self.rooms[room or self.add_room(user, **more)]
-        where.members[ghost] = "invite"
-        self._event(where, user, "m.room.member", {"membership": "invite", "is_direct": True}, state_key=ghost)
-        return where.id
-
-    def join_person(self, room: RoomID, user: UserID) -> None:
-        """A person accepts an invitation."""
-        self.rooms[room].members[user] = "join"
-        self._event(self.rooms[room], user, "m.room.member", {"membership": "join"}, state_key=user)
-
-    def remove(self, room: RoomID, user: UserID) -> None:
-        """Somebody is kicked."""
-        self.rooms[room].members[user] = "leave"
-
-    def say(self, room: RoomID, user: UserID, body: str, **content: Any) -> EventID:
-        """A person writes."""
-        return self.emit(room, user, "m.room.message", {"msgtype": "m.text", "body": body, **content})
-
-    def emit(self, room: RoomID, user: UserID, type: str, content: JSON, **more: Any) -> EventID:
-        """A person sends any event. `more` goes to the top level."""
-        return self._event(self.rooms[room], user, type, content, **more)
-
-    def bodies(self, room: RoomID, *, notices: bool = False) -> list[str]:
-        """What our users said in a room: the messages, or the bot's notices."""
-        wanted = "m.notice" if notices else "m.text"
-        return [
-            event["content"]["body"]
-            for event in self.rooms[room].timeline
-            if event["type"] == "m.room.message" and event["content"].get("msgtype") == wanted
-            if event["sender"] in self.users or event["sender"] == self.bot
-        ]
 
     # --- the port: events -------------------------------------------------------------------------------------------
     async def send_event(
@@ -226,6 +163,22 @@ class FakeHomeserver:
 
         return await self._do("redact", effect, room=room, event_id=event_id)
 
+    async def set_typing(self, room: RoomID, user: UserID, timeout_ms: int) -> None:
+        def effect() -> None:
+            self._joined(room, user)
+            self.typing.pop((room, user), None)
+            if timeout_ms > 0:
+                self.typing[room, user] = timeout_ms
+
+        await self._do("set_typing", effect, room=room, user=user, timeout_ms=timeout_ms)
+
+    async def send_receipt(self, room: RoomID, event_id: EventID, *, user: UserID | None = None) -> None:
+        def effect() -> None:
+            self._room(room)  # Synapse takes it of somebody who is not there, too
+            self.receipts[room, user or self.bot] = event_id
+
+        await self._do("send_receipt", effect, room=room, user=user or self.bot, event_id=event_id)
+
     async def messages(
         self, room: RoomID, *, from_: str | None = None, dir: Literal["b", "f"] = "b", limit: int = 100
     ) -> MessagesPage:
@@ -244,8 +197,7 @@ class FakeHomeserver:
             alias = RoomAlias(f"#{body.get('room_alias_name')}:{self.server_name}")
             if "room_alias_name" in body and alias in self.aliases:
                 raise MatrixRequestError(400, "M_ROOM_IN_USE", "taken")
-            room = self._new_room()
-            room.members[self.bot] = "join"
+            room = self._new_room(self.bot)
             for state in body.get("initial_state", ()):
                 room.state[state["type"], state["state_key"]] = state["content"]
             room.state["m.room.power_levels", ""] = body.get("power_level_content_override", {})
@@ -278,6 +230,8 @@ class FakeHomeserver:
     async def invite(self, room: RoomID, target: UserID, *, by: UserID | None = None, is_direct: bool = False) -> None:
         def effect() -> None:
             where = self._joined(room, by or self.bot)
+            if where.members.get(target) == "ban":
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{target} is banned")
             if where.members.get(target) != "join":
                 where.members[target] = "invite"
 
@@ -285,6 +239,35 @@ class FakeHomeserver:
 
     async def leave(self, room: RoomID, *, user: UserID | None = None, reason: str | None = None) -> None:
         await self._do("leave", lambda: self.remove(room, user or self.bot), room=room, user=user or self.bot)
+
+    async def kick(self, room: RoomID, target: UserID, *, by: UserID | None = None, reason: str | None = None) -> None:
+        def effect() -> None:
+            if self._room(room).members.get(target, "leave") not in ("leave", "ban"):
+                self._removed(room, target, by or self.bot, "leave", needs=("kick",), reason=reason)
+
+        await self._do("kick", effect, room=room, target=target, by=by or self.bot)
+
+    async def ban(self, room: RoomID, target: UserID, *, by: UserID | None = None, reason: str | None = None) -> None:
+        def effect() -> None:
+            if self._room(room).members.get(target) != "ban":
+                self._removed(room, target, by or self.bot, "ban", needs=("ban",), reason=reason)
+
+        await self._do("ban", effect, room=room, target=target, by=by or self.bot)
+
+    async def unban(self, room: RoomID, target: UserID, *, by: UserID | None = None) -> None:
+        def effect() -> None:
+            if self._room(room).members.get(target) == "ban":
+                self._removed(room, target, by or self.bot, "leave", needs=("ban", "kick"), reason=None)
+
+        await self._do("unban", effect, room=room, target=target, by=by or self.bot)
+
+    def _removed(
+        self, room: RoomID, target: UserID, by: UserID, membership: str, *, needs: tuple[str, ...], reason: str | None
+    ) -> None:
+        where = self._joined(room, by)
+        if not where.may_remove(by, target, needs):
+            raise MatrixRequestError(403, "M_FORBIDDEN", f"{by} has not the power to remove {target}")
+        self.set_membership(room, by, target, membership, **({} if reason is None else {"reason": reason}))
 
     async def joined_members(self, room: RoomID, *, user: UserID | None = None) -> list[UserID]:
         def effect() -> list[UserID]:
@@ -323,12 +306,6 @@ class FakeHomeserver:
         return await self._do("upload", lambda: ContentURI(f"mxc://{self.server_name}/{len(data)}"), data=data)
 
     # --- inside -----------------------------------------------------------------------------------------------------
-    def _new_room(self) -> FakeRoom:
-        self._count += 1
-        room = FakeRoom(RoomID(f"!room{self._count}"))
-        self.rooms[room.id] = room
-        return room
-
     def _room(self, room: RoomID) -> FakeRoom:
         if room not in self.rooms:
             raise MatrixRequestError(404, "M_NOT_FOUND", "no such room")
@@ -339,26 +316,3 @@ class FakeHomeserver:
         if where.members.get(user) != "join":
             raise MatrixRequestError(403, "M_FORBIDDEN", f"{user} is not in the room")
         return where
-
-    def _event(self, room: FakeRoom, sender: UserID, type: str, content: JSON, **more: Any) -> EventID:
-        self._count += 1
-        event = {
-            "event_id": f"$event{self._count}",
-            "room_id": room.id,
-            "sender": sender,
-            "type": type,
-            "content": content,
-            "origin_server_ts": 1_700_000_000_000 + self._count,
-            **more,
-        }
-        room.timeline.append(event)
-        self.outbox.append(event)
-        self.pushed.set()
-        return EventID(event["event_id"])
-
-
-def raw(event: JSON) -> RawEvent:
-    """The event as the bridge reads it."""
-    read = read_event(json.dumps(event).encode())
-    assert isinstance(read, RawEvent)
-    return read

@@ -15,44 +15,57 @@ from bridgekit.adapter import (
     AuthFailed,
     Avatar,
     Batch,
+    CanDelete,
     CanDescribe,
+    CanEdit,
+    CanInvite,
+    CanLeave,
+    CanMarkRead,
+    CanReact,
+    CanRemove,
+    CanRename,
     CanResolve,
     CanSend,
-    ChatID,
-    ChatKind,
-    Cursor,
+    CanType,
     Cursors,
     Limits,
     Login,
     LoginID,
+    MatrixDelete,
+    MatrixEdit,
+    MatrixMember,
     MatrixMessage,
-    Mention,
-    MentionRole,
-    MentionRoom,
-    MentionTarget,
-    MentionUser,
+    MatrixReaction,
+    MatrixReceipt,
+    MatrixTyping,
     Network,
-    Nonce,
+    NotSupported,
     PortalKey,
     Prompt,
     Rejected,
     RemoteCaughtUp,
     RemoteChat,
     RemoteEvent,
-    RemoteMember,
-    RemoteMessage,
     RemoteMessageID,
     RemoteProfile,
-    RemoteProgress,
     RemoteUserID,
-    Run,
     Sent,
     Session,
-    Style,
-    Text,
     Transient,
 )
 from example_bridge.webchat import client as webchat
+from example_bridge.webchat.standing import Standing
+from example_bridge.webchat.translate import (
+    remote_chat,
+    remote_event,
+    remote_profile,
+    remote_signal,
+    webchat_format,
+    webchat_mentions,
+)
+
+MAX_REASON = 1000
+"""Code points of a reason that the webchat takes."""
 
 
 class WebchatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,41 +102,73 @@ class WebchatAdapter(Adapter):
             # How long the webchat drops repeats is the server's setting; a session that must not rely on it is another
             # class, because a capability is declared by the class.
             kind = WebchatSession if info.dedupe_seconds else WebchatSessionWithoutDedupe
-            # Agents may speak for others under the others' names; for visitors the framework writes the name down.
-            yield kind(client, Limits(max_text_length=info.max_text_length, shows_speaker=me.kind == "agent"))
+            yield kind(client, me, info)
 
 
-class WebchatSessionWithoutDedupe(Session, CanSend, CanDescribe, CanResolve):
+class WebchatSessionWithoutDedupe(
+    Session,
+    CanSend,
+    CanEdit,
+    CanDelete,
+    CanReact,
+    CanMarkRead,
+    CanType,
+    CanDescribe,
+    CanResolve,
+    CanInvite,
+    CanRemove,
+    CanLeave,
+    CanRename,
+):
     """One account's connection to a webchat that keeps no nonces."""
 
-    def __init__(self, client: webchat.WebchatClient, limits: Limits) -> None:
+    def __init__(self, client: webchat.WebchatClient, me: webchat.Account, info: webchat.Info) -> None:
         self._client = client
-        self._limits = limits
+        self._me = me
+        self._info = info
+        self._standing = Standing(me)  # what the account is in each chat
 
     def limits(self, portal: PortalKey) -> Limits:
-        return self._limits
+        return Limits(
+            max_text_length=self._info.max_text_length,
+            # Agents may speak for others under the others' names; for visitors the framework writes the name down.
+            shows_speaker=self._me.kind == "agent",
+            threads=False,
+            hidden_mentions=False,
+            room_mentions=self._standing.may_name_everybody(portal.chat),
+        )
 
     # --- from the network -----------------------------------------------------------------------------------------
     async def events(self, after: Cursors) -> AsyncIterator[RemoteEvent | Batch]:
         cursors = {chat: int(seq) for chat, seq in after.items()}
         with _as_adapter_errors():
             # Before the stream: what changes from now on comes there, and is the later word.
-            yield Batch(events=tuple(_remote_chat(chat) for chat in await self._client.chats()))
-            async with aclosing(self._client.stream_and_ready(cursors)) as stream:
+            chats = await self._client.chats()
+            yield Batch(events=tuple(self._known(chat) for chat in chats))
+            async with aclosing(self._client.stream_and_signals(cursors)) as stream:
                 async for event in stream:
                     if isinstance(event, webchat.Ready):
                         yield RemoteCaughtUp()
+                    elif isinstance(event, webchat.Signal):
+                        signal = remote_signal(event)
+                        if signal is not None:
+                            yield signal
                     elif event.seq > cursors.get(event.chat, 0):
                         cursors[event.chat] = event.seq
-                        yield _remote_event(event)
+                        self._standing.learn_from(event)
+                        yield remote_event(event, self._me.id)
+
+    def _known(self, chat: webchat.Chat) -> RemoteChat:
+        self._standing.learn(chat)
+        return remote_chat(chat)
 
     async def describe_chat(self, portal: PortalKey) -> RemoteChat:
         with _as_adapter_errors():
-            return _remote_chat(await self._client.chat(portal.chat))
+            return self._known(await self._client.chat(portal.chat))
 
     async def describe_user(self, user: RemoteUserID) -> RemoteProfile:
         with _as_adapter_errors():
-            return _remote_profile(await self._client.account(user))
+            return remote_profile(await self._client.account(user))
 
     async def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
         async with aiohttp.ClientSession() as http, http.get(avatar.id) as response:
@@ -143,33 +188,86 @@ class WebchatSessionWithoutDedupe(Session, CanSend, CanDescribe, CanResolve):
         if len(found) > 1:
             ids = ", ".join(sorted(account.id for account in found)[:10])
             raise Rejected(f"several people are called that; say the id of one: {ids}")
-        return _remote_profile(found[0]) if found else None
+        return remote_profile(found[0]) if found else None
 
     async def open_chat(self, user: RemoteUserID) -> RemoteChat:
         with _as_adapter_errors():
             # Without an id of our own the webchat gives the chat that these two have, if they have one.
-            return _remote_chat(await self._client.create_chat("direct", [user]))
+            return self._known(await self._client.create_chat("direct", [user]))
 
     # --- to the network -------------------------------------------------------------------------------------------
     async def send(self, message: MatrixMessage) -> Sent:
         who = message.speaker
         shown_as = None
-        if who.relayed and self._limits.shows_speaker:
+        if who.relayed and self._me.kind == "agent":
             shown_as = webchat.Persona(who.name, who.avatar_url or None)
         with _as_adapter_errors():
             receipt = await self._client.send(
                 message.portal.chat,
                 message.text.body,
-                format=tuple(
-                    webchat.Span(run.start, run.end, run.style.value, run.value, run.level, run.ordinal)
-                    for run in message.text.runs
-                ),
-                mentions=tuple(_webchat_mention(mention) for mention in message.text.mentions),
+                format=webchat_format(message.text),
+                mentions=webchat_mentions(message.text),
                 nonce=message.nonce,
                 reply_to=message.reply_to,
                 shown_as=shown_as,
             )
         return Sent(ids=(RemoteMessageID(receipt.id),), timestamp=receipt.timestamp)
+
+    async def edit(self, edit: MatrixEdit) -> Sent:
+        with _as_adapter_errors():
+            receipt = await self._client.edit(
+                edit.portal.chat,
+                edit.target,
+                edit.text.body,
+                format=webchat_format(edit.text),
+                mentions=webchat_mentions(edit.text),
+                nonce=edit.nonce,
+            )
+        return Sent(ids=(), timestamp=receipt.timestamp)  # the message keeps its id
+
+    async def delete(self, delete: MatrixDelete) -> None:
+        with _as_adapter_errors():
+            await self._client.delete(delete.portal.chat, delete.target, reason=delete.reason[:MAX_REASON])
+
+    async def react(self, reaction: MatrixReaction) -> None:
+        if reaction.emoji_id:
+            raise NotSupported("the webchat has no emoji but those that are text")
+        with _as_adapter_errors():
+            await self._client.react(reaction.portal.chat, reaction.target, reaction.emoji, nonce=f"{reaction.nonce}+")
+
+    async def unreact(self, reaction: MatrixReaction) -> None:
+        # A nonce of its own: this is another act than the reaction, should both come with the same one.
+        with _as_adapter_errors():
+            await self._client.unreact(
+                reaction.portal.chat, reaction.target, reaction.emoji, nonce=f"{reaction.nonce}-"
+            )
+
+    async def mark_read(self, receipt: MatrixReceipt) -> None:
+        with _as_adapter_errors():
+            await self._client.mark_read(receipt.portal.chat, receipt.up_to)
+
+    async def set_typing(self, typing: MatrixTyping) -> None:
+        with _as_adapter_errors():
+            await self._client.set_typing(typing.portal.chat, typing.typing)
+
+    # --- who is there, and what it is called ----------------------------------------------------------------------
+    async def invite(self, member: MatrixMember) -> None:
+        with _as_adapter_errors():
+            await self._client.add_member(member.portal.chat, member.user)
+
+    async def remove(self, member: MatrixMember, *, ban: bool) -> None:
+        with _as_adapter_errors():
+            await self._client.remove_member(
+                member.portal.chat, member.user, ban=ban, reason=member.reason[:MAX_REASON]
+            )
+
+    async def leave(self, portal: PortalKey) -> None:
+        with _as_adapter_errors():
+            await self._client.remove_member(portal.chat, self._me.id)
+
+    async def rename(self, portal: PortalKey, *, name: str | None, topic: str | None) -> None:
+        with _as_adapter_errors():
+            await self._client.change_chat(portal.chat, name=name, topic=topic)
 
 
 class WebchatSession(WebchatSessionWithoutDedupe):
@@ -196,84 +294,3 @@ class _as_adapter_errors:
             case webchat.Disconnected():
                 # Whether it was taken, nobody knows: the framework decides by what the network drops.
                 raise ConnectionError(str(error)) from error
-
-
-def _remote_chat(chat: webchat.Chat) -> RemoteChat:
-    return RemoteChat(
-        portal=PortalKey(ChatID(chat.id)),
-        kind=ChatKind.DIRECT if chat.kind == "direct" else ChatKind.GROUP,
-        name=chat.name,
-        avatar=Avatar(chat.avatar_url or ""),
-        members=tuple(RemoteUserID(member.id) for member in chat.members),
-    )
-
-
-def _remote_profile(account: webchat.Account) -> RemoteProfile:
-    return RemoteProfile(user=RemoteUserID(account.id), name=account.name, avatar=Avatar(account.avatar_url or ""))
-
-
-def _remote_event(event: webchat.Event) -> RemoteEvent:
-    portal = PortalKey(ChatID(event.chat))
-    cursor = Cursor(event.chat, str(event.seq))
-    match event:
-        case webchat.MessageEvent(message=message):
-            return RemoteMessage(
-                portal=portal,
-                id=RemoteMessageID(message.id),
-                sender=RemoteUserID(message.sender),
-                timestamp=message.timestamp,
-                text=_text(message),
-                reply_to=RemoteMessageID(message.reply_to) if message.reply_to else None,
-                nonce=Nonce(message.nonce) if message.nonce else None,
-                cursor=cursor,
-            )
-        case webchat.MemberEvent():
-            return RemoteMember(
-                portal=portal, user=RemoteUserID(event.member.id), joined=event.membership == "join", cursor=cursor
-            )
-        case webchat.ProfileEvent(profile=profile):
-            return RemoteProfile(
-                user=RemoteUserID(event.actor),
-                name=profile.name,
-                avatar=Avatar(profile.avatar_url or ""),
-                cursor=cursor,
-            )
-        case webchat.ChatEvent(info=info):
-            return RemoteChat(
-                portal=portal,
-                kind=ChatKind.DIRECT if info.kind == "direct" else ChatKind.GROUP,
-                name=info.name,
-                avatar=Avatar(info.avatar_url or ""),
-                cursor=cursor,
-            )
-    return RemoteProgress(cursor=cursor)
-
-
-def _text(message: webchat.Message) -> Text:
-    return Text(
-        message.text,
-        runs=tuple(
-            Run(span.start, span.end, Style(span.style), span.value, span.level, span.ordinal)
-            for span in message.format
-            if span.style in _STYLES
-        ),
-        mentions=tuple(Mention(m.start, m.end, _target(m)) for m in message.mentions),
-    )
-
-
-_STYLES = frozenset(style.value for style in Style)
-
-
-def _target(mention: webchat.Mention) -> MentionTarget:
-    if mention.user is not None:
-        return MentionUser(RemoteUserID(mention.user))
-    return MentionRole(mention.role) if mention.role is not None else MentionRoom()
-
-
-def _webchat_mention(mention: Mention) -> webchat.Mention:
-    match mention.target:
-        case MentionUser(id=user):
-            return webchat.Mention(mention.start, mention.end, user=user)
-        case MentionRole(id=role):
-            return webchat.Mention(mention.start, mention.end, role=role)
-    return webchat.Mention(mention.start, mention.end, room=True)

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from example_bridge.webchat.acting import Acting
 from example_bridge.webchat.errors import (
     Disconnected,
     RateLimited,
@@ -27,31 +28,44 @@ from example_bridge.webchat.errors import (
     error_of_body,
 )
 from example_bridge.webchat.link import Event, Link, UnknownEvent, decode_event
+from example_bridge.webchat.server.acts import Act, Draft
+from example_bridge.webchat.server.events import (
+    ChatDeletedEvent,
+    ChatEvent,
+    DeleteEvent,
+    EditEvent,
+    MemberEvent,
+    MessageEvent,
+    ProfileEvent,
+    ReactionEvent,
+    ReadSignal,
+    RoleEvent,
+    Signal,
+    TypingSignal,
+)
 from example_bridge.webchat.server.protocol import (
     Account,
     Chat,
-    ChatEvent,
     ChatInfo,
     ChatKind,
-    Draft,
     Info,
     Kind,
-    MemberEvent,
     Mention,
     Message,
-    MessageEvent,
     Persona,
-    ProfileEvent,
     Ready,
     Receipt,
+    Role,
     Span,
 )
 
 __all__ = [
     "WebchatClient", "Credentials",
-    "Event", "MessageEvent", "ChatEvent", "MemberEvent", "ProfileEvent", "UnknownEvent",
+    "Event", "MessageEvent", "EditEvent", "DeleteEvent", "ReactionEvent", "ChatEvent", "ChatDeletedEvent",
+    "MemberEvent", "RoleEvent", "ProfileEvent", "UnknownEvent",
+    "Signal", "ReadSignal", "TypingSignal",
     "Account", "Chat", "ChatInfo", "ChatKind", "Info", "Kind", "Mention", "Message", "Persona", "Ready", "Receipt",
-    "Span",
+    "Role", "Span",
     "WebchatError", "Unavailable", "RateLimited", "Unauthorized", "Refused", "Disconnected",
 ]  # fmt: skip
 
@@ -81,7 +95,7 @@ class _Events(msgspec.Struct, frozen=True):
     events: tuple[msgspec.Raw, ...]
 
 
-class WebchatClient:
+class WebchatClient(Acting):
     """Speaks for one account, or, without a token, only to make accounts. Use it with ``async with``."""
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 30.0, heartbeat: float = 30.0) -> None:
@@ -149,9 +163,12 @@ class WebchatClient:
         id: str | None = None,
         name: str = "",
         avatar_url: str | None = None,
+        topic: str = "",
     ) -> Chat:
-        """The caller is a member always. A direct chat without `id` that these two already have is returned."""
+        """The caller is a member always, of a group an admin. A direct chat without `id` that these two already have
+        is returned."""
         body = {"kind": kind, "members": list(members), "id": id, "name": name, "avatar_url": avatar_url}
+        body["topic"] = topic
         return await self._request("POST", "/api/chats", Chat, body)
 
     async def chats(self) -> tuple[Chat, ...]:
@@ -160,43 +177,7 @@ class WebchatClient:
     async def chat(self, chat: str) -> Chat:
         return await self._request("GET", f"/api/chats/{_segment(chat)}", Chat)
 
-    async def change_chat(self, chat: str, *, name: str | None = None, avatar_url: str | None = None) -> Chat:
-        """None leaves a field as it is; an empty `avatar_url` takes the avatar away."""
-        body = {"name": name, "avatar_url": avatar_url}
-        return await self._request("PATCH", f"/api/chats/{_segment(chat)}", Chat, body)
-
-    async def add_member(self, chat: str, account: str) -> None:
-        await self._request("PUT", f"/api/chats/{_segment(chat)}/members/{_segment(account)}", object)
-
-    async def remove_member(self, chat: str, account: str) -> None:
-        await self._request("DELETE", f"/api/chats/{_segment(chat)}/members/{_segment(account)}", object)
-
-    # -- messages
-
-    async def send(
-        self,
-        chat: str,
-        text: str,
-        *,
-        format: tuple[Span, ...] = (),
-        mentions: tuple[Mention, ...] = (),
-        nonce: str | None = None,
-        reply_to: str | None = None,
-        shown_as: Persona | None = None,
-    ) -> Receipt:
-        """Returns once the message is on the network's disk.
-
-        Goes over the stream if there is one, in the order of the calls; else over HTTP, where only a call that waits
-        for the one before keeps the order. With a nonce it may be repeated for `Info.dedupe_seconds`.
-        """
-        draft = Draft(text, tuple(format), tuple(mentions), reply_to, nonce, shown_as)
-        link = self._link
-        try:
-            if link is not None and link.ended is None:
-                return await link.send(chat, draft, self._timeout)
-            return await self._request("POST", f"/api/chats/{_segment(chat)}/messages", Receipt, draft)
-        except UnicodeEncodeError as error:  # half of a surrogate pair: no JSON, so it was not sent
-            raise Refused("bad_request", f"not Unicode text: {error.reason}") from None
+    # -- what happened and happens
 
     async def events(self, chat: str, *, after: int = 0, limit: int = 100) -> list[Event]:
         """At most `limit` events of the chat with a seq above `after`, oldest first."""
@@ -225,6 +206,16 @@ class WebchatClient:
 
     async def stream_and_ready(self, cursors: Mapping[str, int] | None = None) -> AsyncGenerator[Event | Ready, None]:
         """As `stream`, with one `Ready` behind the last of what was there when it began."""
+        async with aclosing(self.stream_and_signals(cursors)) as stream:
+            async for item in stream:
+                if not isinstance(item, Signal):
+                    yield item
+
+    async def stream_and_signals(
+        self, cursors: Mapping[str, int] | None = None
+    ) -> AsyncGenerator[Event | Signal | Ready, None]:
+        """As `stream_and_ready`, with who has read and who writes. How far everybody has read comes before the
+        `Ready` too; a place that somebody has read comes behind its event."""
         link = await self._open_link(cursors or {})
         try:
             while True:
@@ -260,6 +251,7 @@ class WebchatClient:
         mode: str,
         *,
         account: str | None = None,
+        act: str | None = None,
         delay_ms: int | None = None,
         after: int | None = None,
         count: int | None = None,
@@ -268,7 +260,7 @@ class WebchatClient:
     ) -> None:
         """Switch a fault on; PROTOCOL.md says which mode takes which values."""
         fault = {"mode": mode, "account": account, "delay_ms": delay_ms, "after": after, "count": count, "code": code}
-        fault["retry_after_ms"] = retry_after_ms
+        fault |= {"retry_after_ms": retry_after_ms, "act": act}
         given = {key: value for key, value in fault.items() if value is not None}
         await self._request("PUT", "/api/faults", object, given)
 
@@ -306,6 +298,16 @@ class WebchatClient:
         if before is not None:
             await before.close()
         return link
+
+    async def _perform(self, chat: str, asked: Draft | Act) -> Receipt:
+        link = self._link
+        try:
+            if link is not None and link.ended is None:
+                return await link.send(chat, asked, self._timeout)
+            what = "messages" if isinstance(asked, Draft) else "acts"
+            return await self._request("POST", f"/api/chats/{_segment(chat)}/{what}", Receipt, asked)
+        except UnicodeEncodeError as error:  # half of a surrogate pair: no JSON, so it was not sent
+            raise Refused("bad_request", f"not Unicode text: {error.reason}") from None
 
     async def _request(self, method: str, path: str, type: type[T], body: object = None) -> T:
         data = None if body is None else msgspec.json.encode(body)

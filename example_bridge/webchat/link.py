@@ -1,4 +1,4 @@
-"""The client's side of one WebSocket: events in, sends out, answers matched by `ref`."""
+"""The client's side of one WebSocket: events in, sends and acts out, answers matched by `ref`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ import aiohttp
 import msgspec
 
 from example_bridge.webchat.errors import Disconnected, Refused, Unauthorized, WebchatError, error_of
-from example_bridge.webchat.server.protocol import (
-    CLOSE_UNAUTHORIZED,
+from example_bridge.webchat.server.acts import Act, Draft, Send
+from example_bridge.webchat.server.events import (
+    ChatDeletedEvent,
     ChatEvent,
-    Draft,
-    Error,
-    Hello,
+    DeleteEvent,
+    EditEvent,
     KnownEvent,
     MemberEvent,
     MessageEvent,
-    More,
     ProfileEvent,
-    Ready,
-    Receipt,
-    Send,
-    Sent,
+    ReactionEvent,
+    RoleEvent,
+    Signal,
 )
+from example_bridge.webchat.server.protocol import CLOSE_UNAUTHORIZED, Error, Hello, More, Ready, Receipt, Sent
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +43,28 @@ class UnknownEvent(msgspec.Struct, frozen=True):
     actor: str = ""
 
 
-Event = MessageEvent | ChatEvent | MemberEvent | ProfileEvent | UnknownEvent
+Event = (
+    MessageEvent
+    | EditEvent
+    | DeleteEvent
+    | ReactionEvent
+    | ChatEvent
+    | ChatDeletedEvent
+    | MemberEvent
+    | RoleEvent
+    | ProfileEvent
+    | UnknownEvent
+)
 
 
 class _EventFrame(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
     event: msgspec.Raw
 
 
-_decode_frame = msgspec.json.Decoder(_EventFrame | Ready | Sent | Error).decode
+_decode_frame = msgspec.json.Decoder(_EventFrame | Signal | Ready | Sent | Error).decode
 _decode_known = msgspec.json.Decoder(KnownEvent).decode
 _decode_unknown = msgspec.json.Decoder(UnknownEvent).decode
-_KNOWN_TYPES = frozenset({"message", "chat", "member", "profile"})
+_KNOWN_TYPES = frozenset({"message", "edit", "delete", "reaction", "chat", "chat_deleted", "member", "role", "profile"})
 
 
 def decode_event(data: bytes | msgspec.Raw) -> Event:
@@ -78,7 +88,7 @@ class Link:
         """Why nothing more can come or be sent."""
         self._socket = socket
         self._seen = dict(cursors)
-        self._events: asyncio.Queue[Event | Ready | None] = asyncio.Queue()  # the window bounds it
+        self._events: asyncio.Queue[Event | Signal | Ready | None] = asyncio.Queue()  # the window bounds it
         self._taken = 0
         self._pending: dict[str, asyncio.Future[Receipt]] = {}
         self._refs = itertools.count(1)
@@ -92,9 +102,9 @@ class Link:
             raise Disconnected(f"the stream broke at the start: {error}") from error
         return cls(socket, cursors)
 
-    async def next(self) -> Event | Ready:
-        """The next event, or in its place among them that the network is ready. What has arrived is handed out even
-        after the link has ended; then the reason is raised."""
+    async def next(self) -> Event | Signal | Ready:
+        """The next event, or in its place among them a signal, or that the network is ready. What has arrived is
+        handed out even after the link has ended; then the reason is raised."""
         if self._taken >= WINDOW // 2 and self.ended is None:
             frame, self._taken = msgspec.json.encode(More(self._taken)), 0
             try:
@@ -105,27 +115,21 @@ class Link:
         if event is None:
             self._events.put_nowait(None)  # for whoever asks again
             raise self.ended or Disconnected("the stream ended")
-        if not isinstance(event, Ready):
+        if not isinstance(event, Ready | Signal):
             self._taken += 1
         return event
 
-    async def send(self, chat: str, draft: Draft, patience: float) -> Receipt:
-        """Sends go out in the order of the calls. `patience`: seconds until a missing answer is `Disconnected`."""
+    async def send(self, chat: str, asked: Draft | Act, patience: float) -> Receipt:
+        """Sends and acts go out in the order of the calls. `patience`: seconds until a missing answer is
+        `Disconnected`."""
         if self.ended is not None:
             raise Disconnected(str(self.ended))
         ref = f"r{next(self._refs)}"
-        frame = msgspec.json.encode(
-            Send(
-                draft.text,
-                draft.format,
-                draft.mentions,
-                draft.reply_to,
-                draft.nonce,
-                draft.shown_as,
-                ref=ref,
-                chat=chat,
-            )
-        )
+        if isinstance(asked, Draft):
+            fields = msgspec.structs.asdict(asked)
+            frame = msgspec.json.encode(Send(**fields, ref=ref, chat=chat))
+        else:
+            frame = msgspec.json.encode(msgspec.structs.replace(asked, ref=ref, chat=chat))
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._pending[ref] = answer
         try:
@@ -133,7 +137,7 @@ class Link:
                 await self._socket.send_str(frame.decode())
                 return await answer
         except TimeoutError:
-            raise Disconnected(f"no answer to a send within {patience:g} s") from None
+            raise Disconnected(f"no answer within {patience:g} s") from None
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Disconnected(f"the stream broke while sending: {error}") from error
         finally:
@@ -180,6 +184,8 @@ class Link:
                 return
             self._seen[event.chat] = max(seen, event.seq)
             self._events.put_nowait(event)
+        elif isinstance(frame, Signal):
+            self._events.put_nowait(frame)
         elif isinstance(frame, Ready):
             self.ready.set()
             self._events.put_nowait(frame)

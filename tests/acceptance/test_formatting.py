@@ -59,7 +59,7 @@ HTML: dict[str, tuple[str, str, Spans]] = {
         "he dies",
         (Span(0, 7, "spoiler", "the end"),),
     ),
-    "astral": ("\N{BRIDGE AT NIGHT}<b>b</b>", "\N{BRIDGE AT NIGHT}b", (Span(1, 2, "bold"),)),
+    "astral": ("\N{BRIDGE AT NIGHT}<b>b</b>", "\N{BRIDGE AT NIGHT}b", (Span(2, 3, "bold"),)),
 }
 
 SPANS: dict[str, tuple[str, Spans, str, str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridgekit.core.fresh import is_for_two, is_unused
+from bridgekit.core.fresh import is_for_two, is_unused, without_making
 from bridgekit.model.ids import EventID, RoomID, UserID
 from bridgekit.model.raw import RawEvent
 
@@ -51,3 +51,19 @@ def test_unused(newest_first: list[str], unused: bool) -> None:
         for index, kind in enumerate(newest_first)
     ]
     assert is_unused(events, invitation=EventID("$invite")) is unused
+
+
+@pytest.mark.parametrize(
+    ("sender", "state_key", "is_ours"),
+    [(ALICE, GHOST, True), (GHOST, GHOST, True), (BOT, "", True), (ALICE, BOB, False)],
+)
+def test_how_a_room_came_to_be_is_no_change(sender: UserID, state_key: str, is_ours: bool) -> None:
+    def event(name: str, sender: UserID = ALICE, state_key: str | None = None) -> RawEvent:
+        return RawEvent(
+            raw=b"", event_id=EventID(name), room_id=RoomID("!r"), sender=sender, type="t", state_key=state_key
+        )
+
+    events = [event("made", state_key=""), event("said"), event("joined", state_key=ALICE)]
+    events += [event("came", sender, state_key), event("named", state_key=""), event("said too")]
+    kept = [each.event_id for each in without_making(events, lambda user: user in (GHOST, BOT))]
+    assert kept == (["said", "came", "named", "said too"] if is_ours else ["said", "said too"])

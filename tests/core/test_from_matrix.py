@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridgekit.core.from_matrix import ReadText, Unreadable, read_message
+from bridgekit.core.from_matrix import ReadEdit, ReadReaction, ReadText, Unreadable, read_message, read_reaction
 from bridgekit.model.content import Mention, MentionTarget, MentionUser, Run, Style, Text
 from bridgekit.model.ids import RemoteUserID
 
@@ -18,7 +18,7 @@ def resolve(user: str) -> MentionTarget | None:
     return MentionUser(RemoteUserID("vera")) if user == "@g_vera:hs" else None
 
 
-def read(content: Any, type: str = "m.room.message") -> ReadText | Unreadable:
+def read(content: Any, type: str = "m.room.message") -> ReadText | ReadEdit | Unreadable:
     return read_message(msgspec.json.encode({"type": type, "content": content}), resolve=resolve)
 
 
@@ -85,7 +85,7 @@ def test_an_emote() -> None:
         (
             {"msgtype": "m.text", "body": "* x", "m.relates_to": {"rel_type": "m.replace", "event_id": "$e"}},
             "m.room.message",
-            "not_supported",
+            "bad_content",
         ),
     ],
 )
@@ -101,14 +101,32 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-fields = ["msgtype", "body", "format", "formatted_body", "m.relates_to", "m.mentions"]
+fields = ["msgtype", "body", "format", "formatted_body", "m.relates_to", "m.mentions", "m.new_content"]
+contents = st.dictionaries(st.sampled_from(fields), json | st.sampled_from(["m.text", "org.matrix.custom.html"]))
+relations = st.sampled_from(["m.replace", "m.thread", "m.annotation"]).flatmap(
+    lambda rel_type: st.fixed_dictionaries(
+        {"rel_type": st.just(rel_type)},
+        optional={"event_id": json, "key": json, "m.in_reply_to": json, "is_falling_back": json},
+    )
+)
 
 
-@given(st.dictionaries(st.sampled_from(fields), json | st.sampled_from(["m.text", "org.matrix.custom.html"])))
-def test_no_content_is_beyond_it(content: dict[str, Any]) -> None:
-    assert isinstance(read(content), ReadText | Unreadable)
+# The machine may be busy, and these strategies are slow to begin with.
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(contents, contents, relations)
+def test_no_content_is_beyond_it(content: dict[str, Any], new: dict[str, Any], relation: dict[str, Any]) -> None:
+    for event in (
+        content,
+        content | {"m.relates_to": relation},
+        content | {"m.relates_to": relation, "m.new_content": new},
+    ):
+        assert isinstance(read(event), ReadText | ReadEdit | Unreadable)
+        assert isinstance(
+            read_reaction(msgspec.json.encode({"type": "m.reaction", "content": event})), ReadReaction | Unreadable
+        )
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b'{"type":"m.room.message","content":5}', b"\xff", b"[" * 100_000])
 def test_bytes_that_are_no_event(raw: bytes) -> None:
     assert isinstance(read_message(raw, resolve=resolve), Unreadable)
+    assert isinstance(read_reaction(raw), Unreadable)

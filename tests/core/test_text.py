@@ -17,6 +17,7 @@ from bridgekit.core.text import (
     split_text,
     utf16_offset,
 )
+from bridgekit.core.text.characters import clusters
 from bridgekit.model.content import Mention, MentionUser, Run, Style, Text
 from bridgekit.model.ids import RemoteUserID
 from tests.core.text_strategies import assert_normal, item, quote, tidy_texts, wild_body, wild_texts
@@ -243,3 +244,44 @@ def test_downgrade(text: Text, supported: frozenset[Style]) -> None:
     assert downgrade(text, frozenset(Style)) == normal
     if supported >= {Style.QUOTE, Style.LIST_ITEM, LINK}:
         assert written.body == text.body
+
+
+# --- characters as a reader sees them ---------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("abc", []),
+        ("ae\u0301\u0302b", [(1, 4)]),
+        ("\u0301a", []),
+        ("\n\u0301", []),
+        (" \u0301", [(0, 2)]),
+        ("\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7\U0001f1e9", [(0, 2), (2, 4)]),
+        ("x\U0001f1e9y\U0001f1ea", []),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467!", [(0, 5)]),
+        ("\u2764\ufe0f1\ufe0f\u20e3", [(0, 2), (2, 5)]),
+        ("\U0001f44d\U0001f3fd\U0001f44d", [(0, 2)]),
+        ("\u05e9\u05c1\u05dc\u05d5\u05b9\u05dd", [(0, 2), (3, 5)]),
+        ("\u0646\u200d\u0627", [(0, 2)]),
+        ("\u1112\u1161\u11ab", [(0, 3)]),
+        ("\ud83d\ude00", [(0, 2)]),
+    ],
+)
+def test_clusters(body: str, expected: list[tuple[int, int]]) -> None:
+    found = clusters(body)
+    assert list(zip(found.starts, found.ends, strict=True)) == expected
+
+
+def test_spans_are_widened_to_whole_characters() -> None:
+    body = "e\u0301 \U0001f1e9\U0001f1ea x"
+    user = MentionUser(RemoteUserID("x"))
+    text = normalise(Text(body, (Run(1, 2, Style.BOLD), Run(0, 4, Style.ITALIC)), (Mention(4, 5, user),)))
+    assert text == Text(body, (Run(0, 5, Style.ITALIC), Run(0, 2, Style.BOLD)), (Mention(3, 5, user),))
+
+
+@pytest.mark.parametrize("pattern", ["e\u0301", "\u0301", "\U0001f1e9", "\u200d\u2764", " \u0301"])
+def test_many_characters_take_linear_time(pattern: str) -> None:
+    body = pattern * (60_000 // len(pattern))
+    runs = tuple(Run(index, index + 1, Style.BOLD, value=str(index)) for index in range(0, 60_000, 15))
+    started = time.process_time()
+    normalise(Text(body, runs))
+    assert time.process_time() - started < 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from bridgekit.core.text import normalise
+from bridgekit.core.text.characters import clusters
 from bridgekit.model.content import (
     BLOCK_STYLES,
     Mention,
@@ -101,8 +102,11 @@ def assert_normal(text: Text) -> None:
     """What every text in normal form keeps to."""
     assert normalise(text) == text
     assert list(text.runs) == sorted(text.runs, key=lambda run: (run.start, -run.end, run.style not in BLOCK_STYLES))
+    characters = clusters(text.body)
     for start, end in [(run.start, run.end) for run in text.runs] + [(span.start, span.end) for span in text.mentions]:
         assert 0 <= start < end <= len(text.body)
+        assert characters.strictly_around(start) is None
+        assert characters.strictly_around(end) is None
     for run in text.runs:
         if run.style in BLOCK_STYLES:
             assert run.start == 0 or text.body[run.start - 1] == "\n"

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from bridgekit.runtime import addresses, gaps, incoming, lease, message, points, retrying
+from bridgekit.runtime import copies, gaps, lease, message, points, posting, retrying
 from tests.chaos.result import Result
 
 ROOT: Final = Path(__file__).parents[2]
@@ -51,13 +51,13 @@ def test_the_numbers_are_those_of_the_code() -> None:
     delivery = retrying.Delivery()
     numbers = {
         f"more than {gaps.MAX_PAGES * 100:,} events ago": PROMISE,
-        f"last {incoming.LOOK_BACK_PAGES * 100:,} events": PROMISE,
-        f"more than {incoming.LOOK_BACK_PAGES * 100:,} events were sent": PROMISE,
+        f"last {posting.LOOK_BACK_PAGES * 100:,} events": PROMISE,
+        f"more than {posting.LOOK_BACK_PAGES * 100:,} events were sent": PROMISE,
         f"older than {delivery.txn_memory_ms // 3_600_000} hours": PROMISE,
         f"more than {delivery.txn_memory_ms // 3_600_000} hours": PROMISE,
         f"differ by more than {lease.TTL_MS // 1000} s": PROMISE,
         f"renewed every {lease.RENEW_EVERY_S:g} s, good for {lease.TTL_MS // 1000} s": HOW,
-        {5_000: "by five seconds"}[addresses.GRACE_MS]: PROMISE,
+        {5_000: "by five seconds"}[copies.GRACE_MS]: PROMISE,
         {0.9: "Nine tenths of that time"}[message.DEDUPE_MARGIN]: PROMISE,
     }
     for words, page in numbers.items():

@@ -139,7 +139,7 @@ async def test_a_homeserver_that_is_back_is_used_at_once(harness: Harness) -> No
     room = await harness.portal()
     harness.homeserver.fail("send_event", AWAY, times=1000)
     harness.network.say("chat", "friend", "first")
-    await harness.settle(900)  # the backoff has grown to minutes by now
+    await harness.settle(800)  # the backoff has grown to minutes by now; the next look at the room is at 900
     harness.homeserver.mend()
     await harness.homeserver.capabilities()  # any answer shows that it is there
     await harness.settle(1)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from example_bridge.webchat.client import Event, MessageEvent, WebchatClient, WebchatError
+from example_bridge.webchat.client import Event, MessageEvent, Ready, Signal, WebchatClient, WebchatError
 
 DEADLINE = 20.0
 """Seconds after which a test that waits has failed."""
@@ -17,6 +17,7 @@ class Watcher:
 
     def __init__(self, client: WebchatClient, cursors: Mapping[str, int] | None) -> None:
         self.events: list[Event] = []
+        self.signals: list[Signal] = []
         self.ended: WebchatError | None = None
         self._client = client
         self._cursors = dict(cursors or {})
@@ -24,9 +25,12 @@ class Watcher:
 
     async def read(self) -> None:
         try:
-            async for event in self._client.stream(self._cursors):
+            async for item in self._client.stream_and_signals(self._cursors):
                 async with self._changed:
-                    self.events.append(event)
+                    if isinstance(item, Signal):
+                        self.signals.append(item)
+                    elif not isinstance(item, Ready):
+                        self.events.append(item)
                     self._changed.notify_all()
         except WebchatError as error:
             async with self._changed:
@@ -37,6 +41,15 @@ class Watcher:
         """Wait for so many messages; returns the texts in the order they came."""
         await self._until(lambda: len(self.texts()) >= count)
         return self.texts()
+
+    async def until_seq(self, chat: str, seq: int) -> None:
+        """Wait until this event of the chat has come."""
+        await self._until(lambda: seq in self.seqs(chat))
+
+    async def until_signals(self, count: int) -> list[Signal]:
+        """Wait for so many signals; returns all."""
+        await self._until(lambda: len(self.signals) >= count)
+        return self.signals
 
     async def until_ended(self) -> WebchatError:
         await self._until(lambda: self.ended is not None, ended_is_fine=True)

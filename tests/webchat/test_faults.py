@@ -158,9 +158,73 @@ async def test_a_fault_for_one_account(server: Server, ann: WebchatClient, chat:
     await bob.send(chat, "fine again")
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_acts_meet_the_faults_too(server: Server, ann: WebchatClient, chat: str, streaming: bool) -> None:
+    said = await ann.send(chat, "0")
+
+    async def through_faults(hasty: WebchatClient) -> None:
+        await ann.set_fault("silent", count=1)
+        with pytest.raises(Disconnected, match="no answer"):
+            await hasty.edit(chat, said.id, "1", nonce="e")
+        done = await ann.edit(chat, said.id, "1", nonce="e")
+        assert done.seq == said.seq + 1
+        await ann.set_fault("refuse", count=1, code="rate_limited", retry_after_ms=7)
+        with pytest.raises(RateLimited):
+            await hasty.react(chat, said.id, "x", nonce="r")
+        assert (await hasty.react(chat, said.id, "x", nonce="r")).seq == done.seq + 1
+        await ann.set_fault("cut", after=1)
+        with pytest.raises(Disconnected):
+            await hasty.delete(chat, said.id, nonce="d")
+        assert (await ann.delete(chat, said.id, nonce="d")).seq == done.seq + 2
+
+    async with WebchatClient(server.url, ann.token, timeout=0.5) as hasty:
+        if streaming:
+            async with watching(hasty):
+                await through_faults(hasty)
+        else:
+            await through_faults(hasty)
+    assert len([event async for event in ann.history(chat, after=said.seq)]) == 3
+
+
+async def test_a_fault_for_one_act(ann: WebchatClient, chat: str) -> None:
+    said = await ann.send(chat, "0")
+    await ann.set_fault("refuse", act="delete", count=1)
+    await ann.edit(chat, said.id, "1")
+    await ann.mark_read(chat, said.id)
+    with pytest.raises(Unavailable):
+        await ann.delete(chat, said.id)
+    await ann.delete(chat, said.id)
+    await ann.set_fault("refuse")
+    await ann.mark_read(chat, said.id)  # reading and typing come when they like: only by name
+    await ann.set_fault("refuse", act="read")
+    with pytest.raises(Unavailable):
+        await ann.mark_read(chat, said.id)
+
+
+async def test_repeat_and_deaf_for_acts_and_signals(server: Server, ann: WebchatClient, chat: str, join: Join) -> None:
+    bob = await join(server, "bob")
+    await ann.add_member(chat, "bob")
+    said = await ann.send(chat, "0")
+    async with watching(ann, {chat: said.seq}) as at_ann:
+        await ann.set_fault("repeat", account="ann")
+        await bob.react(chat, said.id, "x")
+        await bob.mark_read(chat, said.id)
+        assert len(await at_ann.until_signals(2)) == 2
+        assert at_ann.seqs(chat) == [said.seq + 1] * 2
+        await ann.clear_faults()
+        await ann.set_fault("deaf", account="ann")
+        await bob.unreact(chat, said.id, "x")
+        await bob.set_typing(chat)
+        assert at_ann.seqs(chat) == [said.seq + 1] * 2 and len(at_ann.signals) == 2
+        await ann.clear_faults()
+        await at_ann.until_signals(3)
+        await at_ann.until_seq(chat, said.seq + 2)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
+        {"mode": "refuse", "act": "dance"},
         {"mode": "melt"},
         {"mode": "refuse", "code": "cross"},
         {"mode": "silent", "count": 0},

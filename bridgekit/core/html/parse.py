@@ -29,10 +29,11 @@ class TooComplex(ValueError):
 def parse_html(html: str, *, resolve: Callable[[UserID], MentionTarget | None]) -> Text:
     """The text that Matrix HTML shows, in normal form (`bridgekit.core.text.normalise`).
 
-    `resolve` says whom a Matrix user stands for on the network; where it answers None, the pill stays a link. Spec:
-    m.room.message msgtypes, ``org.matrix.custom.html``. Whitespace collapses as in a browser; a paragraph is set off by
-    an empty line, other blocks by a newline. ``mx-reply`` is left out with its content, as is what no client shows
-    (scripts, styles); a table is its cells' text, an image its ``alt``, an unknown element its text.
+    `resolve` says whom a Matrix user stands for on the network; where it answers None, the pill's text stays, without a
+    link: it is a name, and where it leads is on Matrix. Spec: m.room.message msgtypes, ``org.matrix.custom.html``.
+    Whitespace collapses as in a browser; a paragraph is set off by an empty line, other blocks by a newline.
+    ``mx-reply`` is left out with its content, as is what no client shows (scripts, styles); a table is its cells' text,
+    an image its ``alt``, an unknown element its text.
 
     The body may be empty though `html` is not; the plain body may still say something then. Lone surrogates become
     U+FFFD, NUL is left out. Linear time. Raises `TooComplex`, and what `resolve` raises, nothing else.
@@ -249,7 +250,7 @@ class _Builder:
             url = safe_url(attributes.get("href", ""))
             user_id = pilled_user(url) if url else None
             element.target = self._resolve(user_id) if user_id else None
-            if url and element.target is None:
+            if url and user_id is None:
                 element.run = Run(0, 0, Style.LINK, value=url)
         elif element.tag == "span":
             if "data-mx-spoiler" in attributes:

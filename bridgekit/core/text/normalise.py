@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
+from bridgekit.core.text.characters import clusters
 from bridgekit.core.text.layout import MAX_LEVEL, Segment, clamp_level, layout, strip_newlines
 from bridgekit.core.text.offsets import Disjoint
 from bridgekit.model.content import BLOCK_STYLES, Mention, Run, Style, Text
@@ -24,18 +25,23 @@ def normalise(text: Text) -> Text:
       whitespace, do not cross the edge of a block, are not inside a code block, and do not cut a mention in two.
     - Mentions do not overlap each other (the earlier stays), start or end with whitespace, or cross a block's edge (cut
       to the first block), and no link lies over a mention.
+    - No span starts or ends inside of what a reader sees as one character (a letter and its accent, a flag, an emoji
+      sequence): it is widened.
     - What a style does not use (`value`, `level`, `ordinal`) is unset.
     """
     if not text.runs and not text.mentions:
         return text
     body = text.body
+    characters = clusters(body)
     in_range = [run for run in (_clipped(run, len(body)) for run in text.runs) if run.start < run.end]
     segments = layout(body, sorted((run for run in in_range if run.style in BLOCK_STYLES), key=_order))
     blocks = [*_quotes(segments), *_items(body, segments), *_leaves(body, segments)]
     edges = sorted({edge for run in blocks for edge in (run.start, run.end)})
     code = Disjoint([(run.start, run.end) for run in blocks if run.style is Style.CODE_BLOCK])
-    mentions = _mentions(text, edges)
-    inline = _inline(body, (run for run in in_range if run.style not in BLOCK_STYLES), edges, code, mentions)
+    mentions = _mentions(text, edges, characters)
+    inline = _inline(
+        body, (run for run in in_range if run.style not in BLOCK_STYLES), edges, code, mentions, characters
+    )
     return Text(body, tuple(sorted((*blocks, *inline), key=_order)), tuple(mentions))
 
 
@@ -110,47 +116,54 @@ def _leaves(body: str, segments: list[Segment]) -> list[Run]:
 
 
 # --- what lies in the lines ---------------------------------------------------------------------------------------
-def _mentions(text: Text, edges: list[int]) -> list[Mention]:
+def _mentions(text: Text, edges: list[int], characters: Disjoint) -> list[Mention]:
     kept: list[Mention] = []
     for mention in sorted(text.mentions, key=lambda mention: (mention.start, -mention.end)):
         start, end = max(mention.start, 0), min(mention.end, len(text.body))
-        if start >= end or (kept and start < kept[-1].end):
+        if start >= end:
+            continue
+        start, end = _whole(characters, start, end)
+        if kept and start < kept[-1].end:
             continue
         # Cut, not dropped: whoever is named should hear of it. Whitespace at the ends is not part of a name.
         for piece_start, piece_end in _between(start, end, edges):
-            piece_start, piece_end = _trim(text.body, piece_start, piece_end)
+            piece_start, piece_end = _trim(text.body, piece_start, piece_end, characters)
             if piece_start < piece_end:
                 kept.append(Mention(piece_start, piece_end, mention.target))
                 break
     return kept
 
 
-def _inline(body: str, runs: Iterable[Run], edges: list[int], code: Disjoint, mentions: list[Mention]) -> Iterable[Run]:
+def _inline(
+    body: str, runs: Iterable[Run], edges: list[int], code: Disjoint, mentions: list[Mention], characters: Disjoint
+) -> Iterable[Run]:
     named = Disjoint([(mention.start, mention.end) for mention in mentions])
     by_style: dict[Style, list[Run]] = {}
     for run in runs:
         by_style.setdefault(run.style, []).append(run)
     for style, same in by_style.items():
-        for start, end, value in _disjoint(_snapped(same, named)):
+        for start, end, value in _disjoint(_snapped(same, named, characters)):
             outside = named.subtract_from(start, end) if style is Style.LINK else [(start, end)]
             for stretch in outside:
                 for piece in _between(*stretch, edges):
                     for uncoded in code.subtract_from(*piece):
-                        trimmed_start, trimmed_end = _trim(body, *uncoded)
+                        trimmed_start, trimmed_end = _trim(body, *uncoded, characters)
                         if trimmed_start < trimmed_end:
                             yield Run(trimmed_start, trimmed_end, style, value=value)
 
 
-def _snapped(runs: list[Run], named: Disjoint) -> Iterable[tuple[int, int, str]]:
-    """The runs as (start, end, value), widened where an end lies inside a mention; a value only where it is used."""
+def _snapped(runs: list[Run], named: Disjoint, characters: Disjoint) -> Iterable[tuple[int, int, str]]:
+    """The runs as (start, end, value), widened where an end lies inside a mention or a character; a value only where it
+    is used."""
     for run in runs:
-        around_start = named.strictly_around(run.start)
-        around_end = named.strictly_around(run.end)
-        yield (
-            around_start[0] if around_start else run.start,
-            around_end[1] if around_end else run.end,
-            run.value if run.style in (Style.LINK, Style.SPOILER) else "",
-        )
+        start, end = _whole(named, *_whole(characters, run.start, run.end))
+        yield start, end, run.value if run.style in (Style.LINK, Style.SPOILER) else ""
+
+
+def _whole(units: Disjoint, start: int, end: int) -> tuple[int, int]:
+    """``[start, end)``, widened where an end lies inside of one of these."""
+    around_start, around_end = units.strictly_around(start), units.strictly_around(end)
+    return around_start[0] if around_start else start, around_end[1] if around_end else end
 
 
 def _disjoint(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
@@ -176,8 +189,9 @@ def _between(start: int, end: int, edges: list[int]) -> Iterable[tuple[int, int]
     yield start, end
 
 
-def _trim(body: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and body[start].isspace():
+def _trim(body: str, start: int, end: int, characters: Disjoint) -> tuple[int, int]:
+    # An accent can sit on a space.
+    while start < end and body[start].isspace() and characters.strictly_around(start + 1) is None:
         start += 1
     while start < end and body[end - 1].isspace():
         end -= 1

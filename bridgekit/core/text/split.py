@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_right
 from itertools import accumulate
 from typing import Literal
 
+from bridgekit.core.text.characters import extends, is_boundary
 from bridgekit.core.text.normalise import normalise
 from bridgekit.core.text.offsets import Disjoint
 from bridgekit.model.content import Mention, Run, Style, Text
@@ -129,7 +129,7 @@ def _next_start(body: str, cut: int, code: Disjoint) -> int:
         if newline >= 0 or cut == 0:
             return newline + 1
     # A combining mark sits on the space before it.
-    return start - 1 if start > cut and _extends(body[start]) else start
+    return start - 1 if start > cut and extends(body[start]) else start
 
 
 def _best_cut(body: str, start: int, limit: int, mentions: Disjoint) -> int:
@@ -142,7 +142,7 @@ def _best_cut(body: str, start: int, limit: int, mentions: Disjoint) -> int:
         if (cut := _last(pattern, body, start + 1, half - 1, mentions)) is not None:
             return cut
     for cut in range(limit, start, -1):
-        if mentions.strictly_around(cut) is None and _is_boundary(body, cut, start):
+        if mentions.strictly_around(cut) is None and is_boundary(body, cut, start):
             return cut
     around = mentions.strictly_around(limit)
     return around[0] if around and around[0] > start else limit
@@ -153,48 +153,9 @@ def _last(pattern: re.Pattern[str], body: str, low: int, high: int, mentions: Di
     last = None
     for found in pattern.finditer(body, low, high + _LOOKAHEAD):
         cut = found.start()
-        if cut <= high and mentions.strictly_around(cut) is None and _is_boundary(body, cut, low):
+        if cut <= high and mentions.strictly_around(cut) is None and is_boundary(body, cut, low):
             last = cut
     return last
-
-
-# --- characters as a reader sees them -------------------------------------------------------------------------------
-_ZERO_WIDTH_JOINER = "\u200d"
-
-
-def _extends(char: str) -> bool:
-    """Whether the character belongs to the one before it (roughly UAX #29's Extend, SpacingMark and ZWJ)."""
-    if char < "\u0300":
-        return False
-    return (
-        char == _ZERO_WIDTH_JOINER
-        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
-        or "\U000e0020" <= char <= "\U000e007f"  # tags: the flag of Scotland
-        or "\u1160" <= char <= "\u11ff"  # Hangul vowels and trailing consonants
-        or unicodedata.category(char).startswith("M")  # marks; variation selectors and keycaps are among them
-    )
-
-
-def _is_regional(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"
-
-
-def _is_boundary(body: str, offset: int, floor: int) -> bool:
-    """Whether a reader sees the end of a character at `offset`; regional indicators are paired from `floor` on."""
-    if offset <= 0 or offset >= len(body):
-        return True
-    before, after = body[offset - 1], body[offset]
-    if before < "\u0300" and after < "\u0300":
-        return (before, after) != ("\r", "\n")
-    if before == _ZERO_WIDTH_JOINER or _extends(after):
-        return False
-    if _is_regional(before) and _is_regional(after):
-        first = offset - 1
-        while first > floor and _is_regional(body[first - 1]):
-            first -= 1
-        return (offset - first) % 2 == 0
-    # Two halves of a surrogate pair that came as two code points.
-    return not ("\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff")
 
 
 # --- the parts ------------------------------------------------------------------------------------------------------

@@ -129,6 +129,10 @@ def _message_deleted(fact: records.MessageDeleted) -> Row:
     return (message_key(fact.portal, fact.remote_id),)
 
 
+def _parts_deleted(fact: records.PartsDeleted) -> Row:
+    return message_key(fact.portal, fact.remote_id), fact.first
+
+
 def _reaction(fact: records.ReactionSaved) -> Row:
     reaction = fact.reaction
     chat, receiver = enc_portal(reaction.portal)
@@ -209,6 +213,7 @@ _STATEMENTS: dict[type[Any], tuple[tuple[str, Callable[[Any], Row]], ...]] = {
         ("aliases_forget", _message_deleted),
         ("reactions_forget", _message_deleted),
     ),
+    records.PartsDeleted: (("parts_delete", _parts_deleted),),
     records.ReactionSaved: (("reaction_save", _reaction),),
     records.ReactionRemoved: (("reaction_remove", _reaction_removed),),
     records.AliasSaved: (("alias_save", _alias),),

@@ -143,6 +143,7 @@ async def stream(request: web.Request) -> web.WebSocketResponse:
         hub=network.hub,
         faults=network.faults,
         submit=network.submit,
+        act=network.act,
     )
     try:
         await connection.run()

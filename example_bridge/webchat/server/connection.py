@@ -16,7 +16,9 @@ from functools import partial
 import msgspec
 from aiohttp import WSMsgType, web
 
-from example_bridge.webchat.server import operations
+from example_bridge.webchat.server import history
+from example_bridge.webchat.server.acts import Act, Send, type_of
+from example_bridge.webchat.server.events import ReadSignal, Signal
 from example_bridge.webchat.server.faults import Fate, Faults
 from example_bridge.webchat.server.hub import Hub
 from example_bridge.webchat.server.protocol import (
@@ -28,7 +30,6 @@ from example_bridge.webchat.server.protocol import (
     Ready,
     Receipt,
     Refusal,
-    Send,
     Sent,
 )
 from example_bridge.webchat.server.store import Published, Store
@@ -40,12 +41,14 @@ PAGE = 200
 MAX_QUEUED = 1000
 """Live events that wait in memory for a slow reader; beyond it they are read from disk later."""
 MAX_IN_FLIGHT = 1000
-"""Sends of one socket without an answer; beyond it the socket is not read."""
+"""Sends and acts of one socket without an answer; beyond it the socket is not read."""
 
 Submit = Callable[[str, str, Send], "asyncio.Future[Receipt]"]
 """Queue a send by an account to a chat; raises `Refusal` at once where it can."""
+DoAct = Callable[[str, str, Act], "asyncio.Future[Receipt]"]
+"""The same for any other act."""
 
-_decode_frame = msgspec.json.Decoder(Hello | More | Send).decode
+_decode_frame = msgspec.json.Decoder(Hello | More | Send | Act).decode
 
 
 class Connection:
@@ -61,6 +64,7 @@ class Connection:
         hub: Hub,
         faults: Faults,
         submit: Submit,
+        act: DoAct,
     ) -> None:
         self.account = account
         self._socket = socket
@@ -69,9 +73,11 @@ class Connection:
         self._hub = hub
         self._faults = faults
         self._submit = submit
+        self._act = act
         self._wake = asyncio.Event()
         self._answers: deque[bytes] = deque()
         self._live: deque[bytes] = deque()
+        self._signals: dict[tuple[type[Signal], str, str], Signal] = {}  # only the latest of each counts
         self._position: dict[str, int] = {}  # per chat: the seq sent or queued last
         self._behind: dict[str, int] = {}  # per chat: the seq to catch up to, at least
         self._before_ready: dict[str, int] = {}  # per chat: the seq to reach before the stream is ready
@@ -115,6 +121,12 @@ class Connection:
             self._behind[chat] = seq
         self._wake.set()
 
+    def signal(self, signal: Signal) -> None:
+        key = (type(signal), signal.chat, signal.account)
+        self._signals.pop(key, None)  # to the end of the row: it is the newest
+        self._signals[key] = signal
+        self._wake.set()
+
     def drop(self) -> None:
         self._abort()
 
@@ -133,7 +145,9 @@ class Connection:
         if not isinstance(frame, Hello) or (frame.window is not None and frame.window < 1):
             raise Refusal("bad_request", "the first frame must be a hello")
         self._window = frame.window
-        last = await self._store.read(partial(operations.streamable, account=self.account))
+        last, reads = await self._store.read(
+            lambda db: (history.streamable(db, self.account), history.reads(db, self.account))
+        )
         # A cursor for a chat that is not there says nothing about a later chat of that id: it is left out.
         position = {chat: frame.cursors.get(chat, 0) for chat in last}
         for chat, seq in position.items():
@@ -143,28 +157,31 @@ class Connection:
         for chat, seq in last.items():
             self._behind[chat] = max(seq, self._behind.get(chat, 0))
         self._before_ready = {chat: seq for chat, seq in last.items() if seq > position[chat]}
+        for read in reads:
+            self._signals.setdefault((ReadSignal, read.chat, read.account), read)  # one that came since is newer
         self._opened = True
         self._wake.set()
 
     async def _read_forever(self) -> None:
         while True:
             frame = await self._frame()
-            if isinstance(frame, Send):
+            if isinstance(frame, More):
+                if self._window is not None:
+                    self._window += max(0, frame.count)
+                    self._wake.set()
+            elif frame is not None and not isinstance(frame, Hello):
                 self._take(frame)
                 while self._in_flight >= MAX_IN_FLIGHT:
                     self._room.clear()
                     await self._room.wait()
-            elif isinstance(frame, More) and self._window is not None:
-                self._window += max(0, frame.count)
-                self._wake.set()
 
-    async def _frame(self) -> Hello | More | Send | None:
+    async def _frame(self) -> Hello | More | Send | Act | None:
         """The next frame; None for one that is not understood, which is ignored."""
         message = await self._socket.receive()
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             raise ConnectionResetError("closed")
         try:
-            frame: Hello | More | Send = _decode_frame(message.data)
+            frame: Hello | More | Send | Act = _decode_frame(message.data)
             return frame
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             refusal = Refusal("bad_request", str(error))
@@ -174,42 +191,50 @@ class Connection:
             return None
         ref = head.get("ref")
         if isinstance(ref, str):  # somebody waits for an answer
-            self._answer(_error(refusal, ref))
+            self._answer_now(_error(refusal, ref))
         return None
 
-    def _take(self, frame: Send) -> None:
-        refusal = self._faults.refusal(self.account)
+    def _take(self, frame: Send | Act) -> None:
+        act = "send" if isinstance(frame, Send) else type_of(frame)
+        refusal = self._faults.refusal(self.account, act)
         try:
             if refusal is not None:
                 raise refusal
-            future = self._submit(self.account, frame.chat, frame)
+            if isinstance(frame, Send):
+                future = self._submit(self.account, frame.chat, frame)
+            else:
+                future = self._act(self.account, frame.chat, frame)
         except Refusal as error:
-            self._answer(_error(error, frame.ref))
+            self._answer(frame.ref, act, error)
             return
         self._in_flight += 1
-        future.add_done_callback(partial(self._committed, frame.ref))
+        future.add_done_callback(partial(self._committed, frame.ref, act))
 
-    def _committed(self, ref: str, future: asyncio.Future[Receipt]) -> None:
+    def _committed(self, ref: str | None, act: str, future: asyncio.Future[Receipt]) -> None:
         self._in_flight -= 1
         self._room.set()
         error = future.exception()
         if isinstance(error, Refusal):
-            self._answer(_error(error, ref))
+            self._answer(ref, act, error)
         elif error is not None:
-            self._answer(_error(Refusal("unavailable", "internal error"), ref))
+            self._answer(ref, act, Refusal("unavailable", "internal error"))
         else:
-            receipt = future.result()
-            match self._faults.fate(self.account):
+            match self._faults.fate(self.account, act):
                 case Fate.CUT:
                     self._abort()
                 case Fate.ANSWER:
-                    sent = Sent(receipt.id, receipt.seq, receipt.timestamp, ref=ref)
-                    self._answer(msgspec.json.encode(sent))
+                    self._answer(ref, act, future.result())
                 case Fate.SILENCE:
                     pass
 
-    def _answer(self, frame: bytes) -> None:
-        delay = self._faults.delay(self.account)
+    def _answer(self, ref: str | None, act: str, answer: Receipt | Refusal) -> None:
+        if ref is None:
+            return  # nobody asked to be told
+        if isinstance(answer, Refusal):
+            frame = _error(answer, ref)
+        else:
+            frame = msgspec.json.encode(Sent(answer.id, answer.seq, answer.timestamp, ref=ref))
+        delay = self._faults.delay(self.account, act)
         if delay:
             asyncio.get_running_loop().call_later(delay, self._answer_now, frame)
         else:
@@ -240,6 +265,8 @@ class Connection:
                     else:
                         await self._send_event(self._live.popleft())
                 if self._opened and not self._faults.deaf(self.account):
+                    for signal in self._due_signals():
+                        await self._send_whole(msgspec.json.encode(signal))
                     if not self._before_ready and not self._ready:
                         self._ready = True
                         await self._socket.send_frame(msgspec.json.encode(Ready(self.account)), WSMsgType.TEXT)
@@ -263,7 +290,7 @@ class Connection:
         if position < self._behind[chat]:
             limit = PAGE if self._window is None else min(PAGE, self._window)
             page = await self._store.read(
-                partial(operations.events_after, account=self.account, chat=chat, after=position, limit=limit)
+                partial(history.events_after, account=self.account, chat=chat, after=position, limit=limit)
             )
         for seq, event in page:
             self._position[chat] = seq
@@ -276,9 +303,21 @@ class Connection:
         if page and position < target:
             self._behind[chat] = target
 
+    def _due_signals(self) -> list[Signal]:
+        """Who has read is told behind what was read: the others wait for the events."""
+        due = [
+            key
+            for key, signal in self._signals.items()
+            if not isinstance(signal, ReadSignal) or signal.seq <= self._position.get(signal.chat, 0)
+        ]
+        return [self._signals.pop(key) for key in due]
+
     async def _send_event(self, event: bytes) -> None:
-        for frame in self._faults.frames(self.account, b'{"type":"event","event":' + event + b"}"):
-            await self._socket.send_frame(frame, WSMsgType.TEXT)
+        await self._send_whole(b'{"type":"event","event":' + event + b"}")
+
+    async def _send_whole(self, frame: bytes) -> None:
+        for each in self._faults.frames(self.account, frame):
+            await self._socket.send_frame(each, WSMsgType.TEXT)
 
 
 def _error(refusal: Refusal, ref: str | None) -> bytes:

@@ -11,8 +11,10 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from example_bridge.webchat.server import operations
+from example_bridge.webchat.server import accounts, chats, history
 from example_bridge.webchat.server import protocol as p
+from example_bridge.webchat.server.acts import Act, AddMember, ChangeChat, Draft, RemoveMember, type_of
+from example_bridge.webchat.server.checks import check_id, check_short, check_topic
 from example_bridge.webchat.server.faults import Fate, Fault
 from example_bridge.webchat.server.network import Network
 
@@ -37,6 +39,7 @@ class NewChat(msgspec.Struct, frozen=True):
     id: str | None = None
     name: str = ""
     avatar_url: str | None = None
+    topic: str = ""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -77,7 +80,7 @@ async def authenticate(request: web.Request) -> p.Account:
         token = request.query.get("token", "")
     if not token:
         raise p.Refusal("unauthorized", "no token")
-    return await request.app[NETWORK].store.read(partial(operations.account_of_token, token=token.strip()))
+    return await request.app[NETWORK].store.read(partial(accounts.account_of_token, token=token.strip()))
 
 
 async def body_of(request: web.Request, type: type[T]) -> T:
@@ -119,20 +122,20 @@ async def get_info(request: web.Request) -> web.Response:
 async def create_account(request: web.Request) -> web.Response:
     new = await body_of(request, NewAccount)
     account = p.Account(new.id if new.id is not None else _new_id(new.kind[0]), new.kind, new.name, new.avatar_url)
-    p.check_id(account.id, "id")
+    check_id(account.id, "id")
     _check_change(Change(new.name, new.avatar_url))
-    token = await request.app[NETWORK].store.write(partial(operations.create_account, account=account))
+    token = await request.app[NETWORK].store.write(partial(accounts.create_account, account=account))
     return reply({"id": account.id, "token": token}, 201)
 
 
 async def list_accounts(request: web.Request) -> web.Response:
     await authenticate(request)
-    return reply({"accounts": await request.app[NETWORK].store.read(operations.list_accounts)})
+    return reply({"accounts": await request.app[NETWORK].store.read(accounts.list_accounts)})
 
 
 async def get_account(request: web.Request) -> web.Response:
     await authenticate(request)
-    find = partial(operations.find_account, account=request.match_info["account"])
+    find = partial(accounts.find_account, account=request.match_info["account"])
     return reply(await request.app[NETWORK].store.read(find))
 
 
@@ -146,7 +149,7 @@ async def patch_me(request: web.Request) -> web.Response:
     _check_change(change)
     network = request.app[NETWORK]
     write = partial(
-        operations.change_profile, account=me.id, name=change.name, avatar_url=change.avatar_url, now=network.now()
+        accounts.change_profile, account=me.id, name=change.name, avatar_url=change.avatar_url, now=network.now()
     )
     changed = await network.store.write(write)
     return reply(changed)
@@ -158,7 +161,7 @@ async def delete_token(request: web.Request) -> web.Response:
     account = request.match_info["account"]
     if not network.faults_allowed and (await authenticate(request)).id != account:
         raise p.Refusal("forbidden", "not your account")
-    await network.store.write(partial(operations.set_token, account=account, token=None))
+    await network.store.write(partial(accounts.set_token, account=account, token=None))
     for stream in network.hub.of(account):
         stream.revoke()
     return reply({})
@@ -168,7 +171,7 @@ async def renew_token(request: web.Request) -> web.Response:
     """Only with --faults: a new token for an account, the way a person would log in again."""
     network = request.app[NETWORK]
     account, token = request.match_info["account"], secrets.token_urlsafe(24)
-    await network.store.write(partial(operations.set_token, account=account, token=token))
+    await network.store.write(partial(accounts.set_token, account=account, token=token))
     for stream in network.hub.of(account):
         stream.revoke()
     return reply({"id": account, "token": token})
@@ -177,8 +180,8 @@ async def renew_token(request: web.Request) -> web.Response:
 def _check_change(change: Change) -> None:
     if change.name is not None and not change.name.strip():
         raise p.Refusal("bad_request", "name: empty")
-    p.check_short(change.name, "name")
-    p.check_short(change.avatar_url, "avatar_url")
+    check_short(change.name, "name")
+    check_short(change.avatar_url, "avatar_url")
 
 
 # -- chats ------------------------------------------------------------------------------------------------------------
@@ -187,13 +190,16 @@ def _check_change(change: Change) -> None:
 async def create_chat(request: web.Request) -> web.Response:
     me = await authenticate(request)
     new = await body_of(request, NewChat)
-    chat = p.ChatInfo(new.id if new.id is not None else _new_id("c"), new.kind, new.name, new.avatar_url or None)
-    p.check_id(chat.id, "id")
-    p.check_short(chat.name, "name")
-    p.check_short(chat.avatar_url, "avatar_url")
+    chat = p.ChatInfo(
+        new.id if new.id is not None else _new_id("c"), new.kind, new.name, new.avatar_url or None, new.topic
+    )
+    check_id(chat.id, "id")
+    check_short(chat.name, "name")
+    check_topic(chat.topic)
+    check_short(chat.avatar_url, "avatar_url")
     network = request.app[NETWORK]
     write = partial(
-        operations.create_chat, creator=me.id, chat=chat, members=new.members, now=network.now(), reuse=new.id is None
+        chats.create_chat, creator=me.id, chat=chat, members=new.members, now=network.now(), reuse=new.id is None
     )
     made = await network.store.write(write)
     return reply(made, 201 if made.id == chat.id else 200)
@@ -201,48 +207,43 @@ async def create_chat(request: web.Request) -> web.Response:
 
 async def list_chats(request: web.Request) -> web.Response:
     me = await authenticate(request)
-    return reply({"chats": await request.app[NETWORK].store.read(partial(operations.list_chats, account=me.id))})
+    return reply({"chats": await request.app[NETWORK].store.read(partial(chats.list_chats, account=me.id))})
 
 
 async def get_chat(request: web.Request) -> web.Response:
     me = await authenticate(request)
-    read = partial(operations.get_chat, account=me.id, chat=request.match_info["chat"])
+    read = partial(chats.get_chat, account=me.id, chat=request.match_info["chat"])
     return reply(await request.app[NETWORK].store.read(read))
 
 
 async def patch_chat(request: web.Request) -> web.Response:
     me = await authenticate(request)
-    change = await body_of(request, Change)
-    p.check_short(change.name, "name")
-    p.check_short(change.avatar_url, "avatar_url")
-    network = request.app[NETWORK]
-    write = partial(
-        operations.change_chat,
-        account=me.id,
-        chat=request.match_info["chat"],
-        name=change.name,
-        avatar_url=change.avatar_url,
-        now=network.now(),
-    )
-    changed = await network.store.write(write)
-    return reply(changed)
+    await _perform(request, me.id, await body_of(request, ChangeChat))
+    return await get_chat(request)
 
 
 async def change_member(request: web.Request) -> web.Response:
     me = await authenticate(request)
-    network = request.app[NETWORK]
-    operation = operations.add_member if request.method == "PUT" else operations.remove_member
-    match = request.match_info
-    write = partial(operation, actor=me.id, chat=match["chat"], account=match["account"], now=network.now())
-    await network.store.write(write)
+    member, nonce = request.match_info["account"], request.query.get("nonce")
+    adds = request.method == "PUT"
+    await _perform(
+        request, me.id, AddMember(member=member, nonce=nonce) if adds else RemoveMember(member=member, nonce=nonce)
+    )
     return reply({})
+
+
+async def post_act(request: web.Request) -> web.Response:
+    me = await authenticate(request)
+    # mypy does not take a union for a type.
+    act: Act = await body_of(request, Act)  # type: ignore[arg-type]
+    return reply(await _perform(request, me.id, act))
 
 
 async def get_events(request: web.Request) -> web.Response:
     me = await authenticate(request)
     limit = min(max(1, _number(request, "limit", 100)), MAX_EVENTS)
     read = partial(
-        operations.events_after,
+        history.events_after,
         account=me.id,
         chat=request.match_info["chat"],
         after=_number(request, "after", 0),
@@ -254,19 +255,27 @@ async def get_events(request: web.Request) -> web.Response:
 
 async def post_message(request: web.Request) -> web.Response:
     me = await authenticate(request)
-    draft = await body_of(request, p.Draft)
-    network = request.app[NETWORK]
-    refusal = network.faults.refusal(me.id)
+    return reply(await _perform(request, me.id, await body_of(request, Draft)))
+
+
+async def _perform(request: web.Request, account: str, asked: Draft | Act) -> p.Receipt:
+    """Do it, and answer as the faults that are on have it."""
+    network, chat = request.app[NETWORK], request.match_info["chat"]
+    act = "send" if isinstance(asked, Draft) else type_of(asked)
+    refusal = network.faults.refusal(account, act)
     if refusal is not None:
         raise refusal
-    receipt = await network.submit(me.id, request.match_info["chat"], draft)
-    fate = network.faults.fate(me.id)
-    await asyncio.sleep(network.faults.delay(me.id))
+    if isinstance(asked, Draft):
+        receipt = await network.submit(account, chat, asked)
+    else:
+        receipt = await network.act(account, chat, asked)
+    fate = network.faults.fate(account, act)
+    await asyncio.sleep(network.faults.delay(account, act))
     if fate is Fate.CUT and request.transport is not None:
         request.transport.abort()
     if fate is Fate.SILENCE:
         await asyncio.Event().wait()  # until the asker gives up, or the server stops
-    return reply(receipt)
+    return receipt
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------
@@ -315,6 +324,7 @@ def add_routes(app: web.Application, *, faults: bool) -> None:
     route("DELETE", member, change_member)
     route("GET", chat + "/events", get_events)
     route("POST", chat + "/messages", post_message)
+    route("POST", chat + "/acts", post_act)
     if faults:
         route("POST", account + "/token", renew_token)
         route("PUT", "/api/faults", put_fault)

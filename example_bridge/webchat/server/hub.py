@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from example_bridge.webchat.server.store import Published
+from example_bridge.webchat.server.events import Signal
+from example_bridge.webchat.server.store import Published, Signalled
 
 
 class Listener(Protocol):
@@ -13,6 +14,8 @@ class Listener(Protocol):
     account: str
 
     def publish(self, event: Published) -> None: ...
+
+    def signal(self, signal: Signal) -> None: ...
 
     def drop(self) -> None:
         """Cut the connection without a farewell."""
@@ -39,10 +42,13 @@ class Hub:
         if not listeners:
             del self._listeners[listener.account]
 
-    def publish(self, event: Published) -> None:
+    def publish(self, event: Published | Signalled) -> None:
         for account in event.audience:
             for listener in self._listeners.get(account, ()):
-                listener.publish(event)
+                if isinstance(event, Published):
+                    listener.publish(event)
+                else:
+                    listener.signal(event.signal)
 
     def of(self, account: str | None) -> list[Listener]:
         """The account's open streams; None: everybody's."""

@@ -1,18 +1,37 @@
-"""What the HTTP side and the sockets share: the store, who listens, the faults, and the one way to send."""
+"""What the HTTP side and the sockets share: the store, who listens, the faults, the one way to do something."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
-from example_bridge.webchat.server import operations
+from example_bridge.webchat.server import chats, members, messages
+from example_bridge.webchat.server.acts import (
+    Act,
+    AddMember,
+    ChangeChat,
+    Delete,
+    DeleteChat,
+    Draft,
+    Edit,
+    React,
+    Read,
+    RemoveMember,
+    SetRole,
+    Typing,
+    Unban,
+)
+from example_bridge.webchat.server.checks import check_act, check_draft
 from example_bridge.webchat.server.faults import Faults
 from example_bridge.webchat.server.hub import Hub
-from example_bridge.webchat.server.protocol import Draft, Receipt, check_draft
-from example_bridge.webchat.server.store import Store
+from example_bridge.webchat.server.protocol import Receipt
+from example_bridge.webchat.server.rows import once
+from example_bridge.webchat.server.store import Store, Written
 
 
 def wall_clock_ms() -> int:
@@ -30,14 +49,53 @@ class Network:
     max_text_length: int
     """Code points."""
     dedupe_seconds: int
-    """0: every send makes a message."""
+    """0: nonces are not remembered."""
     now: Callable[[], int]
     """Milliseconds since 1970."""
 
     def submit(self, sender: str, chat: str, draft: Draft) -> asyncio.Future[Receipt]:
-        """Queue a send; sends are committed in the order of these calls. Raises `Refusal` for a draft that is wrong."""
+        """Queue a send; sends and acts are committed in the order of these calls. Raises `Refusal` for a draft that is
+        wrong in itself."""
         check_draft(draft, self.max_text_length)
-        dedupe_ms = self.dedupe_seconds * 1000
-        return self.store.write(
-            partial(operations.send, sender=sender, chat=chat, draft=draft, now=self.now(), dedupe_ms=dedupe_ms)
-        )
+        return self._queue(sender, draft.nonce, partial(messages.send, sender=sender, chat=chat, draft=draft))
+
+    def act(self, actor: str, chat: str, act: Act) -> asyncio.Future[Receipt]:
+        """Queue anything else, in the same order and on the same terms."""
+        check_act(act, self.max_text_length)
+        return self._queue(actor, act.nonce, _operation(actor, chat, act))
+
+    def _queue(self, account: str, nonce: str | None, operation: Operation) -> asyncio.Future[Receipt]:
+        now, dedupe_ms = self.now(), self.dedupe_seconds * 1000
+        return self.store.write(lambda db: once(db, account, nonce, now, dedupe_ms, lambda: operation(db, now=now)))
+
+
+class Operation(Protocol):
+    """A write that lacks only the file and the time."""
+
+    def __call__(self, db: sqlite3.Connection, *, now: int) -> Written[Receipt]: ...
+
+
+def _operation(actor: str, chat: str, act: Act) -> Operation:
+    match act:
+        case Edit():
+            return partial(messages.edit, sender=actor, chat=chat, act=act)
+        case Delete():
+            return partial(messages.delete, actor=actor, chat=chat, act=act)
+        case React():
+            return partial(messages.react, actor=actor, chat=chat, act=act)
+        case Read():
+            return partial(members.read, account=actor, chat=chat, act=act)
+        case Typing():
+            return partial(members.typing, account=actor, chat=chat, writing=act.typing)
+        case AddMember():
+            return partial(members.add_member, actor=actor, chat=chat, act=act)
+        case RemoveMember():
+            return partial(members.remove_member, actor=actor, chat=chat, act=act)
+        case Unban():
+            return partial(members.unban, actor=actor, chat=chat, act=act)
+        case SetRole():
+            return partial(members.set_role, actor=actor, chat=chat, act=act)
+        case ChangeChat():
+            return partial(chats.change_chat, account=actor, chat=chat, change=act)
+        case DeleteChat():
+            return partial(chats.delete_chat, account=actor, chat=chat, nonce=act.nonce)

@@ -1,7 +1,8 @@
 """The values that webchat's protocol is made of, on both ends of the wire. PROTOCOL.md is the prose to this file.
 
-Unknown fields are ignored everywhere. Offsets count Unicode code points and are half-open; times are milliseconds since
-1970 (UTC); `seq` counts the events of one chat: 1, 2, 3 ... without a gap.
+Here are the values that others are made of, and the answers; what happens is in `events`, what is asked for in `acts`.
+Unknown fields are ignored everywhere. Offsets count UTF-16 code units, as JavaScript's strings do, and are half-open;
+times are milliseconds since 1970 (UTC); `seq` counts the events of one chat: 1, 2, 3 ... without a gap.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ MAX_ID_LENGTH = 512
 """Code points of an account or chat id: percent-encoded, four bytes each, two must still fit one request line."""
 MAX_NAME_LENGTH = 1000
 """Code points of a name, a URL or a nonce."""
+MAX_TOPIC_LENGTH = 4000
+"""Code points."""
+MAX_EMOJI_LENGTH = 64
+"""Code points: families and flags are sequences of many."""
 MAX_SPANS = 1000
 """Spans in `format`, and again in `mentions`."""
 MAX_FRAME_BYTES = 1 << 20
@@ -21,7 +26,8 @@ MAX_FRAME_BYTES = 1 << 20
 
 Kind = Literal["agent", "visitor"]
 ChatKind = Literal["direct", "group"]
-Membership = Literal["join", "leave"]
+Membership = Literal["join", "leave", "ban", "unban"]
+Role = Literal["member", "moderator", "admin"]
 
 ERROR_STATUS: dict[str, int] = {
     "bad_request": 400,
@@ -95,7 +101,7 @@ class Persona(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message. `id` is unique in the network; `nonce` is there only when the reader is the sender."""
+    """A message as it is now. `id` is unique in the network; `nonce` is there only when the reader is the sender."""
 
     id: str
     chat: str
@@ -107,6 +113,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     reply_to: str | None = None
     nonce: str | None = None
     shown_as: Persona | None = msgspec.field(default=None, name="as")
+    revision: int = 0
+    """How often it was edited; text, format and mentions are those of the last time."""
+    edited_at: int | None = None
+    deleted: bool = False
+    """It was deleted: the place in the chat is left, what it said is gone."""
 
 
 class ChatInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,6 +127,7 @@ class ChatInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     name: str = ""
     avatar_url: str | None = None
+    topic: str = ""
 
 
 class Chat(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,44 +139,12 @@ class Chat(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     avatar_url: str | None = None
     members: tuple[Account, ...] = ()
-
-
-class _EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    chat: str
-    seq: int
-    timestamp: int
-    actor: str
-    """The account that caused it."""
-
-
-class MessageEvent(_EventBase, frozen=True, kw_only=True, tag="message"):
-    """Somebody said something."""
-
-    message: Message
-
-
-class ChatEvent(_EventBase, frozen=True, kw_only=True, tag="chat"):
-    """The chat was made (always seq 1), or got another name or avatar. `info` is how it is since."""
-
-    change: str
-    """"created" or "changed"."""
-    info: ChatInfo
-
-
-class MemberEvent(_EventBase, frozen=True, kw_only=True, tag="member"):
-    """`member` came in or left. An account sees a chat's events up to and with its own leaving."""
-
-    membership: Membership
-    member: Account
-
-
-class ProfileEvent(_EventBase, frozen=True, kw_only=True, tag="profile"):
-    """A member has another name or avatar."""
-
-    profile: Account
-
-
-KnownEvent = MessageEvent | ChatEvent | MemberEvent | ProfileEvent
+    topic: str = ""
+    roles: dict[str, Role] = {}
+    """Of those members who are more than ``member``."""
+    read: dict[str, int] = {}
+    """Up to which seq each member has read; who has read nothing is not there."""
+    banned: tuple[str, ...] = ()
 
 
 class Hello(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="hello"):
@@ -180,26 +160,12 @@ class More(msgspec.Struct, frozen=True, tag_field="type", tag="more"):
     count: int
 
 
-class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a sender writes: a message before the network has given it id, seq and timestamp."""
-
-    text: str
-    format: tuple[Span, ...] = ()
-    mentions: tuple[Mention, ...] = ()
-    reply_to: str | None = None
-    nonce: str | None = None
-    shown_as: Persona | None = msgspec.field(default=None, name="as")
-
-
-class Send(Draft, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="send"):
-    """A draft, sent over the socket; `ref` names the request in its answer."""
-
-    ref: str
-    chat: str
-
-
 class Receipt(msgspec.Struct, frozen=True):
-    """A message that is on the network's disk: now, or since its nonce came the first time."""
+    """What was asked for is on the network's disk: now, or since its nonce came the first time.
+
+    `id`: of the message that it was about, else of the chat. `seq`: of the event that it made; where there was nothing
+    left to do, the chat's last.
+    """
 
     id: str
     seq: int
@@ -207,7 +173,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Sent(Receipt, frozen=True, kw_only=True, tag_field="type", tag="sent"):
-    """The answer to a `Send`."""
+    """The answer to a `Send` or another act."""
 
     ref: str
 
@@ -233,48 +199,8 @@ class Info(msgspec.Struct, frozen=True):
     name: str
     version: int
     max_text_length: int
-    """Code points of one message."""
+    """Code points (not code units) of one message."""
     dedupe_seconds: int
     """How long a repeated nonce is answered with its first message; 0: never."""
     max_events: int
     """The largest `limit` of a history request."""
-
-
-def check_id(value: str, what: str) -> None:
-    """Any text is an id, except what a URL cannot carry as one path segment."""
-    if not value or value in (".", ".."):
-        raise Refusal("bad_request", f"{what}: not usable as an id")
-    if len(value) > MAX_ID_LENGTH:
-        raise Refusal("bad_request", f"{what}: longer than {MAX_ID_LENGTH} code points")
-
-
-def check_short(value: str | None, what: str) -> None:
-    if value is not None and len(value) > MAX_NAME_LENGTH:
-        raise Refusal("bad_request", f"{what}: longer than {MAX_NAME_LENGTH} code points")
-
-
-def check_draft(draft: Draft, max_text_length: int) -> None:
-    """Raise the `Refusal` that `draft` deserves by itself, whatever chat it is for."""
-    length = len(draft.text)
-    if length > max_text_length:
-        raise Refusal("too_long", f"text: {length} code points, at most {max_text_length}")
-    if not length:
-        raise Refusal("bad_request", "text: empty")
-    if len(draft.format) > MAX_SPANS or len(draft.mentions) > MAX_SPANS:
-        raise Refusal("bad_request", f"more than {MAX_SPANS} spans")
-    for span in draft.format:
-        if not 0 <= span.start <= span.end <= length:
-            raise Refusal("bad_request", f"format: [{span.start}, {span.end}) is not inside the text")
-        if span.style not in STYLES:
-            raise Refusal("bad_request", f"format: no style {span.style!r}")
-    for mention in draft.mentions:
-        if not 0 <= mention.start <= mention.end <= length:
-            raise Refusal("bad_request", f"mentions: [{mention.start}, {mention.end}) is not inside the text")
-        if (mention.user is not None) + mention.room + (mention.role is not None) != 1:
-            raise Refusal("bad_request", "mentions: exactly one of user, room, role")
-    check_short(draft.nonce, "nonce")
-    if draft.nonce == "":
-        raise Refusal("bad_request", "nonce: empty")
-    if draft.shown_as is not None:
-        check_short(draft.shown_as.name, "as.name")
-        check_short(draft.shown_as.avatar_url, "as.avatar_url")

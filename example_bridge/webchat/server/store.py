@@ -17,13 +17,17 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from example_bridge.webchat.server.protocol import KnownEvent, MessageEvent, Refusal
+from example_bridge.webchat.server.events import KnownEvent, Signal, nonce_of, with_nonce
+from example_bridge.webchat.server.protocol import Refusal
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MAX_BATCH = 500
 """Writes in one SQL transaction; bounds how long the first of them waits for its answer."""
+
+SCHEMA_VERSION = 2
+"""Of schema.sql. There is no way from an older one: the webchat is for trying bridges out."""
 
 LOCK_WAIT = 2.0
 """Seconds that a server which has just been told to stop gets to let go of the file."""
@@ -40,7 +44,7 @@ class Published:
     def json_for(self, account: str) -> bytes:
         """The event as `account` may see it. What everybody sees is encoded once."""
         own = account == self.event.actor
-        if own and isinstance(self.event, MessageEvent) and self.event.message.nonce is not None:
+        if own and nonce_of(self.event) is not None:
             return msgspec.json.encode(self.event)
         if self._public is None:
             self._public = public_json(self.event)
@@ -48,11 +52,19 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Signalled:
+    """Something that is not kept, and the accounts that are told if they listen."""
+
+    signal: Signal
+    audience: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Written(Generic[T]):
-    """What a write hands back: its answer, and the events it appended."""
+    """What a write hands back: its answer, the events it appended, and what else is to be told."""
 
     value: T
-    events: tuple[Published, ...] = ()
+    events: tuple[Published | Signalled, ...] = ()
 
 
 Operation = Callable[[sqlite3.Connection], Written[T]]
@@ -60,15 +72,13 @@ Operation = Callable[[sqlite3.Connection], Written[T]]
 
 def public_json(event: KnownEvent) -> bytes:
     """The event without what only its actor may see."""
-    if isinstance(event, MessageEvent) and event.message.nonce is not None:
-        event = msgspec.structs.replace(event, message=msgspec.structs.replace(event.message, nonce=None))
-    return msgspec.json.encode(event)
+    return msgspec.json.encode(with_nonce(event, None) if nonce_of(event) is not None else event)
 
 
 class Store:
     """The network's state. `publish` is called on the loop, in commit order, before the write's answer is set."""
 
-    def __init__(self, path: Path, publish: Callable[[Published], None]) -> None:
+    def __init__(self, path: Path, publish: Callable[[Published | Signalled], None]) -> None:
         self._path = path
         self._publish = publish
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="webchat-sqlite")
@@ -121,6 +131,7 @@ class Store:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("BEGIN IMMEDIATE")
+            _check_version(connection)
             for statement in Path(__file__).with_name("schema.sql").read_text("utf-8").split(";\n"):
                 connection.execute(statement)
             connection.execute("COMMIT")
@@ -149,6 +160,16 @@ class Store:
                     future.set_result(result.value)
                 else:
                     future.set_exception(result)
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(
+            f"another version of webchat wrote the file (schema {version}, not {SCHEMA_VERSION}): start with a new one"
+        )
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _commit(connection: sqlite3.Connection, operations: list[Operation[Any]]) -> list[Written[Any] | Exception]:

@@ -77,6 +77,9 @@ ON CONFLICT (key, part) DO UPDATE SET
 -- message_delete --
 DELETE FROM message WHERE key = $1;
 
+-- parts_delete --
+DELETE FROM message WHERE key = $1 AND part >= $2;
+
 -- reaction_save --
 INSERT INTO reaction
     (key, person, event_key, timestamp, chat, receiver, target, sender, emoji, emoji_id, room, event_id)

@@ -1,4 +1,4 @@
-// A message's text with its spans -> blocks -> DOM. Offsets count code points, which JavaScript's strings do not.
+// A message's text with its spans -> blocks -> DOM. Offsets count UTF-16 code units, as JavaScript's strings do.
 
 import { el } from "./kit/dom.js";
 import { followable, withLinks } from "./kit/links.js";
@@ -11,11 +11,10 @@ const BLOCKS = ["code_block", "quote", "heading", "list_item"];
  * mention?, spoiler?}. Pure: all that is decided is decided here.
  */
 export function toBlocks({ text, format = [], mentions = [] }) {
-  const points = Array.from(text);
   const spans = [...format, ...mentions.map((mention) => ({ ...mention, style: "mention" }))].filter(
-    ({ start, end }) => Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= points.length,
+    ({ start, end }) => Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= text.length,
   );
-  const cuts = new Set([0, points.length]);
+  const cuts = new Set([0, text.length]);
   for (const { start, end } of spans) cuts.add(start).add(end);
   const edges = [...cuts].sort((a, b) => a - b);
   const blocks = [];
@@ -27,7 +26,7 @@ export function toBlocks({ text, format = [], mentions = [] }) {
       block = { ...blockOf(around), span: around, pieces: [] };
       blocks.push(block);
     }
-    block.pieces.push(...piecesOf(points.slice(edges[i], edges[i + 1]).join(""), over));
+    block.pieces.push(...piecesOf(text.slice(edges[i], edges[i + 1]), over));
   }
   trimBreaks(blocks);
   return blocks.filter(({ pieces }) => pieces.length).map(({ span, ...block }) => block);

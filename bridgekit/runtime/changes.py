@@ -1,0 +1,296 @@
+"""Edits and deletions on their way to the network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from bridgekit.adapter.capabilities import CanDelete, CanEdit, CanReact, CanSend, capability
+from bridgekit.core.from_matrix import ReadEdit
+from bridgekit.core.txnid import outgoing_nonce
+from bridgekit.model.content import MentionTarget, Text
+from bridgekit.model.entry import Ending
+from bridgekit.model.ids import EventID, RemoteMessageID
+from bridgekit.model.limits import Limits
+from bridgekit.model.matrix import MatrixDelete, MatrixEdit, MatrixMessage, MatrixReaction
+from bridgekit.model.records import (
+    AliasSaved,
+    Fact,
+    MessageDeleted,
+    MessageRecord,
+    ReactionRecord,
+    ReactionRemoved,
+    ValueSaved,
+)
+from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.relay import Voice
+from bridgekit.runtime.sending import Attempt, Connected
+from bridgekit.runtime.targets import Missing
+
+log = logging.getLogger(__name__)
+
+Hidden = tuple[MentionTarget, ...]
+Parts = Callable[[Text, Connected, Hidden], Awaitable[tuple[tuple[Text, ...], Hidden]]]
+"""How a text goes to the network: `runtime.message.Message.parts`."""
+
+
+# --- edits ------------------------------------------------------------------------------------------------------------
+async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Handled:
+    """Change a message on the network: part by part, with more parts or fewer than it had."""
+    editor = capability(to.session, CanEdit)
+    if editor is None:
+        return await a.end(a.ending("not_supported", "this network cannot change what was sent"))
+    found = await a.o.targets.find(read.target, a.portal, a.event.room_id, a.lane)
+    if isinstance(found, Missing):
+        return Handled() if found.quiet else await a.end(a.ending(found.code, found.reason))
+    if any(record.sender != a.event.sender for record in found.records):
+        # Spec, "Validity of replacement events": servers do not check that the sender is the same.
+        log.info("an edit of somebody else's message is ignored", extra={"event_id": a.event.event_id})
+        return Handled()
+    limits = to.session.limits(a.portal.key)
+    too_late = _late(a, found.records, limits.edit_within, "changed")
+    if too_late is not None:
+        return await a.end(too_late)
+    counted = await _count(a, limits, found.event_id)
+    if isinstance(counted, Ending):
+        return await a.end(counted)
+    texts, hidden = await parts(read.text, to, read.hidden)
+    await a.keep_voice(to.voice)
+    return await _Edit(a, to, editor, found.event_id, found.records, hidden).carry_out(texts, counted)
+
+
+async def _count(a: Attempt, limits: Limits, original: EventID) -> tuple[Fact, ...] | Ending:
+    """What to write down about how often a message was changed, where the network counts that."""
+    if limits.edits_per_message is None:
+        return ()
+    key = f"edits {a.event.room_id} {original}"
+    before = int(await a.o.books.directory.value(key) or "0")
+    if before >= limits.edits_per_message and not a.may_have_begun:
+        times = "once" if before == 1 else f"{before} times"
+        return a.ending("not_supported", f"on this network a message can be changed only {times}")
+    return (ValueSaved(key, str(before + 1)),)
+
+
+def _late(a: Attempt, records: tuple[MessageRecord, ...], within: timedelta | None, done: str) -> Ending | None:
+    """How it ends if the network's time for it is over. What may have been done already is done again, however late."""
+    if within is None or a.may_have_begun:
+        return None
+    age_ms = a.o.retrying.clock.now() - min(record.timestamp for record in records)
+    if age_ms <= within.total_seconds() * 1000:
+        return None
+    return a.ending("not_supported", f"on this network a message can be {done} only for {_in_words(within)}")
+
+
+def _in_words(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            number = seconds // length
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{seconds} seconds"
+
+
+class _Edit:
+    def __init__(
+        self,
+        a: Attempt,
+        to: Connected,
+        editor: CanEdit,
+        original: EventID,
+        records: tuple[MessageRecord, ...],
+        hidden: Hidden,
+    ) -> None:
+        self._a = a
+        self._to = to
+        self._editor = editor
+        self._original = original
+        self._hidden = hidden
+        self._sent: dict[int, RemoteMessageID] = {}
+        for record in records:
+            self._sent.setdefault(record.part, record.remote_id)  # of several ids the first
+        self._targets = [self._sent[part] for part in sorted(self._sent)]
+
+    async def carry_out(self, texts: tuple[Text, ...], counted: tuple[Fact, ...]) -> Handled:
+        a, session = self._a, self._to.session
+        sender, deleter = capability(session, CanSend), capability(session, CanDelete)
+        if len(texts) > len(self._targets) and sender is None:
+            return await a.end(a.ending("not_supported", "it is now too long for one message on this network"))
+        if len(texts) < len(self._targets) and deleter is None:
+            reason = f"the message went as {len(self._targets)} messages, and this network cannot delete any of them"
+            return await a.end(a.ending("not_supported", reason))
+        facts: list[Fact] = list(a.progress.facts)
+        steps = max(len(texts), len(self._targets))
+        for step in range(a.progress.parts, steps):
+            if step >= len(texts):
+                assert deleter is not None
+                done: list[Fact] | Ending = await self._delete(self._targets[step], deleter)
+            elif step < len(self._targets):
+                done = await self._change(self._targets[step], texts[step], step)
+            else:
+                assert sender is not None
+                done = await self._append(texts[step], step, sender, facts)
+            if isinstance(done, Ending):
+                return await a.end(done, tuple(facts))
+            facts += done
+            if step + 1 < steps:
+                await a.note_part(step + 1, tuple(facts))
+        more = len(texts) > len(self._targets) and sender is not None and sender.dedupes_for is None
+        return a.crossed((*facts, *counted), barrier=more)
+
+    async def _change(self, target: RemoteMessageID, text: Text, step: int) -> list[Fact] | Ending:
+        edit = MatrixEdit(
+            portal=self._a.portal.key,
+            target=target,
+            text=text,
+            nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
+            timestamp=self._a.event.origin_server_ts,
+            speaker=self._to.voice.speaker,
+            hidden_mentions=self._hidden if step == 0 else (),
+        )
+        outcome = await self._a.call(lambda: self._editor.edit(edit), self._to)
+        if isinstance(outcome, Ending):
+            return outcome
+        own = await self._a.o.own_changes.edited(edit.portal, target, text)
+        return [*own, *(AliasSaved(edit.portal, id, target) for id in outcome.ids if id != target)]
+
+    async def _append(self, text: Text, step: int, sender: CanSend, facts: list[Fact]) -> list[Fact] | Ending:
+        """What does not fit into the parts that are there becomes another one."""
+        message = MatrixMessage(
+            portal=self._a.portal.key,
+            text=text,
+            nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
+            timestamp=self._a.event.origin_server_ts,
+            speaker=self._to.voice.speaker,
+        )
+        part = max(self._sent) + 1 + step - len(self._targets)
+        outcome = await self._a.send(message, sender, self._to)
+        if isinstance(outcome, Ending):
+            if outcome.code == "uncertain":
+                facts.append(self._a.uncertain(message, part, event_id=self._original))
+            return outcome
+        return [self._a.sent(remote_id, part, event_id=self._original) for remote_id in outcome.ids]
+
+    async def _delete(self, target: RemoteMessageID, deleter: CanDelete) -> list[Fact] | Ending:
+        delete = MatrixDelete(
+            portal=self._a.portal.key,
+            target=target,
+            timestamp=self._a.event.origin_server_ts,
+            speaker=self._to.voice.speaker,
+        )
+        outcome = await self._a.call(lambda: deleter.delete(delete), self._to)
+        return outcome if isinstance(outcome, Ending) else [MessageDeleted(delete.portal, target)]
+
+
+# --- deletions --------------------------------------------------------------------------------------------------------
+async def redact(a: Attempt) -> Handled:
+    """What was redacted on Matrix: a message is deleted on the network, a reaction taken back there."""
+    target = a.event.redacts
+    if target is None:
+        return Handled()
+    records = await a.o.targets.records(target, a.portal, a.event.room_id, a.lane)
+    if records:
+        # One message of the network may stand for several parts, or have several ids for one.
+        return await _delete(a, tuple({record.remote_id: record for record in records}.values()))
+    reaction = await a.o.targets.reaction(target, a.portal, a.event.room_id)
+    if reaction is not None:
+        return await _take_back(a, reaction)
+    if await a.o.books.directory.uncertain(outgoing_nonce(a.o.books.secret, target, 0)) is not None:
+        # It may be there, under a name that the bridge was never told.
+        reason = "it is not known whether that message was sent; if it was, delete it in the network's own app"
+        return await a.end(a.ending("uncertain_target", reason))
+    log.debug("nothing of a redacted event is on the network", extra={"event_id": target})
+    return Handled()
+
+
+async def _delete(a: Attempt, records: tuple[MessageRecord, ...]) -> Handled:
+    if any(record.portal != a.portal.key for record in records):
+        return await a.end(a.ending("other_portal", "the message is in another chat"))
+    voice = await a.o.relay.voice(a.event, a.portal, None, begun=a.progress.voice, may_be_sent=a.may_have_begun)
+    if not isinstance(voice, Voice):
+        return await a.unheard(voice)
+    to = await a.connected(voice)
+    if not isinstance(to, Connected):
+        return to
+    deleter = capability(to.session, CanDelete)
+    if deleter is None:
+        return await a.end(a.ending("not_supported", "this network cannot delete what was sent"))
+    too_late = _late(a, records, to.session.limits(a.portal.key).delete_within, "deleted")
+    if too_late is not None:
+        return await a.end(too_late)
+    await a.keep_voice(voice)
+    facts: list[Fact] = list(a.progress.facts)
+    for step in range(a.progress.parts, len(records)):
+        delete = MatrixDelete(
+            portal=a.portal.key,
+            target=records[step].remote_id,
+            timestamp=a.event.origin_server_ts,
+            speaker=voice.speaker,
+            reason=_reason(a.event.raw),
+        )
+        outcome = await a.call(lambda delete=delete: deleter.delete(delete), to)  # type: ignore[misc]
+        if isinstance(outcome, Ending):
+            return await a.end(outcome, tuple(facts))
+        await _take_away(a, delete.target)
+        facts.append(MessageDeleted(delete.portal, delete.target))
+        if step + 1 < len(records):
+            await a.note_part(step + 1, tuple(facts))
+    return a.crossed(tuple(facts))
+
+
+async def _take_away(a: Attempt, deleted: RemoteMessageID) -> None:
+    """What came from the network in several events is gone as a whole there, and so in the room."""
+    for record in await a.o.books.message_by_remote(a.portal.key, deleted):
+        if record.event_id != a.event.redacts:
+            await a.o.status.withdraw(record.room, record.event_id)
+
+
+async def _take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
+    """Through the login of whoever reacted, also if a moderator took the reaction away on Matrix."""
+    gone = ReactionRemoved(reaction.portal, reaction.target, reaction.sender, reaction.emoji)
+    if a.o.ghosts.namespace.is_ghost(reaction.sender):
+        return await a.end(a.ending("not_supported", "other people's reactions cannot be taken away on the network"))
+    voice = await a.o.relay.voice_of(reaction.sender, a.portal)
+    if voice is None:
+        return Handled(facts=(gone,))  # logged out meanwhile; what is left there is out of reach
+    to = await a.connected(voice)
+    if not isinstance(to, Connected):
+        return to
+    reactor = capability(to.session, CanReact)
+    if reactor is None:
+        return Handled(facts=(gone,))
+    back = MatrixReaction(
+        portal=reaction.portal,
+        target=reaction.target,
+        emoji=reaction.emoji,
+        emoji_id=reaction.emoji_id,
+        nonce=outgoing_nonce(a.o.books.secret, a.event.event_id, 0),
+        timestamp=a.event.origin_server_ts,
+    )
+    outcome = await a.call(lambda: reactor.unreact(back), to)
+    if isinstance(outcome, Ending):
+        return await a.end(outcome, (gone,))
+    a.o.own_changes.reacted(reaction.portal, reaction.target, reaction.emoji, added=False)
+    return a.crossed((gone,))
+
+
+class _Content(msgspec.Struct):
+    reason: Any = ""
+
+
+class _Redaction(msgspec.Struct):
+    content: _Content = msgspec.field(default_factory=_Content)
+
+
+_decode = msgspec.json.Decoder(_Redaction).decode
+
+
+def _reason(raw: bytes) -> str:
+    try:
+        reason = _decode(raw).content.reason
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return reason if isinstance(reason, str) else ""

@@ -1,0 +1,170 @@
+"""Messages from the network become events in their chat's room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridgekit.adapter.base import Session
+from bridgekit.core.mentions import reply_mentions
+from bridgekit.core.rooms import known_room
+from bridgekit.core.to_matrix import JSON, as_notice, message_contents
+from bridgekit.core.txnid import event_txn_id
+from bridgekit.model.content import MentionTarget, MentionUser, Text
+from bridgekit.model.entry import Entry
+from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, TxnID, UserID
+from bridgekit.model.records import AliasSaved, Fact, Ghost, LoginRecord, MessageRecord, MessageSaved
+from bridgekit.model.remote import RemoteMessage
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.catching_up import CatchingUp
+from bridgekit.runtime.ghosts import Ghosts
+from bridgekit.runtime.lanes import Handled, Lane
+from bridgekit.runtime.own_echo import OwnEchoes
+from bridgekit.runtime.portals import Portals, describer_of
+from bridgekit.runtime.posting import Posting
+from bridgekit.runtime.remote_targets import RemoteTargets
+
+
+class People:
+    """Who is meant by the mentions of a remote text."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    async def named(self, text: Text) -> dict[MentionTarget, tuple[UserID, str]]:
+        """The Matrix users that stand for the people whom a text names, and the names to show."""
+        return {
+            mention.target: found
+            for mention in text.mentions
+            if (found := await self._person(mention.target)) is not None
+        }
+
+    async def _person(self, target: MentionTarget) -> tuple[UserID, str] | None:
+        if not isinstance(target, MentionUser):
+            return None
+        for record in self._books.logins():
+            if self._books.identities.same(record.login.user, target.id):
+                return record.user_id, record.login.name or record.user_id
+        ghost = await self._books.ghost(target.id)
+        return (ghost.user_id, ghost.name) if ghost is not None else None
+
+
+class MessagesIn:
+    """Carries out `RemoteMessage`s. Every method may be repeated after a crash."""
+
+    def __init__(
+        self,
+        books: Books,
+        portals: Portals,
+        ghosts: Ghosts,
+        echoes: OwnEchoes,
+        targets: RemoteTargets,
+        posting: Posting,
+        catching_up: CatchingUp,
+        people: People,
+    ) -> None:
+        self._books = books
+        self._portals = portals
+        self._ghosts = ghosts
+        self._echoes = echoes
+        self._targets = targets
+        self._posting = posting
+        self._catching_up = catching_up
+        self._people = people
+
+    async def handle(
+        self, message: RemoteMessage, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
+    ) -> Handled:
+        """Carry it out. Raises `HomeserverError`, `StoreError`, `WaitFor`."""
+        facts = await self._echoes.message(message, record, session)
+        if facts is not None:
+            return Handled(facts=facts)
+        turn = await self._catching_up.turn(message, entry, lane)
+        if turn.ended is not None and turn.told is None:
+            return turn.ended
+        portal = await self._portals.ensure(message.portal, record, session)
+        room = known_room(portal.room)
+        if turn.told is not None:
+            await self._catching_up.tell(room, message, turn.told)
+        if turn.ended is not None:
+            return turn.ended
+        return Handled(facts=await self.post(message, room, entry, lane, session, quiet=turn.quiet))
+
+    async def post(
+        self,
+        message: RemoteMessage,
+        room: RoomID,
+        entry: Entry,
+        lane: Lane,
+        session: Session | None,
+        *,
+        quiet: bool = False,
+    ) -> tuple[Fact, ...]:
+        """Put a message into its room in its sender's name: what to write down. `quiet`: without notifying anybody."""
+        ghost = await self._ghosts.ensure(message.sender, describer_of(session))
+        await self._ghosts.ensure_joined(room, ghost)
+        contents = await self._contents(message, room, ghost, lane)
+        if quiet:
+            contents = [(txn_id, as_notice(content)) for txn_id, content in contents]
+        events = await self._posting.post(room, ghost, contents, entry, lane, timestamp=message.timestamp)
+        aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
+        return (*aliases, *saved(message.portal, message.id, room, ghost, events, timestamp=message.timestamp))
+
+    async def _contents(
+        self, message: RemoteMessage, room: RoomID, ghost: Ghost, lane: Lane
+    ) -> list[tuple[TxnID, JSON]]:
+        names = await self._people.named(message.text)
+        answered = await self._event_of(message.portal, message.reply_to, room, lane)
+        thread = await self._event_of(message.portal, message.thread, room, lane, first=True)
+        return message_contents(
+            message,
+            txn_id=lambda part: event_txn_id(
+                portal=message.portal,
+                sender=ghost.user_id,
+                kind="message",
+                remote_id=message.id,
+                occurrence=0,
+                part=part,
+            ),
+            mention=names.get,
+            reply_to=answered.event_id if answered is not None else None,
+            reply_mentions=reply_mentions(answered.sender, None, replier=ghost.user_id) if answered is not None else (),
+            thread=thread.event_id if thread is not None else None,
+        )
+
+    async def _event_of(
+        self, portal: PortalKey, remote_id: RemoteMessageID | None, room: RoomID, lane: Lane, *, first: bool = False
+    ) -> MessageRecord | None:
+        """The last event (or the first) that a remote message is in this room, waiting for the sends in flight if it is
+        not known yet. There is none of an earlier room, or of another chat: a relation would lead nowhere."""
+        if remote_id is None:
+            return None
+        records = await self._targets.find(portal, remote_id, lane, room=room)
+        records = [record for record in records if record.room == room]
+        return records[0 if first else -1] if records else None
+
+
+def saved(
+    portal: PortalKey,
+    remote_id: RemoteMessageID,
+    room: RoomID,
+    ghost: Ghost,
+    events: Sequence[EventID],
+    *,
+    timestamp: int,
+    first_part: int = 0,
+) -> tuple[Fact, ...]:
+    """These events are the parts of a remote message, from `first_part` on."""
+    return tuple(
+        MessageSaved(
+            MessageRecord(
+                portal=portal,
+                remote_id=remote_id,
+                part=part,
+                room=room,
+                event_id=event_id,
+                sender=ghost.user_id,
+                timestamp=timestamp,
+            )
+        )
+        for part, event_id in enumerate(events, first_part)
+    )

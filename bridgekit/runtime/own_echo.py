@@ -1,0 +1,156 @@
+"""Our own messages and edits, as the network shows them to us: recognised, and not bridged a second time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from bridgekit.adapter.base import Session
+from bridgekit.adapter.capabilities import CanSend, capability
+from bridgekit.core.txnid import is_our_nonce
+from bridgekit.model.ids import EventID, Nonce, RoomID
+from bridgekit.model.records import (
+    AliasSaved,
+    Fact,
+    LoginRecord,
+    LoginState,
+    MessageRecord,
+    MessageSaved,
+    UncertainResolved,
+)
+from bridgekit.model.remote import RemoteEdit, RemoteMessage, RemoteReaction
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.own_changes import OwnChanges
+from bridgekit.runtime.remote_targets import RemoteTargets
+from bridgekit.runtime.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+OWN_COPY_WAIT_S = 5.0
+"""How long what a person said in a chat waits for the person's own session to tell whether we have sent it."""
+
+Arrived = Callable[[RoomID, EventID], Awaitable[tuple[Fact, ...]]]
+"""An event that was reported as uncertain has crossed after all; returns what to write down. Raises `StoreError`."""
+
+
+class OwnEchoes:
+    """Asked before anything from the network is bridged. Every method may raise `StoreError`.
+
+    `arrived`: see `Arrived`; replaced by who tells people.
+    """
+
+    def __init__(self, books: Books, sessions: Sessions, targets: RemoteTargets, changes: OwnChanges) -> None:
+        self._books = books
+        self._sessions = sessions
+        self._targets = targets
+        self._changes = changes
+        self.arrived: Arrived = _nobody
+
+    def is_our_nonce(self, nonce: Nonce | None) -> bool:
+        """Whether the network gives back a nonce of ours."""
+        return nonce is not None and is_our_nonce(self._books.secret, nonce)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+    async def message(
+        self, message: RemoteMessage, record: LoginRecord, session: Session | None
+    ) -> tuple[Fact, ...] | None:
+        """What to write down for the echo of a message that we sent; None if it came from elsewhere (another person, or
+        our person's own phone), and has to be bridged."""
+        if not self._books.is_own_account(message.sender) and not self._may_be_relayed(message, session):
+            return None
+        if message.nonce is not None and self.is_our_nonce(message.nonce):
+            return tuple(await self._confirmed(message, message.nonce))
+        if await self._books.message_by_remote(message.portal, message.id):
+            return ()
+        portal = await self._books.portal(message.portal)
+        if message.nonce is None and portal is not None and portal.room is not None:
+            # The network does not say which message this echoes: perhaps one whose send has not returned yet.
+            await self._targets.sends_in_flight(portal.room)
+            if await self._books.message_by_remote(message.portal, message.id):
+                return ()
+            if await self._sender_says_ours(message, record):
+                return ()
+        return None
+
+    def _may_be_relayed(self, message: RemoteMessage, session: Session | None) -> bool:
+        """Whether it may be the echo of a relayed message, which a network can show under a sender made up for it."""
+        if self.is_our_nonce(message.nonce):
+            return True
+        if self._books.relay(message.portal) is None:
+            return False
+        return session is None or session.limits(message.portal).shows_speaker
+
+    async def _sender_says_ours(self, message: RemoteMessage, record: LoginRecord) -> bool:
+        """Whether the copy that the sender's own session gets says that we have sent this message. Where the network
+        drops no repeats, a send can have ended as uncertain, and then nothing else can tell."""
+        same = self._books.identities.same
+        for sender in await self._books.portal_logins(message.portal):
+            if not same(sender.login.user, message.sender) or sender.state is not LoginState.ACTIVE:
+                continue
+            can_send = capability(self._sessions.session(sender.login.id), CanSend)
+            if sender.login.id == record.login.id or (can_send is not None and can_send.dedupes_for is not None):
+                continue
+            try:
+                async with asyncio.timeout(OWN_COPY_WAIT_S):
+                    return await self._sessions.addresses.echoes.is_ours(message.portal, message.id)
+            except TimeoutError:
+                log.info("the sender's own session does not show a message", extra={"login": sender.login.id})
+            # An earlier process may have got that copy, and learnt from it.
+            return bool(await self._books.message_by_remote(message.portal, message.id))
+        return False
+
+    async def _confirmed(self, message: RemoteMessage, nonce: Nonce) -> list[Fact]:
+        facts: list[Fact] = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
+        portal = await self._books.portal(message.portal)
+        known = await self._books.message_by_remote(message.portal, message.id)
+        if not known and portal is not None and portal.room is not None:
+            # The send has not returned. If it never will, that is written down first, and resolved by this.
+            await self._targets.sends_in_flight(portal.room)
+        uncertain = await self._books.directory.uncertain(nonce)
+        if uncertain is not None:
+            log.info("a message with an unknown outcome has arrived after all", extra={"event_id": uncertain.event_id})
+            record = MessageRecord(
+                portal=uncertain.portal,
+                remote_id=message.id,
+                part=uncertain.part,
+                room=uncertain.room,
+                event_id=uncertain.event_id,
+                sender=uncertain.sender,
+                timestamp=message.timestamp,
+            )
+            facts += [MessageSaved(record), UncertainResolved(nonce)]
+            facts += await self.arrived(uncertain.room, uncertain.event_id)
+        return facts
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+    async def edit(self, edit: RemoteEdit) -> bool:
+        """Whether this is an edit that we made: it has our nonce, or says what we said last."""
+        if self.is_our_nonce(edit.nonce):
+            return True
+        # Where the network shows no nonce, it may show somebody made up for whom a relay speaks, too.
+        if not self._books.is_own_account(edit.sender) and self._books.relay(edit.portal) is None:
+            return False
+        await self._in_flight(edit)
+        records = await self._books.message_by_remote(edit.portal, edit.target)
+        target = records[0].remote_id if records else edit.target
+        return await self._changes.is_own_edit(edit.portal, target, edit.text)
+
+    async def reaction(self, reaction: RemoteReaction) -> bool:
+        """Whether this is a reaction that we left or took back."""
+        if not self._books.is_own_account(reaction.sender):
+            return False
+        await self._in_flight(reaction)
+        records = await self._books.message_by_remote(reaction.portal, reaction.target)
+        target = records[0].remote_id if records else reaction.target
+        return self._changes.is_own_reaction(reaction.portal, target, reaction.emoji, added=reaction.added)
+
+    async def _in_flight(self, change: RemoteEdit | RemoteReaction) -> None:
+        """The echo may come before the call that caused it has returned."""
+        portal = await self._books.portal(change.portal)
+        if portal is not None and portal.room is not None:
+            await self._targets.sends_in_flight(portal.room)
+
+
+async def _nobody(room: RoomID, event_id: EventID) -> tuple[Fact, ...]:
+    return ()

@@ -1,0 +1,129 @@
+"""The message that a change from the network is about: found, waited for, or shut out where it comes too late."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import Enum
+
+from bridgekit.core.lane import again_key, matrix_lane, message_key
+from bridgekit.model.entry import Append, Direction, Entry, NewEntry
+from bridgekit.model.ids import DedupeKey, PortalKey, RemoteMessageID, RoomID
+from bridgekit.model.records import MessageRecord
+from bridgekit.ports import Journal
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.lanes import Lane, Lanes
+from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.retrying import Retrying
+
+log = logging.getLogger(__name__)
+
+SHUT_OUT = "shut_out"
+"""The journal's kind of an entry that stands in a message's place, and does nothing: a change came before the message
+and has said what there was to say, so the message itself must not appear any more."""
+
+PAGE = 500
+
+
+class Claim(Enum):
+    """What is known of a message that the bridge has no event of."""
+
+    SHUT_OUT = "shut_out"  # nothing; from now on it is shut out
+    BEHIND = "behind"  # it waits behind the change, in the same lane
+    ENDED = "ended"  # it was skipped, has failed, was deleted, or is too long ago
+
+
+class RemoteTargets:
+    """Every method may be repeated after a crash, and raises `StoreError`."""
+
+    def __init__(self, books: Books, journal: Journal, lanes: Lanes, lease: LeaseKeeper, retrying: Retrying) -> None:
+        self._books = books
+        self._journal = journal
+        self._lanes = lanes
+        self._lease = lease
+        self._retrying = retrying
+
+    async def find(
+        self, portal: PortalKey, remote_id: RemoteMessageID, lane: Lane, *, room: RoomID | None
+    ) -> list[MessageRecord]:
+        """The events that a remote message is, in order of the parts; it waits, bounded, for the sends in flight from
+        `room` if there is none yet."""
+        await lane.settle()
+        records = await self._books.message_by_remote(portal, remote_id)
+        if not records and room is not None:
+            await self.sends_in_flight(room)
+            records = await self._books.message_by_remote(portal, remote_id)
+        return records
+
+    async def sends_in_flight(self, room: RoomID) -> None:
+        """Wait, bounded, until what may have been sent to the network from this room is known under its remote id."""
+        try:
+            async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
+                await self._lanes.resolved(matrix_lane(room))
+        except TimeoutError:
+            log.info("sends to the network take long; going on without them", extra={"room_id": room})
+
+    # --- changes that come before their message ---------------------------------------------------------------------
+    async def shut_out(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> Claim:
+        """Keep the message from appearing after the change in `entry`, which is at the lane's head."""
+        key = DedupeKey(message_key(portal, remote_id))
+        stand_in = NewEntry(
+            lane=entry.lane,
+            dedupe=key,
+            direction=Direction.REMOTE,
+            kind=SHUT_OUT,
+            payload=entry.payload,
+            received_at=entry.received_at,
+            login=entry.login,
+        )
+        if await self._append(stand_in):
+            return Claim.SHUT_OUT
+        waiting = await self._waiting(entry, key)
+        if waiting is None:
+            return Claim.ENDED
+        if waiting.kind != SHUT_OUT:
+            return Claim.BEHIND
+        # An earlier attempt of this change has done that, or another change before.
+        return Claim.SHUT_OUT if waiting.payload == entry.payload else Claim.ENDED
+
+    async def is_behind(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> bool:
+        """Whether the message waits behind the change in `entry`, which is at the lane's head."""
+        waiting = await self._waiting(entry, DedupeKey(message_key(portal, remote_id)))
+        return waiting is not None and waiting.kind != SHUT_OUT
+
+    async def once_more(self, entry: Entry) -> bool:
+        """Put a change behind the message that it is about, once; False if that was done before."""
+        key = again_key(entry.dedupe)
+        if key is None:
+            return False
+        await self._append(
+            NewEntry(
+                lane=entry.lane,
+                dedupe=key,
+                direction=Direction.REMOTE,
+                kind=entry.kind,
+                payload=entry.payload,
+                received_at=entry.received_at,
+                login=entry.login,
+            )
+        )
+        return True
+
+    async def _append(self, new: NewEntry) -> bool:
+        appended = await self._journal.append(Append(entries=(new,)), epoch=self._lease.epoch)
+        self._lanes.offer(appended.entries)
+        if appended.duplicates:
+            # An earlier attempt may have written it without learning so.
+            self._lanes.wake(new.lane)
+        return bool(appended.entries)
+
+    async def _waiting(self, entry: Entry, key: DedupeKey) -> Entry | None:
+        after = entry.seq
+        while page := await self._journal.peek(entry.lane, after=after, limit=PAGE):
+            for each in page:
+                if each.dedupe == key:
+                    return each
+            if len(page) < PAGE:
+                break
+            after = page[-1].seq
+        return None
