@@ -32,7 +32,11 @@ class Avatar(msgspec.Struct, frozen=True):
 
 
 class MediaRef(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file of a message by reference, never bytes. `size` is in bytes."""
+    """A file of a message by reference, never its bytes: `id` as the network finds it again, `name`, `mimetype` (``""``:
+    not known), and `size` in bytes (None: not known).
+
+    Files do not cross yet; the message says that there was one.
+    """
 
     id: str
     name: str = ""
@@ -50,8 +54,10 @@ class ChatKind(StrEnum):
 class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=True, kw_only=True):
     """A message in a remote chat, of anybody, ourselves included.
 
-    `id` is unique in the chat; `aliases` are other ids under which the network may speak of it. `nonce` is what the
-    network gives back of ours, if it does: then the message is recognised as our own echo.
+    `portal` says in which chat, `sender` who wrote it, `timestamp` when, in ms since the epoch. `id` is unique in the
+    chat; `aliases` are other ids under which the network may speak of it. `text` is what it says, `media` its files,
+    `reply_to` the message that it answers. `nonce` is what the network gives back of ours, if it does: then the message
+    is recognised as our own echo. `cursor` is where the stream has got to with it.
     """
 
     portal: PortalKey
@@ -67,9 +73,11 @@ class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=Tr
 
 
 class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw_only=True):
-    """What a chat is like now. None means "not said", not "removed"; `name` and `topic` are removed by ``""``.
+    """What a chat is like now. None means "not said", not "removed"; `name` and `topic` are removed by ``""``, `avatar`
+    by an empty `Avatar.id`.
 
-    `members` lists everybody where the network says so, our own account included.
+    `portal` says which chat, `kind` whether it is between two people or a group. `members` lists everybody where the
+    network says so, our own account included. `cursor` is where the stream has got to with it.
     """
 
     portal: PortalKey
@@ -82,7 +90,7 @@ class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw
 
 
 class RemoteMember(msgspec.Struct, frozen=True, tag="member", omit_defaults=True, kw_only=True):
-    """Somebody joined (`joined`) or left a chat."""
+    """Somebody, `user`, joined the chat `portal` (`joined` is True) or left it. `cursor`: where the stream has got to."""
 
     portal: PortalKey
     user: RemoteUserID
@@ -91,7 +99,10 @@ class RemoteMember(msgspec.Struct, frozen=True, tag="member", omit_defaults=True
 
 
 class RemoteProfile(msgspec.Struct, frozen=True, tag="profile", omit_defaults=True, kw_only=True):
-    """What a person is called and looks like. None means "not said"."""
+    """What a person, `user`, is called (`name`) and looks like (`avatar`). None means "not said".
+
+    `cursor` is where the stream has got to with it.
+    """
 
     user: RemoteUserID
     name: str | None = None
@@ -100,7 +111,7 @@ class RemoteProfile(msgspec.Struct, frozen=True, tag="profile", omit_defaults=Tr
 
 
 class RemoteProgress(msgspec.Struct, frozen=True, tag="progress", kw_only=True):
-    """Nothing to bridge, but the stream went on: remember the cursor."""
+    """Nothing to bridge, but the stream went on: remember the `cursor`."""
 
     cursor: Cursor
 
@@ -109,18 +120,20 @@ class RemoteCaughtUp(msgspec.Struct, frozen=True, tag="caught_up", omit_defaults
     """Everything that was there when the connection was opened has been yielded; what follows is live.
 
     Optional: it lets the bridge see at once how much there was to catch up. Without it that takes some quiet seconds.
+    `cursor` is where the stream has got to, None if an event has said it.
     """
 
     cursor: Cursor | None = None
 
 
 RemoteEvent = RemoteMessage | RemoteChat | RemoteMember | RemoteProfile | RemoteProgress | RemoteCaughtUp
+"""What `Session.events` yields, alone or in a `Batch`."""
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Several events that become durable together, with the session's own state (ratchets, tokens).
+    """Several `events` that become durable together, with the session's own state (ratchets, tokens).
 
-    `state` replaces the stored state; None leaves it.
+    `state` replaces the stored state, which comes back as `Login.state`; None leaves it.
     """
 
     events: tuple[RemoteEvent, ...] = ()
@@ -130,8 +143,9 @@ class Batch(msgspec.Struct, frozen=True):
 class Login(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One remote account of one Matrix user, as `Adapter.login` returned it.
 
-    `user` is the account's own remote user id (its messages are echoes, it gets no ghost in its own portals);
-    `secrets` is what `connect` needs, kept as given; `state` is the last `Batch.state`.
+    `id` names the login in the bridge; it is the same when the same account logs in again. `user` is the account's own
+    remote user id (its messages are echoes, it gets no ghost in its own portals); `name` is for people; `secrets` is
+    what `connect` needs, kept as given, and never logged; `state` is the last `Batch.state`.
     """
 
     id: LoginID
@@ -142,7 +156,12 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """The network took a message: the ids it gave to it. `confirmed=False`: only an echo will tell for sure."""
+    """The network took a message.
+
+    `ids` are those that it gave it, several where it made several messages of it, none where it does not say.
+    `timestamp` is the network's, in ms since the epoch, None if it says none. `confirmed` is False where only an echo
+    will tell for sure; no difference is made by it yet.
+    """
 
     ids: tuple[RemoteMessageID, ...]
     timestamp: int | None = None

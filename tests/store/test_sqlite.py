@@ -145,8 +145,10 @@ async def test_hot_queries_read_no_whole_table(store: SqliteStore) -> None:
         "SCAN schema_version",  # one row
         "SCAN dead_letter",  # counted, or paged by number
         "SCAN login",  # all of them are asked for
+        "SCAN relay",  # the same
         "SCAN intake",  # its first thousand rows, by number
         "SCAN oldest",  # these
+        "SCAN counted",  # as many as are counted
     }
     for name, sql in store._sql.items():
         parameters = (1,) * len(set(re.findall(r"\?\d+", sql)))
