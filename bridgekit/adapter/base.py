@@ -82,9 +82,9 @@ class Session(ABC):
     def events(self, after: Cursors) -> AsyncIterator[RemoteEvent | Batch]:
         """What happens at the network, from behind the cursors, for ever.
 
-        `after` is what was yielded as `cursor` before, by scope; empty the first time. When the iterator is resumed, what
-        it yielded last is on disk; until then it is not, so confirm to the network only then. An event that comes again
-        under the same id crosses once: where in doubt, begin earlier.
+        `after` is what was yielded as `cursor` before, by scope; empty the first time. When the iterator is resumed,
+        what it yielded last is on disk; until then it is not, so confirm to the network only then. An event that comes
+        again under the same id crosses once: where in doubt, begin earlier.
 
         Ending means that the connection is gone; it is opened again. Raises are taken as in `Adapter.connect`.
         """

@@ -14,7 +14,7 @@ from bridgekit.model.remote import Avatar, RemoteChat, RemoteProfile, Sent
 
 
 class Capability(ABC):  # noqa: B024 - a name for what its subclasses are; each of them has its method
-    """Base of all capabilities."""
+    """Base of all capabilities. A session inherits from those in `CAPABILITIES`, not from this one alone."""
 
 
 class CanSend(Capability):
@@ -68,7 +68,7 @@ class CanDescribe(Capability):
         """Name and picture of a person. Raises anything: the person then is not described."""
 
     def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
-        """The picture's bytes, in pieces; at most 10 MiB of them are taken. Raises `NotSupported` unless overridden."""
+        """The picture's bytes, in pieces; a picture over 8 MiB is left out. Raises `NotSupported` unless overridden."""
         raise NotSupported("this network has no pictures")
 
 

@@ -37,7 +37,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `style` says how it looks. What a style needs more: `value` (a link's URL, a code block's language, a spoiler's
     reason), `level` (depth of a quote or list item from 1, of a heading from 1 to 6), `ordinal` (a list item's number,
-    None for a bullet). A block style covers the whole lines that it touches. The markers of lists, quotes and headings are not part of the body: ``- a`` is the body ``a`` with a LIST_ITEM run.
+    None for a bullet). A block style covers the whole lines that it touches. The markers of lists, quotes and headings
+    are not part of the body: ``- a`` is the body ``a`` with a LIST_ITEM run.
     """
 
     start: int

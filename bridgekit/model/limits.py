@@ -15,8 +15,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much a portal's network takes. The framework splits and simplifies before the adapter is called.
 
     `max_text_length` is counted in `text_unit`; None means no limit. `formatting` names the styles that the network
-    can show; the others are written into the text as their plain markers, or dropped. `shows_speaker`: the network shows
-    a relayed message under `MatrixMessage.speaker`'s name; otherwise the name is written in front of the text.
+    can show; the others are written into the text as their plain markers, or dropped. `shows_speaker`: the network
+    shows a relayed message under `MatrixMessage.speaker`'s name; otherwise the name is written in front of the text.
     """
 
     max_text_length: int | None = None

@@ -32,8 +32,8 @@ class Avatar(msgspec.Struct, frozen=True):
 
 
 class MediaRef(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file of a message by reference, never its bytes: `id` as the network finds it again, `name`, `mimetype` (``""``:
-    not known), and `size` in bytes (None: not known).
+    """A file of a message by reference, never its bytes: `id`, by which the network finds it again, `name` and
+    `mimetype` (``""``: not known), and `size` in bytes (None: not known).
 
     Files do not cross yet; the message says that there was one.
     """
@@ -90,7 +90,10 @@ class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw
 
 
 class RemoteMember(msgspec.Struct, frozen=True, tag="member", omit_defaults=True, kw_only=True):
-    """Somebody, `user`, joined the chat `portal` (`joined` is True) or left it. `cursor`: where the stream has got to."""
+    """Somebody, `user`, joined the chat `portal` (`joined` is True) or left it.
+
+    `cursor` is where the stream has got to with it.
+    """
 
     portal: PortalKey
     user: RemoteUserID
