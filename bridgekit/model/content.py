@@ -19,13 +19,13 @@ class Style(StrEnum):
     ITALIC = "italic"
     UNDERLINE = "underline"
     STRIKE = "strike"
-    CODE = "code"  # inline
-    SPOILER = "spoiler"  # value: the reason, or ""
-    LINK = "link"  # value: the URL
-    CODE_BLOCK = "code_block"  # value: the language, or ""; block
-    QUOTE = "quote"  # level: depth from 1; block
-    HEADING = "heading"  # level: 1 to 6; block
-    LIST_ITEM = "list_item"  # level: depth from 1; ordinal: its number, None for a bullet; block
+    CODE = "code"  #: inline
+    SPOILER = "spoiler"  #: value: the reason, or ""
+    LINK = "link"  #: value: the URL
+    CODE_BLOCK = "code_block"  #: value: the language, or ""; block
+    QUOTE = "quote"  #: level: depth from 1; block
+    HEADING = "heading"  #: level: 1 to 6; block
+    LIST_ITEM = "list_item"  #: level: depth from 1; ordinal: its number, None for a bullet; block
 
 
 BLOCK_STYLES = frozenset({Style.CODE_BLOCK, Style.QUOTE, Style.HEADING, Style.LIST_ITEM})
@@ -67,7 +67,7 @@ class MentionRole(msgspec.Struct, frozen=True, tag="role"):
 
 
 MentionTarget = MentionUser | MentionRoom | MentionRole
-"""Whom a `Mention` names."""
+"""Whom a `Mention` names: one person, everybody, or a role."""
 
 
 class Mention(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ class MediaRef(msgspec.Struct, frozen=True, omit_defaults=True):
 class ChatKind(StrEnum):
     """What a chat is to its members."""
 
-    DIRECT = "direct"  # two people
+    DIRECT = "direct"  #: two people
     GROUP = "group"
 
 

@@ -250,6 +250,7 @@ class Bridge:
             Status(homeserver, bot),
             voices,
             command=portal_commands,
+            event=self.inbox.event,
             elsewhere=self.starting.before(commands),
             checked=self.gaps.until_checked,
             connection_errors=(*connection_errors, OSError, EOFError),

@@ -113,6 +113,7 @@ class WebchatClient:
     # -- accounts
 
     async def info(self) -> Info:
+        """The network's limits, and for how long it drops repeats; needs no token."""
         return await self._request("GET", "/api/info", Info)
 
     async def create_account(
@@ -129,6 +130,7 @@ class WebchatClient:
         return await self._request("GET", f"/api/accounts/{_segment(account)}", Account)
 
     async def me(self) -> Account:
+        """Whose the token is."""
         return await self._request("GET", "/api/me", Account)
 
     async def change_me(self, *, name: str | None = None, avatar_url: str | None = None) -> Account:
@@ -155,6 +157,7 @@ class WebchatClient:
         return await self._request("POST", "/api/chats", Chat, body)
 
     async def chats(self) -> tuple[Chat, ...]:
+        """Those that the account is in."""
         return (await self._request("GET", "/api/chats", _Chats)).chats
 
     async def chat(self, chat: str) -> Chat:
@@ -166,6 +169,7 @@ class WebchatClient:
         return await self._request("PATCH", f"/api/chats/{_segment(chat)}", Chat, body)
 
     async def add_member(self, chat: str, account: str) -> None:
+        """Bring somebody into a group; who is there already, stays."""
         await self._request("PUT", f"/api/chats/{_segment(chat)}/members/{_segment(account)}", object)
 
     async def remove_member(self, chat: str, account: str) -> None:

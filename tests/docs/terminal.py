@@ -32,18 +32,19 @@ class Terminal:
         self._screen: list[str] = []
         self._place = 0  # of the first line that nobody has waited for
 
-    async def start(self, command: str) -> None:
-        """Start a program; it goes on running."""
-        assert self._process is None, f"{command}: another program runs in this terminal"
+    async def _start(self, command: str) -> None:
         self._process = await asyncio.create_subprocess_exec(
             "bash", "-c", f"exec {command}", cwd=self._cwd, env=self._env, stdin=PIPE, stdout=PIPE, stderr=STDOUT,
             start_new_session=True,
         )  # fmt: skip
 
     async def type(self, line: str) -> None:
-        """Type a line; `Ctrl-C` and `Ctrl-D` end the program."""
+        """Type a line: to the program that runs, or it is one's start. `Ctrl-C` and `Ctrl-D` end the program."""
         process = self._process
-        assert process is not None and process.stdin is not None, f"nothing runs in which to type {line!r}"
+        if process is None:
+            await self._start(line)
+            return
+        assert process.stdin is not None
         match line:
             case "Ctrl-C":
                 process.send_signal(signal.SIGINT)
