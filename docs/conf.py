@@ -28,7 +28,6 @@ add_module_names = False  # everything there is imported from bridgekit.adapter
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
-autodoc_type_aliases = {name: f"bridgekit.adapter.{name}" for name in ("Cursors", "MentionTarget", "RemoteEvent")}
 python_maximum_signature_line_length = 88  # past that, a line for each field
 
 # --- the pages ------------------------------------------------------------------------------------------------------

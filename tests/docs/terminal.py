@@ -29,7 +29,8 @@ class Terminal:
         self._cwd: Final = cwd
         self._env: Final = env
         self._process: asyncio.subprocess.Process | None = None
-        self._screen: list[str] = []
+        self.screen: Final[list[str]] = []
+        """Every line that has appeared."""
         self._place = 0  # of the first line that nobody has waited for
 
     async def _start(self, command: str) -> None:
@@ -63,23 +64,23 @@ class Terminal:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while True:
-                    for place, shown in enumerate(self._screen[self._place :], self._place + 1):
+                    for place, shown in enumerate(self.screen[self._place :], self._place + 1):
                         if wanted.fullmatch(shown):
                             self._place = place
                             return shown
                     if not (read := await self._process.stdout.readline()):
                         break
-                    self._screen.append(read.decode().strip())
+                    self.screen.append(read.decode().strip())
         except TimeoutError:
             pass
-        raise AssertionError("\n".join([f"{line!r} did not appear below line {self._place} of:", *self._screen]))
+        raise AssertionError("\n".join([f"{line!r} did not appear below line {self._place} of:", *self.screen]))
 
     async def _until_ended(self, process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(PATIENCE_S):
             out, _ = await process.communicate()
-        self._screen += [line.strip() for line in out.decode().splitlines()]
+        self.screen.extend(line.strip() for line in out.decode().splitlines())
         self._process = None
-        assert process.returncode == 0, "\n".join([f"it ended with code {process.returncode}:", *self._screen])
+        assert process.returncode == 0, "\n".join([f"it ended with code {process.returncode}:", *self.screen])
 
     async def close(self) -> None:
         """End what still runs, children included."""

@@ -84,7 +84,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_house_map_is_the_houses() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Layers\n")[2].splitlines()
     drawn = [line.strip().partition("   ")[0] for line in lines if line.startswith("    ")]

@@ -52,6 +52,10 @@ class Reader:
         else:
             assert block.language == "console", f"what is to be done with {block}?"
 
+    def screens(self) -> list[list[str]]:
+        """What appeared in each terminal."""
+        return [terminal.screen for terminal in self._terminals.values()]
+
     async def close(self) -> None:
         for terminal in self._terminals.values():
             await terminal.close()
@@ -84,6 +88,9 @@ async def test_the_tutorial(tmp_path: Path) -> None:
             await reader.do(block)
     finally:
         await reader.close()
+    for screen in reader.screens():
+        messages = [line for line in screen if line.startswith("[")]
+        assert len(messages) == len(set(messages)), "a message came twice:\n" + "\n".join(screen)
 
 
 def test_the_bridge_on_the_page_is_the_one_to_download() -> None:
