@@ -5,6 +5,7 @@
 #   make demo [CHECK=1]          a bridge at work on a real homeserver; CHECK=1: a scripted conversation, then exit
 #   make container [CHECK=1]     the image, built with buildah; CHECK=1: the scripted conversation through it (root, Debian)
 #   make screenshots             the pictures of the demo in docs/img, made anew
+#   make pictures                the other pictures of the documentation, from the code
 #   make docs                    the documentation as a site in site/; a warning or a broken link fails
 #   make chaos [KILLS=] [SEED=] [ARGS=]  kill the bridge again and again, compare what both ends hold (ARGS=--help)
 #   make bench BENCH=ingest      one benchmark
@@ -25,7 +26,7 @@ PYTEST_ARGS ?=
 # Says nothing when the command succeeds, everything when it fails.
 quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; echo 'failed: $(1)' >&2; exit 1; }
 
-.PHONY: test lint demo container screenshots docs chaos bench clean tools venv
+.PHONY: test lint demo container screenshots pictures docs chaos bench clean tools venv
 
 test: lint tools
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -47,6 +48,9 @@ container: $(STAMP)
 screenshots: $(STAMP)
 	@scripts/ensure-tools.sh screenshots
 	@exec $(BIN)/python -m tests.browser.screenshots
+
+pictures: $(STAMP)
+	@$(BIN)/python -m scripts.pictures
 
 docs: $(STAMP)
 	@$(BIN)/sphinx-build -q -W --keep-going -E -d site/.doctrees -b html docs site

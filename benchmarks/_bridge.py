@@ -106,6 +106,9 @@ class Offline(Homeserver):
     async def ensure_device(self, user: UserID | None = None, device_id: str | None = None) -> str:
         return device_id or "BENCH"
 
+    async def set_displayname(self, user: UserID | None, name: str) -> None:
+        pass
+
     async def messages(self, room: RoomID, **_: Any) -> MessagesPage:
         return MessagesPage(chunk=(), start="", end=None)
 

@@ -22,7 +22,7 @@ from bridgekit.model.remote import Avatar, RemoteChat, RemoteProfile, Sent
 
 
 class Capability(ABC):  # noqa: B024 - a name for what its subclasses are; each of them has its method
-    """Base of all capabilities."""
+    """Base of all capabilities. A session inherits from those in `CAPABILITIES`, not from this one alone."""
 
 
 class CanSend(Capability):
@@ -38,32 +38,45 @@ class CanSend(Capability):
     async def send(self, message: MatrixMessage) -> Sent:
         """Send it, and return when the network has taken it. Called for one message of a portal at a time, in order.
 
-        Raises: see the table in the author's guide: `Transient` (the network took nothing), `Rejected`,
-        `NotSupported`, `Uncertain`, `AuthFailed`; connection errors and timeouts may simply escape.
+        Raises `Transient` (the network took nothing), `Rejected`, `NotSupported`, `Uncertain` or `AuthFailed`;
+        connection errors and timeouts may simply escape. A call that takes longer than `delivery.send_timeout_s` (60 s)
+        is cancelled, and taken for a timeout.
         """
 
 
 class CanConfirm(Capability):
-    """The network can be asked whether it took a message."""
+    """The network can be asked whether it took a message.
+
+    It is asked after a crash, where the network does not drop repeats (`CanSend.dedupes_for`).
+    """
 
     @abstractmethod
     async def find(self, portal: PortalKey, nonce: Nonce) -> Sent | None:
-        """What became of the message sent with this nonce; None if the network does not have it."""
+        """What became of the message sent with this nonce; None if the network certainly does not have it, and so may
+        be given it again.
+
+        Raises `Transient` or a connection error to be asked again; anything else leaves the message `Uncertain`.
+        """
 
 
 class CanDescribe(Capability):
-    """The network can be asked what chats and people are called and look like."""
+    """The network can be asked what chats and people are called and look like.
+
+    It is asked when a chat or a person is met for the first time; what changes later comes as `RemoteChat` and
+    `RemoteProfile` in `Session.events`. No message fails by it: if it raises, or takes longer than 30 s, the chat has
+    no name and the person is called by their id.
+    """
 
     @abstractmethod
     async def describe_chat(self, portal: PortalKey) -> RemoteChat:
-        """Name, kind, picture and members of a chat."""
+        """Name, kind, picture and members of a chat. Raises anything: the chat then is not described."""
 
     @abstractmethod
     async def describe_user(self, user: RemoteUserID) -> RemoteProfile:
-        """Name and picture of a person."""
+        """Name and picture of a person. Raises anything: the person then is not described."""
 
     def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
-        """The picture's bytes, in pieces. Raises `NotSupported` unless overridden."""
+        """The picture's bytes, in pieces; a picture over 8 MiB is left out. Raises `NotSupported` unless overridden."""
         raise NotSupported("this network has no pictures")
 
 

@@ -20,5 +20,7 @@ class Prompt(ABC):
 
     @abstractmethod
     async def show(self, text: str = "", *, qr: str | None = None) -> None:
-        """Tell the person something. `qr` is the content of a QR code; it is shown as text too, for those who cannot
-        scan."""
+        """Tell the person something. `qr` is what a QR code should hold; it is shown as text, to be made into one.
+
+        Raises `HomeserverError` if the bot cannot speak; let it escape, the login is broken off.
+        """

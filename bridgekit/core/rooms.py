@@ -74,6 +74,7 @@ def power_levels(shape: RoomShape) -> JSON:
         "m.room.tombstone": 150 if shape.room_version not in CREATOR_IN_POWER_LEVELS else 100,
         "m.bridge": 100,
         "uk.half-shot.bridge": 100,
+        "io.element.functional_members": 100,
     }
     users = {shape.bot: 100} if shape.room_version in CREATOR_IN_POWER_LEVELS else {}
     return {
@@ -95,6 +96,8 @@ def wanted_state(shape: RoomShape) -> list[tuple[str, str, JSON]]:
     state: list[tuple[str, str, JSON]] = [
         ("m.bridge", bridge_state_key(shape), info),
         ("uk.half-shot.bridge", bridge_state_key(shape), info),
+        # Clients leave the bot out where they name a room after its members.
+        ("io.element.functional_members", "", {"service_members": [shape.bot]}),
     ]
     if shape.name:
         state.append(("m.room.name", "", {"name": clean(shape.name)}))

@@ -19,13 +19,13 @@ class Style(StrEnum):
     ITALIC = "italic"
     UNDERLINE = "underline"
     STRIKE = "strike"
-    CODE = "code"  # inline
-    SPOILER = "spoiler"  # value: the reason, or ""
-    LINK = "link"  # value: the URL
-    CODE_BLOCK = "code_block"  # value: the language, or ""; block
-    QUOTE = "quote"  # level: depth from 1; block
-    HEADING = "heading"  # level: 1 to 6; block
-    LIST_ITEM = "list_item"  # level: depth from 1; ordinal: its number, None for a bullet; block
+    CODE = "code"  #: inline
+    SPOILER = "spoiler"  #: value: the reason, or ""
+    LINK = "link"  #: value: the URL
+    CODE_BLOCK = "code_block"  #: value: the language, or ""; block
+    QUOTE = "quote"  #: level: depth from 1; block
+    HEADING = "heading"  #: level: 1 to 6; block
+    LIST_ITEM = "list_item"  #: level: depth from 1; ordinal: its number, None for a bullet; block
 
 
 BLOCK_STYLES = frozenset({Style.CODE_BLOCK, Style.QUOTE, Style.HEADING, Style.LIST_ITEM})
@@ -33,9 +33,12 @@ BLOCK_STYLES = frozenset({Style.CODE_BLOCK, Style.QUOTE, Style.HEADING, Style.LI
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One formatting span. Runs may nest and overlap; a block run starts at a line's start and ends at a line's end.
+    """One formatting span, from offset `start` to `end` in code points. Runs may nest and overlap in any way.
 
-    The markers of lists, quotes and headings are not part of the body: ``- a`` is the body ``a`` with a LIST_ITEM run.
+    `style` says how it looks. What a style needs more: `value` (a link's URL, a code block's language, a spoiler's
+    reason), `level` (depth of a quote or list item from 1, of a heading from 1 to 6), `ordinal` (a list item's number,
+    None for a bullet). A block style covers the whole lines that it touches. The markers of lists, quotes and headings
+    are not part of the body: ``- a`` is the body ``a`` with a LIST_ITEM run.
     """
 
     start: int
@@ -47,27 +50,28 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MentionUser(msgspec.Struct, frozen=True, tag="user"):
-    """A remote user."""
+    """A remote user; `id` as in `RemoteMessage.sender`. On Matrix a link to the ghost, or to their own account."""
 
     id: RemoteUserID
 
 
 class MentionRoom(msgspec.Struct, frozen=True, tag="room"):
-    """Everyone in the chat (``@room``, ``@everyone``)."""
+    """Everyone in the chat (``@room``, ``@everyone``). On Matrix it stays text, and notifies nobody."""
 
 
 class MentionRole(msgspec.Struct, frozen=True, tag="role"):
-    """A group of members that the network names."""
+    """A group of members that the network names: by `id`, and `name` for people. On Matrix it stays text."""
 
     id: str
     name: str = ""
 
 
 MentionTarget = MentionUser | MentionRoom | MentionRole
+"""Whom a `Mention` names: one person, everybody, or a role."""
 
 
 class Mention(msgspec.Struct, frozen=True):
-    """The span of the body that names somebody, and whom."""
+    """The span of the body that names somebody, from offset `start` to `end` in code points, and whom: `target`."""
 
     start: int
     end: int
@@ -75,7 +79,11 @@ class Mention(msgspec.Struct, frozen=True):
 
 
 class Text(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A body plus spans over it. `runs` and `mentions` are sorted by start, longer first."""
+    """A plain `body` plus spans over it: `runs` of formatting, and `mentions`.
+
+    The framework gives them sorted by start, longer first, and not overlapping where they mean the same; an adapter may
+    give them in any order, and what is out of range is dropped.
+    """
 
     body: str = ""
     runs: tuple[Run, ...] = ()

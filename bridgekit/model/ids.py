@@ -37,7 +37,7 @@ RemoteUserID = NewType("RemoteUserID", str)
 """A person as the network names them. Unique in the network."""
 
 RemoteMessageID = NewType("RemoteMessageID", str)
-"""A message as the network names it. Unique in its chat; any characters, any length."""
+"""A message as the network names it. Unique in its chat, and the same whenever it is told again; any characters."""
 
 LoginID = NewType("LoginID", str)
 """A `Login`: one remote account of one Matrix user. Unique in the bridge; usually the account's remote user id."""
@@ -54,7 +54,7 @@ DedupeKey = NewType("DedupeKey", str)
 
 
 class PortalKey(msgspec.Struct, frozen=True, order=True, cache_hash=True):
-    """Which remote chat a portal mirrors.
+    """Which remote chat a portal mirrors: `chat`, as the network names it.
 
     `receiver` is set for chats that only one login sees (a one-to-one conversation, in networks that number those
     per account); it is None where every login sees the same chat under the same id.

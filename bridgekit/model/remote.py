@@ -50,9 +50,11 @@ class ChatKind(StrEnum):
 class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=True, kw_only=True):
     """A message in a remote chat, of anybody, ourselves included.
 
-    `id` is unique in the chat; `aliases` are other ids under which the network may speak of it. `nonce` is what the
-    network gives back of ours, if it does: then the message is recognised as our own echo. `reply_to` is the message that
-    it answers, `thread` the first message of the thread that it belongs to, where the network has threads.
+    `portal` says in which chat, `sender` who wrote it, `timestamp` when, in ms since the epoch. `id` is unique in the
+    chat; `aliases` are other ids under which the network may speak of it. `text` is what it says, `media` its files,
+    `reply_to` the message that it answers, `thread` the first message of the thread that it belongs to, where the network
+    has threads. `nonce` is what the network gives back of ours, if it does: then the message is recognised as our own
+    echo. `cursor` is where the stream has got to with it.
     """
 
     portal: PortalKey
@@ -173,9 +175,9 @@ class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw
 
 
 class RemoteMember(msgspec.Struct, frozen=True, tag="member", omit_defaults=True, kw_only=True):
-    """Somebody joined (`joined`) or left a chat.
+    """Somebody, `user`, joined the chat `portal` (`joined` is True) or left it.
 
-    `by` is who added or removed them, None for themselves or unknown; `banned`: they may not come back; `reason` in
+    `cursor` is where the stream has got to with it. `by` is who added or removed them, None for themselves or unknown; `banned`: they may not come back; `reason` in
     words, where the network has one.
     """
 

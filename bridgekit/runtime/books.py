@@ -81,7 +81,7 @@ class Books:
         self._rooms: _Cache[RoomID, PortalKey] = _Cache()
         self._ghosts: _Cache[RemoteUserID, Ghost] = _Cache()
         self._members: _Cache[tuple[RoomID, UserID], Membership] = _Cache()
-        self._portal_logins: _Cache[PortalKey, tuple[LoginID, ...]] = _Cache()
+        self._portal_logins: _Cache[PortalKey, tuple[LoginRecord, ...]] = _Cache()
         self._logins: dict[LoginID, LoginRecord] = {}
         self._relays: dict[PortalKey, LoginID] = {}
         self.identities = Identities()
@@ -126,6 +126,7 @@ class Books:
                 self._portal_logins.drop(key)
             case LoginSaved(record):
                 self._logins[record.login.id] = record
+                self._portal_logins = _Cache()
             case LoginRemoved(id):
                 self._logins.pop(id, None)
                 self._portal_logins = _Cache()
@@ -157,13 +158,14 @@ class Books:
 
     async def portal_logins(self, key: PortalKey) -> tuple[LoginRecord, ...]:
         """The logins that see this portal."""
-        ids = self._portal_logins.get(key)
-        if ids is None:
+        records = self._portal_logins.get(key)
+        if records is None:
             writes = self._writes
-            ids = tuple(await self.directory.portal_logins(key))
+            ids = await self.directory.portal_logins(key)
+            records = tuple(record for id in ids if (record := self._logins.get(id)) is not None)
             if writes == self._writes:
-                self._portal_logins.put(key, ids)
-        return tuple(record for id in ids if (record := self._logins.get(id)) is not None)
+                self._portal_logins.put(key, records)
+        return records
 
     def relay(self, key: PortalKey) -> LoginRecord | None:
         """The login through which people without one speak in this portal."""

@@ -15,7 +15,7 @@ from bridgekit.core.lane import is_copy_lane, remote_lane, room_of
 from bridgekit.core.namespace import GhostNamespace
 from bridgekit.core.permissions import Level, Permissions, default_permissions
 from bridgekit.core.txnid import encode_fields
-from bridgekit.errors import HomeserverError, LeaseLost, PingFailed, StoreUnavailable
+from bridgekit.errors import HomeserverError, LeaseLost, MatrixRequestError, PingFailed, StoreUnavailable
 from bridgekit.model.entry import WORKING_SINCE, Entry, Retention
 from bridgekit.model.ids import EventID, RoomAlias, RoomID, TxnID, UserID
 from bridgekit.model.raw import Transaction
@@ -53,6 +53,7 @@ from bridgekit.runtime.talk import Talk
 
 log = logging.getLogger(__name__)
 
+BOT_NAME = "bot_name"
 CANARY_ROOM = "canary_room"
 CANARY_TYPE = "io.bridgekit.canary"
 CANARY_WAIT_S = 60.0
@@ -265,6 +266,7 @@ class Bridge:
             speakers,
             own_changes,
             command=portal_commands,
+            event=self.inbox.event,
             elsewhere=self.starting.before(commands),
             checked=self.gaps.until_checked,
             connection_errors=(*connection_errors, OSError, EOFError),
@@ -354,7 +356,19 @@ class Bridge:
         bot = self._identity.bot
         await self._homeserver.register(self._identity.bot_localpart)
         await self._homeserver.ensure_device(bot, DEVICE_ID)
+        await self._name_bot()
         await self.portals.finish_begun(lambda key: self._lanes.is_busy(remote_lane(key)))
+
+    async def _name_bot(self) -> None:
+        """Once: an admin may call it something else."""
+        name = f"{self._network.name} bridge bot"
+        if await self._store.value(BOT_NAME) != name:
+            try:
+                await self._homeserver.set_displayname(None, name)
+            except MatrixRequestError as error:
+                log.info("the bot keeps its name: %s", error)  # a server may forbid it
+            else:
+                await self.books.save(ValueSaved(BOT_NAME, name))
 
     async def _until_reachable(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         attempt = 0

@@ -12,9 +12,9 @@ import msgspec
 from bridgekit.core import staging
 from bridgekit.core.from_matrix import BRIDGED_STATE, BRIDGED_TYPES
 from bridgekit.core.lane import event_key, matrix_lane
-from bridgekit.core.transaction import split_events
+from bridgekit.core.transaction import read_event, split_events
 from bridgekit.errors import LeaseLost, StoreError
-from bridgekit.model.entry import Append, Direction, NewDeadLetter, NewEntry
+from bridgekit.model.entry import Append, Direction, Entry, NewDeadLetter, NewEntry
 from bridgekit.model.ids import DedupeKey, EventID, RoomID, UserID
 from bridgekit.model.raw import MalformedEvent, RawEvent, Transaction
 from bridgekit.ports import Clock, Journal
@@ -26,6 +26,9 @@ from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.pushed import Pushed
 
 log = logging.getLogger(__name__)
+
+JUST_READ = 2_000
+"""So many events are kept as they were read until their turn comes."""
 
 
 class Inbox:
@@ -52,6 +55,7 @@ class Inbox:
         self.is_ours = is_ours
         self._direct_events = staging.DIRECT_EVENTS if direct_events is None else direct_events
         self._background: set[asyncio.Task[None]] = set()
+        self._just_read: dict[EventID, RawEvent] = {}
         self.counters = Counters()
         self.intake = Intake(journal, lease, clock, self)
         self.on_activity: Callable[[RoomID], None] = lambda room: None
@@ -110,6 +114,7 @@ class Inbox:
                 self._lease.declare_lost()
                 raise
             points.reach(points.APPEND_AFTER)
+            self._remember(pushed.events)
             self._lanes.offer(appended.entries)
             self.counters.malformed += len(pushed.malformed)
             if appended.duplicates:
@@ -130,6 +135,21 @@ class Inbox:
                 self.on_own_event(event.event_id)
         for room in {entry.lane for entry in entries}:
             self.on_activity(RoomID(room[2:]))
+
+    def _remember(self, events: Sequence[RawEvent]) -> None:
+        if len(self._just_read) + len(events) > JUST_READ:
+            self._just_read.clear()
+        for event in events:
+            self._just_read[event.event_id] = event
+
+    def event(self, entry: Entry) -> RawEvent:
+        """The event of an entry, without reading it a second time if it has just come in. Call it once."""
+        event = self._just_read.pop(entry.event_id, None) if entry.event_id is not None else None
+        if event is not None and event.raw is entry.payload:
+            return event
+        read = read_event(entry.payload)
+        assert isinstance(read, RawEvent), "only readable events become entries"
+        return read
 
     def entry(self, event: RawEvent, *, received_at: int | None = None) -> NewEntry | None:
         """The journal entry for an event, None for one that never means anything to the other side. `received_at` in ms

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from bridgekit.core.policy import INTERNAL_ERROR
-from bridgekit.core.transaction import read_event
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, StoreError
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import PortalKey
@@ -54,6 +53,7 @@ class Outgoing:
         own_changes: OwnChanges,
         *,
         command: Callable[[Entry, RawEvent, Portal], Awaitable[bool]],
+        event: Callable[[Entry], RawEvent],
         elsewhere: Callable[[Entry, RawEvent], Awaitable[Handled]],
         checked: Callable[[PortalKey], Callable[[], Awaitable[None]] | None],
         connection_errors: tuple[type[BaseException], ...],
@@ -73,14 +73,14 @@ class Outgoing:
         self.speakers = speakers
         self.own_changes = own_changes
         self._command = command
+        self._event = event
         self._elsewhere = elsewhere
         self._checked = checked
         self.connection_errors = connection_errors
 
     async def handle(self, entry: Entry, lane: Lane) -> Handled:
         """Carry out the head of a room's lane. Raises `RetryLater`, `WaitFor`."""
-        event = read_event(entry.payload)
-        assert isinstance(event, RawEvent), "the inbox journals readable events only"
+        event = self._event(entry)
         # Asked before the lookup: a room that becomes known between the two must not pass for a stranger's.
         being_made = self._portals.next_made()
         portal = await self.books.portal_by_room(event.room_id)

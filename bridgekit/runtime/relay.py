@@ -163,7 +163,8 @@ class Relay:
     async def _own(self, user: UserID, portal: Portal) -> LoginRecord | None:
         """Somebody's own login in this portal; a connected one before others."""
         records = [r for r in await self._books.portal_logins(portal.key) if r.user_id == user]
-        records.sort(key=lambda record: self._sessions.session(record.login.id) is None)
+        if len(records) > 1:
+            records.sort(key=lambda record: self._sessions.session(record.login.id) is None)
         return records[0] if records else None
 
     async def _heard(self, event: RawEvent, record: LoginRecord) -> Voice:

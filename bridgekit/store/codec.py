@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -21,6 +22,9 @@ DIGEST_BYTES = 16
 
 PLACE_BYTES, ORDER_BYTES = 8, 32
 """How much of a chat's digest, and of a message's id, begins the key of a message."""
+
+CHATS_AT_HAND = 1_000
+"""What a chat is called in the database is not worked out anew for each message of a chat where much is said."""
 
 MAX_INTEGER = 2**63 - 1
 
@@ -68,6 +72,7 @@ def enc_receiver(receiver: LoginID | None) -> bytes:
     return b"" if receiver is None else b"=" + enc(receiver)
 
 
+@lru_cache(CHATS_AT_HAND)
 def enc_portal(key: PortalKey) -> tuple[bytes, bytes]:
     """Chat and receiver."""
     return enc(key.chat), enc_receiver(key.receiver)
@@ -89,7 +94,12 @@ def message_key(portal: PortalKey, remote_id: str) -> bytes:
 def message_key_of(chat: bytes, receiver: bytes, remote_id: bytes) -> bytes:
     """The same. A chat's messages lie together, and most networks count their ids upwards: new messages are written
     side by side, not all over the table. The digest at the end is what makes the key unique."""
-    return digest_of(chat, receiver)[:PLACE_BYTES] + remote_id[:ORDER_BYTES] + digest_of(chat, receiver, remote_id)
+    return _place(chat, receiver) + remote_id[:ORDER_BYTES] + digest_of(chat, receiver, remote_id)
+
+
+@lru_cache(CHATS_AT_HAND)
+def _place(chat: bytes, receiver: bytes) -> bytes:
+    return digest_of(chat, receiver)[:PLACE_BYTES]
 
 
 def event_digest(room: str, event_id: str) -> bytes:

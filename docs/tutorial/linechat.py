@@ -19,7 +19,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-PEOPLE = {"alice": ("Alice Archer", "apple"), "bob": ("Bob Baker", "banana")}  # full name, password
+PEOPLE = {  # their full names and passwords
+    "alice": ("Alice Archer", "apple"),
+    "bob": ("Bob Baker", "banana"),
+    "carol": ("Carol Cook", "cherry"),
+}
 LONGEST = 200  # characters of a message
 
 
@@ -98,25 +102,28 @@ async def typed() -> AsyncGenerator[str, None]:
 
 
 async def bob(chat: Chat) -> None:
-    """What Bob types is said; `/room cake` goes to another room, `/busy` and `/open` are about the server."""
-    room = "tea"
+    """What Bob types is said. `/room cake` goes to another room, `/as carol` gives the keyboard to Carol; `/busy` lets
+    the server refuse everything that others say, until `/open`."""
+    name, room = "bob", "tea"
     async for line in typed():
         match line.split():
-            case ["/room", name]:
-                room = name
+            case ["/room", other]:
+                room = other
+            case ["/as", other]:
+                name = other
             case ["/busy"]:
                 chat.busy = True
             case ["/open"]:
                 chat.busy = False
             case [_, *_]:
-                chat.say("bob", room, line.strip())
+                chat.say(name, room, line.strip())
 
 
 async def bobs_screen(chat: Chat) -> None:
-    """What the others say, from now on."""
+    """What comes over the wire, from now on."""
     request = {"name": "bob", "password": "banana", "do": "listen", "after": len(chat.messages)}
     async for message in chat.answers(request):
-        if message["from"] != "bob":
+        if message["nonce"]:  # what was typed here has none
             print(f"[{message['room']}] {message['from']}: {message['text']}", flush=True)
 
 

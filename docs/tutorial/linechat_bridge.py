@@ -104,8 +104,12 @@ class LinechatAdapter(bk.Adapter):
         name = await prompt.ask("What is your name at linechat?")
         password = await prompt.ask("And your password?", secret=True)
         me = await Linechat(self.settings, name, password).ask(do="who", who=name)
-        secrets = {"password": password}
-        return bk.Login(id=bk.LoginID(name), user=bk.RemoteUserID(name), name=me["full_name"], secrets=secrets)
+        return bk.Login(
+            id=bk.LoginID(name),
+            user=bk.RemoteUserID(name),
+            name=me["full_name"],
+            secrets={"password": password},
+        )
 
     @asynccontextmanager
     async def connect(self, login: bk.Login) -> AsyncGenerator[bk.Session, None]:

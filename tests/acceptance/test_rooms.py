@@ -74,7 +74,7 @@ async def test_group_looks_like_the_chat(shared: Scene, pictures: str) -> None:
     # The people in it: not the agent, who is Alice herself.
     members = await alice.joined_members(room)
     assert sorted(profile.displayname or "" for user, profile in members.items() if user.startswith("@as")) == sorted(
-        ["Vera", "Bob", shared.slot.sender_localpart]
+        ["Vera", "Bob", "Webchat bridge bot"]
     )
     assert await alice.download(members[hello.sender].avatar_url or "") == PICTURE
 

@@ -43,7 +43,11 @@ def test_the_preset_makes_nobody_a_creator_but_the_bot() -> None:
     assert body["preset"] == "private_chat"
     assert (body["room_alias_name"], body["invite"], body["is_direct"]) == ("net_abc", ["@a:hs"], True)
     assert (body["name"], body["topic"]) == ("Vera", "t")
-    assert {state["type"] for state in body["initial_state"]} == {"m.bridge", "uk.half-shot.bridge"}
+    assert {state["type"] for state in body["initial_state"]} == {
+        "m.bridge",
+        "uk.half-shot.bridge",
+        "io.element.functional_members",
+    }
 
 
 def test_the_bridge_state_names_network_and_chat() -> None:

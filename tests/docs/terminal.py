@@ -29,21 +29,23 @@ class Terminal:
         self._cwd: Final = cwd
         self._env: Final = env
         self._process: asyncio.subprocess.Process | None = None
-        self._screen: list[str] = []
+        self.screen: Final[list[str]] = []
+        """Every line that has appeared."""
         self._place = 0  # of the first line that nobody has waited for
 
-    async def start(self, command: str) -> None:
-        """Start a program; it goes on running."""
-        assert self._process is None, f"{command}: another program runs in this terminal"
+    async def _start(self, command: str) -> None:
         self._process = await asyncio.create_subprocess_exec(
             "bash", "-c", f"exec {command}", cwd=self._cwd, env=self._env, stdin=PIPE, stdout=PIPE, stderr=STDOUT,
             start_new_session=True,
         )  # fmt: skip
 
     async def type(self, line: str) -> None:
-        """Type a line; `Ctrl-C` and `Ctrl-D` end the program."""
+        """Type a line: to the program that runs, or it is one's start. `Ctrl-C` and `Ctrl-D` end the program."""
         process = self._process
-        assert process is not None and process.stdin is not None, f"nothing runs in which to type {line!r}"
+        if process is None:
+            await self._start(line)
+            return
+        assert process.stdin is not None
         match line:
             case "Ctrl-C":
                 process.send_signal(signal.SIGINT)
@@ -62,23 +64,23 @@ class Terminal:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while True:
-                    for place, shown in enumerate(self._screen[self._place :], self._place + 1):
+                    for place, shown in enumerate(self.screen[self._place :], self._place + 1):
                         if wanted.fullmatch(shown):
                             self._place = place
                             return shown
                     if not (read := await self._process.stdout.readline()):
                         break
-                    self._screen.append(read.decode().strip())
+                    self.screen.append(read.decode().strip())
         except TimeoutError:
             pass
-        raise AssertionError("\n".join([f"{line!r} did not appear below line {self._place} of:", *self._screen]))
+        raise AssertionError("\n".join([f"{line!r} did not appear below line {self._place} of:", *self.screen]))
 
     async def _until_ended(self, process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(PATIENCE_S):
             out, _ = await process.communicate()
-        self._screen += [line.strip() for line in out.decode().splitlines()]
+        self.screen.extend(line.strip() for line in out.decode().splitlines())
         self._process = None
-        assert process.returncode == 0, "\n".join([f"it ended with code {process.returncode}:", *self._screen])
+        assert process.returncode == 0, "\n".join([f"it ended with code {process.returncode}:", *self.screen])
 
     async def close(self) -> None:
         """End what still runs, children included."""

@@ -34,7 +34,14 @@ def test_every_fault_names_what_shows_it() -> None:
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
     assert len(rows) > 20
     for row in rows:
-        assert "::test_" in row.split(" | ")[3], row
+        assert re.search(r"\[\^\d+\]", row.split(" | ")[3]), row
+
+
+def test_the_numbers_of_the_tests_are_in_order() -> None:
+    text, _, notes = PROMISE.partition("\n[^1]: ")
+    used = list(dict.fromkeys(re.findall(r"\[\^(\d+)\]", text)))
+    assert used == [str(number) for number in range(1, len(used) + 1)]
+    assert ["1", *re.findall(r"^\[\^(\d+)\]: ", notes, re.MULTILINE)] == used
 
 
 def test_the_quoted_run_is_one() -> None:

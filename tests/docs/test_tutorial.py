@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ PORTS: Final = ("7000", "8008", "29328", "29329")
 
 
 class Reader:
-    """Somebody with three terminals who does what the page says."""
+    """Somebody with four terminals who does what the page says."""
 
     def __init__(self, directory: Path) -> None:
         directory.joinpath("bridgekit").symlink_to(ROOT)
@@ -33,7 +34,7 @@ class Reader:
         self._ports: Final = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         self._env: Final[Mapping[str, str]] = {**os.environ, "PATH": path}
-        self._terminals: Final = {name: Terminal(self.directory, self._env) for name in ("chat", "home", "bridge")}
+        self._terminals: Final = {name: Terminal(self.directory, self._env) for name in ("1", "2", "3")}
         self._printed: list[str] = []
 
     async def do(self, block: Block) -> None:
@@ -41,17 +42,19 @@ class Reader:
         text = self._here(block.text)
         if block.language in CODE:
             edit(self.directory, self._here(block.lead), text)
-        elif block.language == "text" and block.mark:
-            await self._talk(self._terminals[block.mark], text)
+        elif block.language == "text" and (terminal := re.fullmatch(r"Terminal (\d), .*:", block.lead)):
+            await self._talk(self._terminals[terminal[1]], text)
         elif block.language == "text":
             self._compare(text)
-        elif block.language == "sh" and block.mark in self._terminals:
-            await self._terminals[block.mark].start(text)
         elif block.language == "sh":
             text = f"if ({text}); then exit 99; fi" if block.mark == "fails" else text
             self._printed = (await run_sh(text, cwd=self.directory, env=self._env)).splitlines()
         else:
             assert block.language == "console", f"what is to be done with {block}?"
+
+    def screens(self) -> list[list[str]]:
+        """What appeared in each terminal."""
+        return [terminal.screen for terminal in self._terminals.values()]
 
     async def close(self) -> None:
         for terminal in self._terminals.values():
@@ -85,6 +88,9 @@ async def test_the_tutorial(tmp_path: Path) -> None:
             await reader.do(block)
     finally:
         await reader.close()
+    for screen in reader.screens():
+        messages = [line for line in screen if line.startswith("[")]
+        assert len(messages) == len(set(messages)), "a message came twice:\n" + "\n".join(screen)
 
 
 def test_the_bridge_on_the_page_is_the_one_to_download() -> None:

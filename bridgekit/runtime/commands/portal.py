@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 
 import msgspec
 
@@ -39,8 +38,7 @@ class PortalCommands:
     def __init__(self, table: Table, prefix: str, doors: Doors, relay: Relay, talk: Talk, retrying: Retrying) -> None:
         self._table = table
         self._prefix = prefix
-        # Of the prefix what JSON never escapes.
-        self._raw_prefix = max(re.split(r"[^A-Za-z0-9]+", prefix), key=len).encode()
+        self._raw_prefix = prefix.encode()
         self._doors = doors
         self._relay = relay
         self._talk = talk
@@ -49,7 +47,7 @@ class PortalCommands:
     async def handle(self, entry: Entry, event: RawEvent, portal: Portal) -> bool:
         """Whether this was a command, which is then carried out and answered. Raises `RetryLater`, `StoreError`."""
         # Most messages have it nowhere, and need not be read for it.
-        if event.type != "m.room.message" or self._raw_prefix not in event.raw:
+        if event.type != "m.room.message" or not (self._raw_prefix in event.raw or b"\\" in event.raw):
             return False
         try:
             content = _decode(event.raw).content
