@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bridgekit.core.power import ADMIN_LEVEL
 from bridgekit.model.ids import ContentURI, PortalKey, RoomID, UserID
 
 JSON = dict[str, Any]
@@ -61,13 +62,15 @@ def bridge_state_key(shape: RoomShape) -> str:
 
 
 def power_levels(shape: RoomShape) -> JSON:
-    """Everybody may speak; what the network decides (name, picture, encryption) stays with the bridge."""
+    """Everybody may speak; what the network decides (picture, encryption) stays with the bridge, and the name is for
+    the chat's admins."""
     reserved = {
         # An encrypted portal would be one that the bridge cannot read.
         "m.room.encryption": 100,
-        "m.room.name": 100,
+        # Who may change the chat at the network may do so here.
+        "m.room.name": ADMIN_LEVEL,
+        "m.room.topic": ADMIN_LEVEL,
         "m.room.avatar": 100,
-        "m.room.topic": 100,
         "m.room.power_levels": 100,
         "m.room.join_rules": 100,
         "m.room.history_visibility": 100,

@@ -86,9 +86,19 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
+_CHANGES = {
+    "m.room.member": "change of who is in this chat",
+    "m.room.name": "change of the chat's name",
+    "m.room.topic": "change of the chat's topic",
+    "m.room.avatar": "change of the chat's picture",
+}
+
+
 def about(type: str, event_id: EventID, raw: bytes, *, redacts: EventID | None = None) -> About:
     """What an event of this type is. An answer to it goes to the message that it changes: clients cannot show an
     edit or a reaction that is answered. Never raises."""
+    if type in _CHANGES:
+        return About(_CHANGES[type], event_id)
     if type == "m.room.redaction":
         return About("deletion", redacts or event_id)
     try:

@@ -28,6 +28,9 @@ class Table(Protocol[K, V]):
     def clear(self) -> None:
         """Forget everything that waits."""
 
+    def __len__(self) -> int:
+        """How many slots there are to look through."""
+
 
 class _Busy(Generic[K]):
     """Which keys are busy, and how many of each group (a login, for instance), so that none takes all there is."""
@@ -86,13 +89,15 @@ class Latest(Generic[K, V]):
         """See `Table.due`."""
         self._forget_old(now)
         found: list[tuple[K, V]] = []
-        for key in list(self._waiting):
+        for key, value in self._waiting.items():
             if len(found) >= limit:
                 break
             if key not in self._begun and self._busy.is_free(key):
                 self._busy.begin(key)
                 self._begun[key] = now
-                found.append((key, self._waiting.pop(key)))
+                found.append((key, value))
+        for key, _ in found:
+            del self._waiting[key]
         return found
 
     def ended(self, key: K, now: int, *, done: bool) -> None:

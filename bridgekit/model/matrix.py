@@ -27,8 +27,9 @@ class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
     `portal` is the chat to send it to. `text` fits `Session.limits`. `nonce` stays the same over repeats of the same
     part: give it to the network, and a repeat does no harm. `timestamp` is the homeserver's, in ms since the epoch.
     `speaker` is who wrote it, the login's own person unless `Speaker.relayed`. `reply_to` is the message that this one
-    answers, None if it answers none, or one that never crossed; `thread` the first message of its thread. `hidden_mentions`: who is to be notified though the text
-    does not name them; only where `Limits.hidden_mentions` says that the network can.
+    answers, None if it answers none, or one that never crossed; `thread` the first message of its thread.
+    `hidden_mentions`: who is to be notified though the text does not name them; only where `Limits.hidden_mentions`
+    says that the network can.
     """
 
     portal: PortalKey

@@ -247,6 +247,7 @@ class Bridge:
             Chats(self.books, self.portals, members, chats, clock),
             self.catching_up,
             own_changes,
+            self._status,
             bot=bot,
             network=network.name,
             server_name=identity.server_name,

@@ -88,6 +88,6 @@ class Chats:
         if portal is None or portal.room is None:
             return
         if member.joined:
-            await self._members.joined(portal.room, member.user, describer_of(session))
+            await self._members.joined(portal.room, member, describer_of(session))
         else:
-            await self._members.left(portal.room, member.user)
+            await self._members.left(portal.room, member)

@@ -95,6 +95,7 @@ class EditsIn:
             targets=[each.event_id for each in parts],
             txn_id=lambda part: _key(edit, ghost.user_id, entry, part),
             mention=names.get,
+            may_mention_room=await self._people.may_mention_room(edit.text, room, ghost.user_id),
         )
         await self._ghosts.ensure_joined(room, ghost)
         words = [*((key, content) for key, _, content in contents.replaced), *contents.added]
@@ -170,7 +171,7 @@ class EditsIn:
         if not records:
             # It may still come, by another way. Then it must not appear.
             if await self._targets.shut_out(delete.portal, delete.target, entry) is Claim.BEHIND:
-                await self._targets.once_more(entry)
+                await self._targets.drop_behind(delete.portal, delete.target, entry)
             return Handled()
         for record in records:
             await self._redact(delete, record)

@@ -27,6 +27,9 @@ MAX_AVATAR_BYTES = 8 * 1024 * 1024
 MAX_NAME = 250
 """Characters of a display name; Synapse takes 256."""
 
+MAX_REASON = 1_000
+"""Characters of why somebody left."""
+
 ASK_S = 30.0
 """How long the network may take to describe somebody."""
 
@@ -220,34 +223,77 @@ class Ghosts:
             log.warning("a picture could not be uploaded: %s", error)
             return None
 
-    async def ensure_joined(self, room: RoomID, ghost: Ghost, *, again: bool = False) -> None:
-        """The ghost is in the room: invited by the bot, then joined. `again`: do it although we believe it is there.
+    async def ensure_joined(
+        self, room: RoomID, ghost: Ghost, *, again: bool = False, by: UserID | None = None
+    ) -> None:
+        """The ghost is in the room: invited by the bot (or `by`, where that may), then joined. `again`: do it although
+        we believe it is there.
 
         Raises `HomeserverError`.
         """
         if not again and await self._books.membership(room, ghost.user_id) is Membership.JOINED:
             return
-        await self._flight.run((room, ghost.user_id), lambda: self._join(room, ghost, again=again))
+        await self._flight.run((room, ghost.user_id), lambda: self._join(room, ghost, again=again, by=by))
 
-    async def _join(self, room: RoomID, ghost: Ghost, *, again: bool) -> None:
+    async def _join(self, room: RoomID, ghost: Ghost, *, again: bool, by: UserID | None) -> None:
         if not again and await self._books.membership(room, ghost.user_id) is Membership.JOINED:
             return
+        # "already in the room" is success in the client; any other refusal may still let it join.
+        if by is None or not await self._invited(room, ghost, by):
+            await self._invited(room, ghost, None)
         try:
-            await self._homeserver.invite(room, ghost.user_id)
+            await self._homeserver.join(room, user=ghost.user_id)
         except MatrixRequestError as error:
-            # "already in the room" is success in the client; any other refusal may still let it join.
-            if error.status != 403:
+            if error.status != 403 or not await self._unbanned(room, ghost):
                 raise
-        await self._homeserver.join(room, user=ghost.user_id)
+            await self._invited(room, ghost, None)
+            await self._homeserver.join(room, user=ghost.user_id)
         await self._books.save(MemberSaved(room, ghost.user_id, Membership.JOINED))
 
-    async def leave(self, room: RoomID, remote_id: RemoteUserID) -> None:
+    async def _invited(self, room: RoomID, ghost: Ghost, by: UserID | None) -> bool:
+        try:
+            await self._homeserver.invite(room, ghost.user_id, by=by)
+        except MatrixRequestError as error:
+            if error.status != 403:
+                raise
+            return False
+        return True
+
+    async def _unbanned(self, room: RoomID, ghost: Ghost) -> bool:
+        """Whether the ghost was banned, and is not any more: the network says that its person is in the chat."""
+        member = await self._homeserver.get_state(room, "m.room.member", ghost.user_id)
+        if member is None or member.get("membership") != "ban":
+            return False
+        await self._homeserver.unban(room, ghost.user_id)
+        return True
+
+    async def remove(
+        self, room: RoomID, remote_id: RemoteUserID, *, by: UserID | None, ban: bool, reason: str = ""
+    ) -> None:
+        """The ghost is thrown out, and kept out if `ban`: by the ghost `by` where that has the power, else by the bot.
+        Raises `HomeserverError`."""
+        ghost = await self._books.ghost(remote_id)
+        if ghost is None:
+            return  # was never here; the network keeps them out
+        if not ban and await self._books.membership(room, ghost.user_id) is not Membership.JOINED:
+            return
+        remove = self._homeserver.ban if ban else self._homeserver.kick
+        words = clean(reason)[:MAX_REASON] or None
+        try:
+            await remove(room, ghost.user_id, by=by, reason=words)
+        except MatrixRequestError as error:
+            if by is None or error.status != 403:
+                raise
+            await remove(room, ghost.user_id, reason=words)
+        await self._books.save(MemberSaved(room, ghost.user_id, Membership.LEFT))
+
+    async def leave(self, room: RoomID, remote_id: RemoteUserID, *, reason: str = "") -> None:
         """The ghost is not in the room any more. Raises `HomeserverError`."""
         ghost = await self._books.ghost(remote_id)
         if ghost is None or await self._books.membership(room, ghost.user_id) is not Membership.JOINED:
             return
         try:
-            await self._homeserver.leave(room, user=ghost.user_id)
+            await self._homeserver.leave(room, user=ghost.user_id, reason=clean(reason)[:MAX_REASON] or None)
         except MatrixRequestError as error:
             if error.status not in (403, 404):
                 raise

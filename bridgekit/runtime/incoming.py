@@ -42,6 +42,7 @@ from bridgekit.runtime.reactions_in import ReactionsIn
 from bridgekit.runtime.remote_targets import SHUT_OUT, RemoteTargets
 from bridgekit.runtime.retrying import Retrying
 from bridgekit.runtime.sessions import Sessions
+from bridgekit.runtime.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ _MISSING = {
 
 
 class Incoming:
-    """Carries out the entries of remote lanes. `echoes`: what recognises our own."""
+    """Carries out the entries of remote lanes."""
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Incoming:
         chats: Chats,
         catching_up: CatchingUp,
         changes: OwnChanges,
+        status: Status,
         *,
         bot: UserID,
         network: str,
@@ -84,18 +86,18 @@ class Incoming:
         self._retrying = retrying
         self._chats = chats
         self._bot = bot
-        targets = RemoteTargets(books, journal, lanes, lease, retrying)
+        self._targets = targets = RemoteTargets(books, journal, lanes, lease, retrying)
         posting = Posting(homeserver, ghosts, retrying, bot=bot)
-        people = People(books)
-        self.echoes = OwnEchoes(books, sessions, targets, changes)
-        self._messages = MessagesIn(books, portals, ghosts, self.echoes, targets, posting, catching_up, people)
-        self._edits = EditsIn(books, portals, ghosts, self.echoes, changes, targets, posting, self._messages, people)
-        self._reactions = ReactionsIn(books, ghosts, self.echoes, targets, posting)
+        people = People(books, homeserver)
+        echoes = OwnEchoes(books, sessions, targets, changes, status)
+        self._messages = MessagesIn(books, portals, ghosts, echoes, targets, posting, catching_up, people)
+        self._edits = EditsIn(books, portals, ghosts, echoes, changes, targets, posting, self._messages, people)
+        self._reactions = ReactionsIn(books, ghosts, echoes, targets, posting)
         self._chat_gone = ChatGone(books, homeserver, ghosts, bot=bot, network=network, server_name=server_name)
 
     async def handle(self, entry: Entry, lane: Lane) -> Handled:
         """Carry out the head of a remote lane. Raises `RetryLater`, `WaitFor`."""
-        if entry.kind == SHUT_OUT:
+        if entry.kind == SHUT_OUT or self._targets.was_dropped(entry):
             return Handled()
         event = decode(entry.payload)
         handled = await self._handle(event, entry, lane)

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Iterable, Sequence
 from bridgekit.adapter.capabilities import CanDescribe
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.errors import MatrixRequestError
-from bridgekit.model.ids import RemoteUserID, RoomID
+from bridgekit.model.ids import RemoteUserID, RoomID, UserID
+from bridgekit.model.records import Ghost, Membership
+from bridgekit.model.remote import RemoteMember
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts
 
@@ -48,23 +50,49 @@ class Members:
                 gone.append(self._leave(room, ghost.remote_id))
         await self._all(gone)
 
-    async def joined(self, room: RoomID, user: RemoteUserID, describer: CanDescribe | None) -> None:
-        """One more is a member."""
-        if self._books.is_own_account(user):
+    async def joined(self, room: RoomID, member: RemoteMember, describer: CanDescribe | None) -> None:
+        """One more is a member, invited by the ghost of whoever added them."""
+        if self._books.is_own_account(member.user):
             return
         if len(await self._books.directory.members(room)) < self._at_most:
-            await self._join(room, user, describer)
+            await self._join(room, member.user, describer, by=await self._actor(room, member))
 
-    async def left(self, room: RoomID, user: RemoteUserID) -> None:
-        """One is no member any more."""
-        if not self._books.is_own_account(user):
-            await self._leave(room, user)
+    async def left(self, room: RoomID, member: RemoteMember) -> None:
+        """One is no member any more: left, or was removed by the ghost of whoever did it where that has the power."""
+        if self._books.is_own_account(member.user):
+            return
+        is_own_will = member.by is None or self._books.identities.same(member.by, member.user)
+        async with self._slots:
+            if is_own_will and not member.banned:
+                await self._ghosts.leave(room, member.user, reason=member.reason)
+                return
+            try:
+                await self._ghosts.remove(
+                    room, member.user, by=await self._actor(room, member), ban=member.banned, reason=member.reason
+                )
+            except MatrixRequestError as error:
+                if not isinstance(judge_homeserver(error), End):
+                    raise
+                # In a room that a person made the bot may have no power; gone they are all the same.
+                log.info("a member could not be removed, so it leaves: %s", error, extra={"room_id": room})
+                await self._ghosts.leave(room, member.user, reason=member.reason)
 
-    async def _join(self, room: RoomID, user: RemoteUserID, describer: CanDescribe | None) -> None:
+    async def _actor(self, room: RoomID, member: RemoteMember) -> UserID | None:
+        """The ghost that acts; None for the bot, which does it for those who have none in the room."""
+        if member.by is None or self._books.is_own_account(member.by):
+            return None
+        ghost: Ghost | None = await self._books.ghost(member.by)
+        if ghost is None or await self._books.membership(room, ghost.user_id) is not Membership.JOINED:
+            return None
+        return ghost.user_id
+
+    async def _join(
+        self, room: RoomID, user: RemoteUserID, describer: CanDescribe | None, *, by: UserID | None = None
+    ) -> None:
         async with self._slots:
             try:
                 ghost = await self._ghosts.ensure(user, describer)
-                await self._ghosts.ensure_joined(room, ghost)
+                await self._ghosts.ensure_joined(room, ghost, by=by)
             except MatrixRequestError as error:
                 if not isinstance(judge_homeserver(error), End):
                     raise

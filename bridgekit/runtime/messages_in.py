@@ -6,14 +6,18 @@ from collections.abc import Sequence
 
 from bridgekit.adapter.base import Session
 from bridgekit.core.mentions import reply_mentions
+from bridgekit.core.policy import End, judge_homeserver
+from bridgekit.core.room_power import may_mention_room
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import JSON, as_notice, message_contents
 from bridgekit.core.txnid import event_txn_id
-from bridgekit.model.content import MentionTarget, MentionUser, Text
+from bridgekit.errors import MatrixRequestError
+from bridgekit.model.content import MentionRoom, MentionTarget, MentionUser, Text
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, TxnID, UserID
 from bridgekit.model.records import AliasSaved, Fact, Ghost, LoginRecord, MessageRecord, MessageSaved
 from bridgekit.model.remote import RemoteMessage
+from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.catching_up import CatchingUp
 from bridgekit.runtime.ghosts import Ghosts
@@ -25,10 +29,23 @@ from bridgekit.runtime.remote_targets import RemoteTargets
 
 
 class People:
-    """Who is meant by the mentions of a remote text."""
+    """Who is meant by the mentions of a remote text, and who may mention everybody."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, homeserver: Homeserver) -> None:
         self._books = books
+        self._homeserver = homeserver
+
+    async def may_mention_room(self, text: Text, room: RoomID, user: UserID) -> bool:
+        """Whether clients will heed it where this ghost mentions the whole room. Raises `HomeserverError`."""
+        if not any(isinstance(mention.target, MentionRoom) for mention in text.mentions):
+            return False  # the usual case, in which nobody has to be asked
+        try:
+            levels = await self._homeserver.get_state(room, "m.room.power_levels")
+        except MatrixRequestError as error:
+            if not isinstance(judge_homeserver(error), End):
+                raise
+            return False  # the bot is not there any more; whoever sends the message finds that out
+        return may_mention_room(levels, user)
 
     async def named(self, text: Text) -> dict[MentionTarget, tuple[UserID, str]]:
         """The Matrix users that stand for the people whom a text names, and the names to show."""
@@ -126,6 +143,7 @@ class MessagesIn:
                 part=part,
             ),
             mention=names.get,
+            may_mention_room=await self._people.may_mention_room(message.text, room, ghost.user_id),
             reply_to=answered.event_id if answered is not None else None,
             reply_mentions=reply_mentions(answered.sender, None, replier=ghost.user_id) if answered is not None else (),
             thread=thread.event_id if thread is not None else None,

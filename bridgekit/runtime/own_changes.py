@@ -15,7 +15,10 @@ from bridgekit.ports import Clock
 from bridgekit.runtime.books import CACHE_SIZE, Books
 
 EDITS = 50
-"""So many edited messages of each chat are remembered: with their last text, on disk."""
+"""So many edited messages of each chat are remembered: with their last texts, on disk."""
+
+TEXTS = 5
+"""So many texts of each: the echo of one edit may come after the next edit was told."""
 
 REACTIONS = 2_000
 """So many reactions, added or taken back, are remembered at most, over all chats."""
@@ -38,22 +41,28 @@ class OwnChanges:
     def __init__(self, books: Books, clock: Clock) -> None:
         self._books = books
         self._clock = clock
-        self._edits: dict[PortalKey, dict[str, str]] = {}
+        self._edits: dict[PortalKey, dict[str, list[str]]] = {}
         self._reactions: deque[tuple[float, _Reaction]] = deque(maxlen=REACTIONS)
 
     # --- edits ------------------------------------------------------------------------------------------------------
     async def edited(self, portal: PortalKey, target: RemoteMessageID, text: Text) -> tuple[Fact, ...]:
         """The network was told this edit: what to write down with its end. Raises `StoreError`."""
         edits = await self._known(portal)
-        edits.pop(target, None)
-        edits[target] = text.body.strip()
+        told = [each for each in edits.pop(target, []) if each != text.body.strip()]
+        edits[target] = [*told, text.body.strip()][-TEXTS:]
         if len(edits) > EDITS:
             del edits[next(iter(edits))]
         return (self._saved(portal, edits),)
 
     async def is_own_edit(self, portal: PortalKey, target: RemoteMessageID, text: Text) -> bool:
-        """Whether this is what we told last. Raises `StoreError`."""
-        return (await self._known(portal)).get(target) == text.body.strip()
+        """Whether this is one of those that we told last. Echoes come in order: what was told before it is
+        none any more. Raises `StoreError`."""
+        edits = await self._known(portal)
+        told, body = edits.get(target, []), text.body.strip()
+        if body not in told:
+            return False
+        edits[target] = told[told.index(body) :]
+        return True
 
     async def edited_elsewhere(self, portal: PortalKey, target: RemoteMessageID) -> tuple[Fact, ...]:
         """The message says something else than what we told last: what to write down. Raises `StoreError`."""
@@ -62,7 +71,7 @@ class OwnChanges:
             return ()
         return (self._saved(portal, edits),)
 
-    async def _known(self, portal: PortalKey) -> dict[str, str]:
+    async def _known(self, portal: PortalKey) -> dict[str, list[str]]:
         if portal not in self._edits:
             stored = await self._books.directory.value(_key(portal))
             if portal not in self._edits:
@@ -71,7 +80,7 @@ class OwnChanges:
                 del self._edits[next(iter(self._edits))]
         return self._edits[portal]
 
-    def _saved(self, portal: PortalKey, edits: dict[str, str]) -> ValueSaved:
+    def _saved(self, portal: PortalKey, edits: dict[str, list[str]]) -> ValueSaved:
         return ValueSaved(_key(portal), json.dumps(edits))
 
     # --- reactions --------------------------------------------------------------------------------------------------

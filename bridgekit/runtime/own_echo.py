@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from bridgekit.adapter.base import Session
 from bridgekit.adapter.capabilities import CanSend, capability
 from bridgekit.core.txnid import is_our_nonce
-from bridgekit.model.ids import EventID, Nonce, RoomID
+from bridgekit.model.ids import Nonce
 from bridgekit.model.records import (
     AliasSaved,
     Fact,
@@ -24,28 +23,25 @@ from bridgekit.runtime.books import Books
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.remote_targets import RemoteTargets
 from bridgekit.runtime.sessions import Sessions
+from bridgekit.runtime.status import Status
 
 log = logging.getLogger(__name__)
 
 OWN_COPY_WAIT_S = 5.0
 """How long what a person said in a chat waits for the person's own session to tell whether we have sent it."""
 
-Arrived = Callable[[RoomID, EventID], Awaitable[tuple[Fact, ...]]]
-"""An event that was reported as uncertain has crossed after all; returns what to write down. Raises `StoreError`."""
-
 
 class OwnEchoes:
-    """Asked before anything from the network is bridged. Every method may raise `StoreError`.
+    """Asked before anything from the network is bridged. Every method may raise `StoreError`."""
 
-    `arrived`: see `Arrived`; replaced by who tells people.
-    """
-
-    def __init__(self, books: Books, sessions: Sessions, targets: RemoteTargets, changes: OwnChanges) -> None:
+    def __init__(
+        self, books: Books, sessions: Sessions, targets: RemoteTargets, changes: OwnChanges, status: Status
+    ) -> None:
         self._books = books
         self._sessions = sessions
         self._targets = targets
         self._changes = changes
-        self.arrived: Arrived = _nobody
+        self._status = status
 
     def is_our_nonce(self, nonce: Nonce | None) -> bool:
         """Whether the network gives back a nonce of ours."""
@@ -120,7 +116,7 @@ class OwnEchoes:
                 timestamp=message.timestamp,
             )
             facts += [MessageSaved(record), UncertainResolved(nonce)]
-            facts += await self.arrived(uncertain.room, uncertain.event_id)
+            facts += await self._status.arrived_after_all(uncertain.room, uncertain.event_id)
         return facts
 
     # --- changes ----------------------------------------------------------------------------------------------------
@@ -150,7 +146,3 @@ class OwnEchoes:
         portal = await self._books.portal(change.portal)
         if portal is not None and portal.room is not None:
             await self._targets.sends_in_flight(portal.room)
-
-
-async def _nobody(room: RoomID, event_id: EventID) -> tuple[Fact, ...]:
-    return ()

@@ -24,6 +24,7 @@ from bridgekit.runtime.books import CACHE_SIZE, Books
 from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
 from bridgekit.runtime.lane import WaitFor
 from bridgekit.runtime.members import Members
+from bridgekit.runtime.roles import Roles
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Portals:
         self._homeserver = homeserver
         self._ghosts = ghosts
         self._members = members
+        self._roles = Roles(books, homeserver, ghosts.namespace.user_id, ghosts.namespace.is_ghost, bot=bot)
         self._clock = clock
         self._network = network
         self._bot = bot
@@ -171,6 +173,8 @@ class Portals:
         self._made_or_not(key)
         if chat is not None and chat.members is not None:
             await self._members.bring_in(known_room(portal.room), chat.members, describer_of(session))
+        if chat is not None and chat.roles is not None:
+            await self._roles.follow(key, known_room(portal.room), chat.roles)
         portal = msgspec.structs.replace(portal, state=PortalState.READY)
         await self._books.save(PortalSaved(portal))
         return portal
@@ -311,6 +315,8 @@ class Portals:
             await self._books.save(PortalSaved(portal))
         if chat.members is not None:
             await self._members.follow(room, chat.members, describer_of(session))
+        if chat.roles is not None:
+            await self._roles.follow(key, room, chat.roles)
         return portal
 
     async def _set_state(self, room: RoomID, type: str, state_key: str, content: JSON) -> None:

@@ -14,6 +14,9 @@ from bridgekit.runtime.lanes import is_being_cancelled
 
 log = logging.getLogger(__name__)
 
+REST_PER_SLOT_S = 0.000_01
+"""How long a look through the table rests, for each slot in it: some ten times as long as the look takes."""
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -65,6 +68,9 @@ class Pump(Generic[K, V]):
             # All hands full: the end of a job wakes.
             at = self._table.next_at(now) if len(self._jobs) < self._at_most else None
             await self._sleep(None if at is None else (at - now) / 1000)
+            if (rest := len(self._table) * REST_PER_SLOT_S) >= 0.002:
+                # A flood of what passes must not take the event loop from the messages.
+                await self._clock.sleep(rest)
 
     async def _sleep(self, seconds: float | None) -> None:
         if seconds is None:

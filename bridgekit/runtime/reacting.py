@@ -31,6 +31,8 @@ async def react(a: Attempt) -> Handled:
         return to
     reactor = capability(to.session, CanReact)
     if reactor is None:
+        # Said once; that it is not there is seen each time.
+        await a.o.status.withdraw(a.event.room_id, a.event.event_id, reason="this network has no reactions")
         return await a.unheard(Refusal("not_supported", "this network has no reactions", topic="no reactions"))
     found = await a.o.targets.find(read.target, a.portal, a.event.room_id, a.lane)
     if isinstance(found, Missing):

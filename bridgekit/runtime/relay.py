@@ -141,6 +141,11 @@ class Relay:
         said = f"without a login of your own your reactions do not reach {self._network}; this is said only once"
         return Refusal("no_login", said, topic="reactions")
 
+    async def changer(self, event: RawEvent, portal: Portal) -> Voice | None:
+        """The sender's own login, to change the chat itself with; nobody does that for others. Raises `StoreError`."""
+        own = await self._own(event.sender, portal) if self._doors.level(event.sender) >= Level.USER else None
+        return await self._heard(event, own) if own is not None else None
+
     async def voice_of(self, user: UserID, portal: Portal) -> Voice | None:
         """Somebody's own login, to take back what that person left there. Raises `StoreError`."""
         own = await self._own(user, portal)

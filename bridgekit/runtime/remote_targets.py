@@ -7,7 +7,7 @@ import logging
 from enum import Enum
 
 from bridgekit.core.lane import again_key, matrix_lane, message_key
-from bridgekit.model.entry import Append, Direction, Entry, NewEntry
+from bridgekit.model.entry import Append, Completion, Direction, Entry, NewEntry
 from bridgekit.model.ids import DedupeKey, PortalKey, RemoteMessageID, RoomID
 from bridgekit.model.records import MessageRecord
 from bridgekit.ports import Journal
@@ -42,6 +42,7 @@ class RemoteTargets:
         self._lanes = lanes
         self._lease = lease
         self._retrying = retrying
+        self._dropped: set[DedupeKey] = set()
 
     async def find(
         self, portal: PortalKey, remote_id: RemoteMessageID, lane: Lane, *, room: RoomID | None
@@ -85,6 +86,21 @@ class RemoteTargets:
             return Claim.BEHIND
         # An earlier attempt of this change has done that, or another change before.
         return Claim.SHUT_OUT if waiting.payload == entry.payload else Claim.ENDED
+
+    async def drop_behind(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> None:
+        """End the message that waits behind its deletion, which is in `entry` at the lane's head, before its turn."""
+        waiting = await self._waiting(entry, DedupeKey(message_key(portal, remote_id)))
+        if waiting is not None and waiting.kind != SHUT_OUT:
+            await self._journal.complete([Completion(lane=waiting.lane, seq=waiting.seq)], epoch=self._lease.epoch)
+            # The lane may have it in memory.
+            self._dropped.add(waiting.dedupe)
+
+    def was_dropped(self, entry: Entry) -> bool:
+        """Whether this entry, whose turn has come, was ended before."""
+        if entry.dedupe not in self._dropped:
+            return False
+        self._dropped.discard(entry.dedupe)
+        return True
 
     async def is_behind(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> bool:
         """Whether the message waits behind the change in `entry`, which is at the lane's head."""

@@ -139,6 +139,8 @@ class _Runner:
         """Make a batch durable, but for what passes; only then is the iterator resumed."""
         if batch.state is not None or not all(isinstance(event, Passing) for event in batch.events):
             await self._write(batch)
+        else:
+            await asyncio.sleep(0)  # there is no disk to wait for, and the others must have their turn
         self._sessions.on_stored(batch.events, self._record)
 
     async def _write(self, batch: Batch) -> None:

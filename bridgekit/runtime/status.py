@@ -123,9 +123,8 @@ class Status:
         self._beside.say(functools.partial(self._event, event, SendState.SUCCESS, SUCCESS_EVENT))
         return self._corrected(event.room_id, event.event_id)
 
-    async def arrived_after_all(self, room: RoomID, event_id: EventID) -> tuple[Fact, ...]:
-        """What was reported as uncertain has shown itself on the network. As `crossed`. Raises `StoreError`."""
-        await self.know(room)
+    def arrived_after_all(self, room: RoomID, event_id: EventID) -> tuple[Fact, ...]:
+        """What was reported as uncertain has shown itself on the network. As `crossed`; call `know` before."""
         if event_id not in self._failed.get(room, {}):
             return ()
         content = status_content(event_id, SendState.SUCCESS, network=self._network)

@@ -161,7 +161,7 @@ class FakeHomeserver(People):
             self.redacted.append(event_id)
             return event_id
 
-        return await self._do("redact", effect, room=room, event_id=event_id)
+        return await self._do("redact", effect, room=room, event_id=event_id, user=user or self.bot)
 
     async def set_typing(self, room: RoomID, user: UserID, timeout_ms: int) -> None:
         def effect() -> None:
@@ -235,7 +235,7 @@ class FakeHomeserver(People):
             if where.members.get(target) != "join":
                 where.members[target] = "invite"
 
-        await self._do("invite", effect, room=room, target=target)
+        await self._do("invite", effect, room=room, target=target, by=by or self.bot)
 
     async def leave(self, room: RoomID, *, user: UserID | None = None, reason: str | None = None) -> None:
         await self._do("leave", lambda: self.remove(room, user or self.bot), room=room, user=user or self.bot)

@@ -1,68 +1,26 @@
-"""The bridge's side of webchat: all that the framework needs to know about the network, and nothing of Matrix."""
+"""The adapter for webchat: the one to copy from.
+
+It is read from top to bottom: what an admin configures, how a person logs in, then the session: what comes from the
+network, what goes to it, what can be asked of it; last, what its errors mean. `translate` has the words of both sides,
+`standing` what the account is in each chat.
+
+The framework is `bk`, the network is `webchat`; nothing here knows what is on the framework's other side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Annotated
 
 import aiohttp
 import msgspec
 
-from bridgekit.adapter import (
-    Adapter,
-    AuthFailed,
-    Avatar,
-    Batch,
-    CanDelete,
-    CanDescribe,
-    CanEdit,
-    CanInvite,
-    CanLeave,
-    CanMarkRead,
-    CanReact,
-    CanRemove,
-    CanRename,
-    CanResolve,
-    CanSend,
-    CanType,
-    Cursors,
-    Limits,
-    Login,
-    LoginID,
-    MatrixDelete,
-    MatrixEdit,
-    MatrixMember,
-    MatrixMessage,
-    MatrixReaction,
-    MatrixReceipt,
-    MatrixTyping,
-    Network,
-    NotSupported,
-    PortalKey,
-    Prompt,
-    Rejected,
-    RemoteCaughtUp,
-    RemoteChat,
-    RemoteEvent,
-    RemoteMessageID,
-    RemoteProfile,
-    RemoteUserID,
-    Sent,
-    Session,
-    Transient,
-)
+from bridgekit import adapter as bk
 from example_bridge.webchat import client as webchat
+from example_bridge.webchat import translate
 from example_bridge.webchat.standing import Standing
-from example_bridge.webchat.translate import (
-    remote_chat,
-    remote_event,
-    remote_profile,
-    remote_signal,
-    webchat_format,
-    webchat_mentions,
-)
 
 MAX_REASON = 1000
 """Code points of a reason that the webchat takes."""
@@ -76,60 +34,62 @@ class WebchatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
-class WebchatAdapter(Adapter):
-    """Logs in to the webchat and connects accounts."""
+class WebchatAdapter(bk.Adapter):
+    """The network as a whole: logs people in, and opens a session for each account."""
 
-    network = Network(id="webchat", name="Webchat")
+    network = bk.Network(id="webchat", name="Webchat")
     config = WebchatConfig
     settings: WebchatConfig
 
-    async def login(self, prompt: Prompt) -> Login:
+    async def login(self, prompt: bk.Prompt) -> bk.Login:
+        """A webchat account is its token: ask for it, and see whose it is."""
         token = await prompt.ask("Your webchat token, please.", secret=True)
         async with webchat.WebchatClient(self.settings.url, token) as client:
             try:
                 me = await client.me()
             except webchat.Unauthorized:
-                raise Rejected("the webchat does not know this token") from None
+                raise bk.Rejected("the webchat does not know this token") from None
             except webchat.WebchatError as error:
-                raise Rejected(f"the webchat cannot be reached ({error})") from None
-        return Login(id=LoginID(me.id), user=RemoteUserID(me.id), name=me.name, secrets={"token": token})
+                raise bk.Rejected(f"the webchat cannot be reached ({error})") from None
+        return bk.Login(id=bk.LoginID(me.id), user=bk.RemoteUserID(me.id), name=me.name, secrets={"token": token})
 
     @asynccontextmanager
-    async def connect(self, login: Login) -> AsyncIterator[Session]:
+    async def connect(self, login: bk.Login) -> AsyncIterator[bk.Session]:
+        """The account's client, open for as long as its session lives."""
         async with webchat.WebchatClient(self.settings.url, login.secrets["token"]) as client:
-            with _as_adapter_errors():
+            with translated_errors():
                 info, me = await client.info(), await client.me()
-            # How long the webchat drops repeats is the server's setting; a session that must not rely on it is another
-            # class, because a capability is declared by the class.
+            # Whether repeats are dropped is a setting of the server. A capability belongs to a class, so there are two.
             kind = WebchatSession if info.dedupe_seconds else WebchatSessionWithoutDedupe
             yield kind(client, me, info)
 
 
 class WebchatSessionWithoutDedupe(
-    Session,
-    CanSend,
-    CanEdit,
-    CanDelete,
-    CanReact,
-    CanMarkRead,
-    CanType,
-    CanDescribe,
-    CanResolve,
-    CanInvite,
-    CanRemove,
-    CanLeave,
-    CanRename,
+    bk.Session,
+    bk.CanSend,
+    bk.CanEdit,
+    bk.CanDelete,
+    bk.CanReact,
+    bk.CanMarkRead,
+    bk.CanType,
+    bk.CanDescribe,
+    bk.CanResolve,
+    bk.CanInvite,
+    bk.CanRemove,
+    bk.CanLeave,
+    bk.CanRename,
 ):
-    """One account's connection to a webchat that keeps no nonces."""
+    """One account's connection to a webchat that takes every repeat for a new message."""
 
     def __init__(self, client: webchat.WebchatClient, me: webchat.Account, info: webchat.Info) -> None:
         self._client = client
         self._me = me
         self._info = info
-        self._standing = Standing(me)  # what the account is in each chat
+        self._standing = Standing(me)
 
-    def limits(self, portal: PortalKey) -> Limits:
-        return Limits(
+    def limits(self, portal: bk.PortalKey) -> bk.Limits:
+        """Who may name everybody at once differs from chat to chat; the rest is the same in all."""
+        return bk.Limits(
             max_text_length=self._info.max_text_length,
             # Agents may speak for others under the others' names; for visitors the framework writes the name down.
             shows_speaker=self._me.kind == "agent",
@@ -138,48 +98,136 @@ class WebchatSessionWithoutDedupe(
             room_mentions=self._standing.may_name_everybody(portal.chat),
         )
 
-    # --- from the network -----------------------------------------------------------------------------------------
-    async def events(self, after: Cursors) -> AsyncIterator[RemoteEvent | Batch]:
+    # --- what comes from the network ------------------------------------------------------------------------------
+    async def events(self, after: bk.Cursors) -> AsyncIterator[bk.RemoteEvent | bk.Batch]:
+        """All chats, then everything after the cursors, then what happens from now on. When one of these lines goes on
+        after its ``yield``, what it yielded is on disk; a network that wants to be told so is told there."""
+        # The webchat counts each chat's events by themselves, so there is a cursor for each chat.
         cursors = {chat: int(seq) for chat, seq in after.items()}
-        with _as_adapter_errors():
-            # Before the stream: what changes from now on comes there, and is the later word.
+        with translated_errors():
+            # All chats as they are now, before the stream: what changes from now on comes there, and is the later word.
             chats = await self._client.chats()
-            yield Batch(events=tuple(self._known(chat) for chat in chats))
+            yield bk.Batch(events=tuple(self._known(each) for each in chats))
             async with aclosing(self._client.stream_and_signals(cursors)) as stream:
                 async for event in stream:
                     if isinstance(event, webchat.Ready):
-                        yield RemoteCaughtUp()
+                        yield bk.RemoteCaughtUp()
                     elif isinstance(event, webchat.Signal):
-                        signal = remote_signal(event)
-                        if signal is not None:
+                        if (signal := translate.signal(event)) is not None:
                             yield signal
-                    elif event.seq > cursors.get(event.chat, 0):
+                    elif event.seq > cursors.get(event.chat, 0):  # a network may repeat itself
                         cursors[event.chat] = event.seq
                         self._standing.learn_from(event)
-                        yield remote_event(event, self._me.id)
+                        yield translate.event(event, self._me.id)
 
-    def _known(self, chat: webchat.Chat) -> RemoteChat:
-        self._standing.learn(chat)
-        return remote_chat(chat)
+    # --- what goes to the network ---------------------------------------------------------------------------------
+    async def send(self, message: bk.MatrixMessage) -> bk.Sent:
+        """Returns once the webchat has the message on its disk. It is never repeated here: only the framework knows
+        whether that would do harm."""
+        speaker, shown_as = message.speaker, None
+        if speaker.relayed and self._me.kind == "agent":
+            shown_as = webchat.Persona(speaker.name, speaker.avatar_url or None)
+        with translated_errors():
+            receipt = await self._client.send(
+                message.portal.chat,
+                message.text.body,
+                format=translate.spans(message.text),
+                mentions=translate.mentions(message.text),
+                nonce=message.nonce,
+                reply_to=message.reply_to,
+                shown_as=shown_as,
+            )
+        return bk.Sent(ids=(bk.RemoteMessageID(receipt.id),), timestamp=receipt.timestamp)
 
-    async def describe_chat(self, portal: PortalKey) -> RemoteChat:
-        with _as_adapter_errors():
+    async def edit(self, edit: bk.MatrixEdit) -> bk.Sent:
+        """The message keeps its id."""
+        with translated_errors():
+            receipt = await self._client.edit(
+                edit.portal.chat,
+                edit.target,
+                edit.text.body,
+                format=translate.spans(edit.text),
+                mentions=translate.mentions(edit.text),
+                nonce=edit.nonce,
+            )
+        return bk.Sent(ids=(), timestamp=receipt.timestamp)
+
+    async def delete(self, delete: bk.MatrixDelete) -> None:
+        """One's own, or as a moderator anybody's. What is deleted already, the webchat takes for done."""
+        with translated_errors():
+            await self._client.delete(delete.portal.chat, delete.target, reason=delete.reason[:MAX_REASON])
+
+    async def react(self, reaction: bk.MatrixReaction) -> None:
+        """Any emoji that is text; there are no pictures."""
+        if reaction.emoji_id:
+            raise bk.NotSupported("the webchat has no emoji but those that are text")
+        with translated_errors():
+            await self._client.react(reaction.portal.chat, reaction.target, reaction.emoji, nonce=f"{reaction.nonce}+")
+
+    async def unreact(self, reaction: bk.MatrixReaction) -> None:
+        """With another nonce than `react`: it is another act, though it may be about the same reaction."""
+        with translated_errors():
+            await self._client.unreact(
+                reaction.portal.chat, reaction.target, reaction.emoji, nonce=f"{reaction.nonce}-"
+            )
+
+    async def mark_read(self, receipt: bk.MatrixReceipt) -> None:
+        """An older place than the webchat knows already changes nothing there."""
+        with translated_errors():
+            await self._client.mark_read(receipt.portal.chat, receipt.up_to)
+
+    async def set_typing(self, typing: bk.MatrixTyping) -> None:
+        """It ends by itself after ten seconds, if it is not told again."""
+        with translated_errors():
+            await self._client.set_typing(typing.portal.chat, typing.typing)
+
+    # --- who is in a chat, and what it is called ------------------------------------------------------------------
+    async def invite(self, member: bk.MatrixMember) -> None:
+        """Bring somebody into a group: at once, without being asked."""
+        with translated_errors():
+            await self._client.add_member(member.portal.chat, member.user)
+
+    async def remove(self, member: bk.MatrixMember, *, ban: bool) -> None:
+        """The webchat says no to who may not."""
+        with translated_errors():
+            await self._client.remove_member(
+                member.portal.chat, member.user, ban=ban, reason=member.reason[:MAX_REASON]
+            )
+
+    async def leave(self, portal: bk.PortalKey) -> None:
+        """Out of a group; a chat of two stays."""
+        with translated_errors():
+            await self._client.remove_member(portal.chat, self._me.id)
+
+    async def rename(self, portal: bk.PortalKey, *, name: str | None, topic: str | None) -> None:
+        """What is None stays as it is."""
+        with translated_errors():
+            await self._client.change_chat(portal.chat, name=name, topic=topic)
+
+    # --- what chats and people look like --------------------------------------------------------------------------
+    async def describe_chat(self, portal: bk.PortalKey) -> bk.RemoteChat:
+        """What a chat is called, and who is in it."""
+        with translated_errors():
             return self._known(await self._client.chat(portal.chat))
 
-    async def describe_user(self, user: RemoteUserID) -> RemoteProfile:
-        with _as_adapter_errors():
-            return remote_profile(await self._client.account(user))
+    async def describe_user(self, user: bk.RemoteUserID) -> bk.RemoteProfile:
+        """What somebody is called and looks like."""
+        with translated_errors():
+            return translate.profile(await self._client.account(user))
 
-    async def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
+    async def open_avatar(self, avatar: bk.Avatar) -> AsyncIterator[bytes]:
+        """The picture, piece by piece: here its id is its address."""
+        # A connection of its own: the picture may be anybody's, who must not be shown our token.
         async with aiohttp.ClientSession() as http, http.get(avatar.id) as response:
             if response.status != 200:
-                raise Rejected(f"the picture's server answered {response.status}")
+                raise bk.Rejected(f"the picture's server answered {response.status}")
             async for piece in response.content.iter_chunked(65_536):
                 yield piece
 
-    # --- conversations that begin on the other side ---------------------------------------------------------------
-    async def resolve(self, identifier: str) -> RemoteProfile | None:
-        with _as_adapter_errors():
+    # --- chats that begin on the other side -----------------------------------------------------------------------
+    async def resolve(self, identifier: str) -> bk.RemoteProfile | None:
+        """By id, or by the whole name, whatever its capitals."""
+        with translated_errors():
             accounts = await self._client.accounts()
         wanted = identifier.casefold()
         found = [account for account in accounts if account.id == identifier] or [
@@ -187,87 +235,18 @@ class WebchatSessionWithoutDedupe(
         ]
         if len(found) > 1:
             ids = ", ".join(sorted(account.id for account in found)[:10])
-            raise Rejected(f"several people are called that; say the id of one: {ids}")
-        return remote_profile(found[0]) if found else None
+            raise bk.Rejected(f"several people are called that; say the id of one: {ids}")
+        return translate.profile(found[0]) if found else None
 
-    async def open_chat(self, user: RemoteUserID) -> RemoteChat:
-        with _as_adapter_errors():
-            # Without an id of our own the webchat gives the chat that these two have, if they have one.
+    async def open_chat(self, user: bk.RemoteUserID) -> bk.RemoteChat:
+        """The chat that these two have, or a new one. May be repeated: without an id of our own, the webchat gives what
+        there is."""
+        with translated_errors():
             return self._known(await self._client.create_chat("direct", [user]))
 
-    # --- to the network -------------------------------------------------------------------------------------------
-    async def send(self, message: MatrixMessage) -> Sent:
-        who = message.speaker
-        shown_as = None
-        if who.relayed and self._me.kind == "agent":
-            shown_as = webchat.Persona(who.name, who.avatar_url or None)
-        with _as_adapter_errors():
-            receipt = await self._client.send(
-                message.portal.chat,
-                message.text.body,
-                format=webchat_format(message.text),
-                mentions=webchat_mentions(message.text),
-                nonce=message.nonce,
-                reply_to=message.reply_to,
-                shown_as=shown_as,
-            )
-        return Sent(ids=(RemoteMessageID(receipt.id),), timestamp=receipt.timestamp)
-
-    async def edit(self, edit: MatrixEdit) -> Sent:
-        with _as_adapter_errors():
-            receipt = await self._client.edit(
-                edit.portal.chat,
-                edit.target,
-                edit.text.body,
-                format=webchat_format(edit.text),
-                mentions=webchat_mentions(edit.text),
-                nonce=edit.nonce,
-            )
-        return Sent(ids=(), timestamp=receipt.timestamp)  # the message keeps its id
-
-    async def delete(self, delete: MatrixDelete) -> None:
-        with _as_adapter_errors():
-            await self._client.delete(delete.portal.chat, delete.target, reason=delete.reason[:MAX_REASON])
-
-    async def react(self, reaction: MatrixReaction) -> None:
-        if reaction.emoji_id:
-            raise NotSupported("the webchat has no emoji but those that are text")
-        with _as_adapter_errors():
-            await self._client.react(reaction.portal.chat, reaction.target, reaction.emoji, nonce=f"{reaction.nonce}+")
-
-    async def unreact(self, reaction: MatrixReaction) -> None:
-        # A nonce of its own: this is another act than the reaction, should both come with the same one.
-        with _as_adapter_errors():
-            await self._client.unreact(
-                reaction.portal.chat, reaction.target, reaction.emoji, nonce=f"{reaction.nonce}-"
-            )
-
-    async def mark_read(self, receipt: MatrixReceipt) -> None:
-        with _as_adapter_errors():
-            await self._client.mark_read(receipt.portal.chat, receipt.up_to)
-
-    async def set_typing(self, typing: MatrixTyping) -> None:
-        with _as_adapter_errors():
-            await self._client.set_typing(typing.portal.chat, typing.typing)
-
-    # --- who is there, and what it is called ----------------------------------------------------------------------
-    async def invite(self, member: MatrixMember) -> None:
-        with _as_adapter_errors():
-            await self._client.add_member(member.portal.chat, member.user)
-
-    async def remove(self, member: MatrixMember, *, ban: bool) -> None:
-        with _as_adapter_errors():
-            await self._client.remove_member(
-                member.portal.chat, member.user, ban=ban, reason=member.reason[:MAX_REASON]
-            )
-
-    async def leave(self, portal: PortalKey) -> None:
-        with _as_adapter_errors():
-            await self._client.remove_member(portal.chat, self._me.id)
-
-    async def rename(self, portal: PortalKey, *, name: str | None, topic: str | None) -> None:
-        with _as_adapter_errors():
-            await self._client.change_chat(portal.chat, name=name, topic=topic)
+    def _known(self, chat: webchat.Chat) -> bk.RemoteChat:
+        self._standing.learn(chat)
+        return translate.chat(chat)
 
 
 class WebchatSession(WebchatSessionWithoutDedupe):
@@ -276,21 +255,18 @@ class WebchatSession(WebchatSessionWithoutDedupe):
     dedupes_for = timedelta(hours=1)
 
 
-class _as_adapter_errors:
-    """Says in the framework's words what a webchat error means."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        match error:
-            case webchat.Unauthorized():
-                raise AuthFailed("the webchat does not accept the token any more") from error
-            case webchat.Unavailable():
-                seconds = None if error.retry_after_ms is None else error.retry_after_ms / 1000
-                raise Transient(f"the webchat is not available ({error})", retry_after=seconds) from error
-            case webchat.Refused():
-                raise Rejected(f"the webchat refused it ({error.message})") from error
-            case webchat.Disconnected():
-                # Whether it was taken, nobody knows: the framework decides by what the network drops.
-                raise ConnectionError(str(error)) from error
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Says what a webchat error means: the type that is raised decides what becomes of a message."""
+    try:
+        yield
+    except webchat.Unauthorized as error:
+        raise bk.AuthFailed("the webchat does not accept the token any more") from error
+    except webchat.Unavailable as error:  # the network took nothing
+        seconds = None if error.retry_after_ms is None else error.retry_after_ms / 1000
+        raise bk.Transient(f"the webchat is not available ({error})", retry_after=seconds) from error
+    except webchat.Refused as error:
+        raise bk.Rejected(f"the webchat refused it ({error.message})") from error
+    except webchat.Disconnected as error:
+        # Whether it was taken, nobody knows: the framework decides by what the network drops.
+        raise ConnectionError(str(error)) from error

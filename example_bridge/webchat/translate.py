@@ -1,221 +1,179 @@
-"""Webchat's values and the framework's, one for the other. Pure, and without a word of Matrix."""
+"""The webchat's words in the framework's, and back. Pure: values in, values out."""
 
 from __future__ import annotations
 
-from bridgekit.adapter import (
-    Avatar,
-    Batch,
-    ChatID,
-    ChatKind,
-    Cursor,
-    Mention,
-    MentionRole,
-    MentionRoom,
-    MentionTarget,
-    MentionUser,
-    Nonce,
-    PortalKey,
-    RemoteChat,
-    RemoteChatDeleted,
-    RemoteDelete,
-    RemoteEdit,
-    RemoteEvent,
-    RemoteMember,
-    RemoteMessage,
-    RemoteMessageID,
-    RemoteProfile,
-    RemoteProgress,
-    RemoteReaction,
-    RemoteReceipt,
-    RemoteTyping,
-    RemoteUserID,
-    Role,
-    Run,
-    Style,
-    Text,
-    Utf16Offsets,
-)
+from bridgekit import adapter as bk
 from example_bridge.webchat import client as webchat
 
-_STYLES = frozenset(style.value for style in Style)
+_STYLES = frozenset(style.value for style in bk.Style)
 
 
-def remote_chat(chat: webchat.Chat) -> RemoteChat:
-    return RemoteChat(
-        portal=_portal(chat.id),
-        kind=_kind(chat.kind),
-        name=chat.name,
-        topic=chat.topic,
-        avatar=Avatar(chat.avatar_url or ""),
-        members=tuple(RemoteUserID(member.id) for member in chat.members),
-        roles=_roles(chat.roles),
-    )
-
-
-def remote_profile(account: webchat.Account) -> RemoteProfile:
-    return RemoteProfile(user=RemoteUserID(account.id), name=account.name, avatar=Avatar(account.avatar_url or ""))
-
-
-def remote_signal(signal: webchat.Signal) -> RemoteEvent | None:
-    match signal:
-        case webchat.TypingSignal():
-            return RemoteTyping(
-                portal=_portal(signal.chat),
-                user=RemoteUserID(signal.account),
-                typing=signal.typing,
-                expires_s=signal.expires_ms / 1000,
-            )
-        case webchat.ReadSignal(message=str(message)):
-            return RemoteReceipt(
-                portal=_portal(signal.chat), user=RemoteUserID(signal.account), up_to=RemoteMessageID(message)
-            )
-    return None  # read before the first message
-
-
-def remote_event(event: webchat.Event, me: str) -> RemoteEvent | Batch:
-    """`me` is the account whose stream it is."""
-    portal = _portal(event.chat)
-    cursor = Cursor(event.chat, str(event.seq))
-    actor = RemoteUserID(event.actor)
-    match event:
+# --- from the network -------------------------------------------------------------------------------------------------
+def event(seen: webchat.Event, me: str) -> bk.RemoteEvent | bk.Batch:
+    """Anything that the stream of account `me` brings. Each event carries its cursor, also one that is of no interest:
+    else it would come again."""
+    portal = bk.PortalKey(bk.ChatID(seen.chat))
+    cursor = bk.Cursor(seen.chat, str(seen.seq))
+    actor = bk.RemoteUserID(seen.actor)
+    match seen:
         case webchat.MessageEvent(message=message) if not message.deleted:
-            return RemoteMessage(
+            return bk.RemoteMessage(
                 portal=portal,
-                id=RemoteMessageID(message.id),
-                sender=RemoteUserID(message.sender),
+                id=bk.RemoteMessageID(message.id),
+                sender=bk.RemoteUserID(message.sender),
                 timestamp=message.timestamp,
-                text=_text(message),
-                reply_to=RemoteMessageID(message.reply_to) if message.reply_to else None,
-                nonce=Nonce(message.nonce) if message.nonce else None,
+                text=text(message),
+                reply_to=bk.RemoteMessageID(message.reply_to) if message.reply_to else None,
+                nonce=bk.Nonce(message.nonce) if message.nonce else None,  # only our own messages have one
                 cursor=cursor,
             )
-        case webchat.EditEvent() if not event.superseded:
-            return RemoteEdit(
+        case webchat.EditEvent() if not seen.superseded:
+            return bk.RemoteEdit(
                 portal=portal,
-                target=RemoteMessageID(event.target),
-                revision=str(event.revision),
+                target=bk.RemoteMessageID(seen.target),
+                revision=str(seen.revision),
                 sender=actor,
-                timestamp=event.timestamp,
-                text=_text(event),
-                nonce=Nonce(event.nonce) if event.nonce else None,
+                timestamp=seen.timestamp,
+                text=text(seen),
+                nonce=bk.Nonce(seen.nonce) if seen.nonce else None,
                 cursor=cursor,
             )
         case webchat.DeleteEvent(target=target):
-            return RemoteDelete(
-                portal=portal, target=RemoteMessageID(target), timestamp=event.timestamp, sender=actor, cursor=cursor
+            return bk.RemoteDelete(
+                portal=portal, target=bk.RemoteMessageID(target), timestamp=seen.timestamp, sender=actor, cursor=cursor
             )
         case webchat.ReactionEvent():
-            return RemoteReaction(
+            return bk.RemoteReaction(
                 portal=portal,
-                target=RemoteMessageID(event.target),
+                target=bk.RemoteMessageID(seen.target),
                 sender=actor,
-                timestamp=event.timestamp,
-                emoji=event.emoji,
-                added=event.added,
-                occurrence=str(event.seq),
+                timestamp=seen.timestamp,
+                emoji=seen.emoji,
+                added=seen.added,
+                occurrence=str(seen.seq),
                 cursor=cursor,
             )
         case webchat.MemberEvent():
-            return _member(event, me, cursor)
+            return _member(seen, me, cursor)
         case webchat.RoleEvent(roles=roles):
-            return RemoteChat(portal=portal, roles=_roles(roles), cursor=cursor)
-        case webchat.ProfileEvent(profile=profile):
-            return RemoteProfile(user=actor, name=profile.name, avatar=Avatar(profile.avatar_url or ""), cursor=cursor)
+            return bk.RemoteChat(portal=portal, roles=_roles(roles), cursor=cursor)
+        case webchat.ProfileEvent(profile=account):
+            return bk.RemoteProfile(user=actor, name=account.name, avatar=_avatar(account.avatar_url), cursor=cursor)
         case webchat.ChatEvent(info=info):
-            return RemoteChat(
+            return bk.RemoteChat(
                 portal=portal,
                 kind=_kind(info.kind),
                 name=info.name,
                 topic=info.topic,
-                avatar=Avatar(info.avatar_url or ""),
+                avatar=_avatar(info.avatar_url),
                 cursor=cursor,
             )
         case webchat.ChatDeletedEvent():
-            return RemoteChatDeleted(portal=portal, cursor=cursor)
-    # Of a type that we do not know; or a message or an edit that was deleted or replaced before we came to read it.
-    return RemoteProgress(cursor=cursor)
+            return bk.RemoteChatDeleted(portal=portal, cursor=cursor)
+    # Of a type that this client does not know; or a message or an edit that was taken back before we came to read it.
+    return bk.RemoteProgress(cursor=cursor)
 
 
-def webchat_format(text: Text) -> tuple[webchat.Span, ...]:
-    units = Utf16Offsets(text.body)
-    return tuple(
-        webchat.Span(
-            units.to_utf16(run.start), units.to_utf16(run.end), run.style.value, run.value, run.level, run.ordinal
-        )
-        for run in text.runs
+def signal(seen: webchat.Signal) -> bk.RemoteReceipt | bk.RemoteTyping | None:
+    """Who has read, who writes; None where somebody has read no message yet."""
+    portal, user = bk.PortalKey(bk.ChatID(seen.chat)), bk.RemoteUserID(seen.account)
+    match seen:
+        case webchat.TypingSignal():
+            return bk.RemoteTyping(portal=portal, user=user, typing=seen.typing, expires_s=seen.expires_ms / 1000)
+        case webchat.ReadSignal(message=str(message)):
+            return bk.RemoteReceipt(portal=portal, user=user, up_to=bk.RemoteMessageID(message))
+    return None
+
+
+def chat(seen: webchat.Chat) -> bk.RemoteChat:
+    """A chat as it is now, with everybody who is in it."""
+    return bk.RemoteChat(
+        portal=bk.PortalKey(bk.ChatID(seen.id)),
+        kind=_kind(seen.kind),
+        name=seen.name,
+        topic=seen.topic,
+        avatar=_avatar(seen.avatar_url),
+        members=tuple(bk.RemoteUserID(member.id) for member in seen.members),
+        roles=_roles(seen.roles),
     )
 
 
-def webchat_mentions(text: Text) -> tuple[webchat.Mention, ...]:
-    units = Utf16Offsets(text.body)
-    return tuple(
-        _webchat_mention(units.to_utf16(mention.start), units.to_utf16(mention.end), mention.target)
-        for mention in text.mentions
-    )
+def profile(account: webchat.Account) -> bk.RemoteProfile:
+    """What somebody is called and looks like."""
+    return bk.RemoteProfile(user=bk.RemoteUserID(account.id), name=account.name, avatar=_avatar(account.avatar_url))
 
 
-def _webchat_mention(start: int, end: int, target: MentionTarget) -> webchat.Mention:
-    match target:
-        case MentionUser(id=user):
-            return webchat.Mention(start, end, user=user)
-        case MentionRole(id=role):
-            return webchat.Mention(start, end, role=role)
-    return webchat.Mention(start, end, room=True)
-
-
-def _text(said: webchat.Message | webchat.EditEvent) -> Text:
-    points = Utf16Offsets(said.text)
-    return Text(
+def text(said: webchat.Message | webchat.EditEvent) -> bk.Text:
+    """What a message says. The webchat counts UTF-16 code units, the framework code points. A style that the framework
+    does not know is left out; the text under it stays."""
+    point = bk.Utf16Offsets(said.text).from_utf16
+    return bk.Text(
         said.text,
         runs=tuple(
-            Run(
-                points.from_utf16(span.start),
-                points.from_utf16(span.end),
-                Style(span.style),
-                span.value,
-                span.level,
-                span.ordinal,
-            )
+            bk.Run(point(span.start), point(span.end), bk.Style(span.style), span.value, span.level, span.ordinal)
             for span in said.format
             if span.style in _STYLES
         ),
-        mentions=tuple(
-            Mention(points.from_utf16(mention.start), points.from_utf16(mention.end), _target(mention))
-            for mention in said.mentions
-        ),
+        mentions=tuple(bk.Mention(point(each.start), point(each.end), _target(each)) for each in said.mentions),
     )
 
 
-def _target(mention: webchat.Mention) -> MentionTarget:
-    if mention.user is not None:
-        return MentionUser(RemoteUserID(mention.user))
-    return MentionRole(mention.role) if mention.role is not None else MentionRoom()
-
-
-def _member(event: webchat.MemberEvent, me: str, cursor: Cursor) -> RemoteEvent | Batch:
-    portal = _portal(event.chat)
-    joined = event.membership == "join"
-    change = RemoteMember(
+def _member(seen: webchat.MemberEvent, me: str, cursor: bk.Cursor) -> bk.RemoteEvent | bk.Batch:
+    portal = bk.PortalKey(bk.ChatID(seen.chat))
+    change = bk.RemoteMember(
         portal=portal,
-        user=RemoteUserID(event.member.id),
-        joined=joined,
-        by=None if event.actor == event.member.id else RemoteUserID(event.actor),
-        banned=event.membership == "ban",
-        reason=event.reason,
+        user=bk.RemoteUserID(seen.member.id),
+        joined=seen.membership == "join",
+        by=None if seen.actor == seen.member.id else bk.RemoteUserID(seen.actor),
+        banned=seen.membership == "ban",
+        reason=seen.reason,
         cursor=cursor,
     )
-    if event.member.id != me or event.membership not in ("leave", "ban"):
+    if seen.member.id != me or seen.membership not in ("leave", "ban"):
         return change
-    return Batch(events=(change, RemoteChatDeleted(portal=portal, reason=event.reason, cursor=cursor)))
+    # For this account the chat is over.
+    return bk.Batch(events=(change, bk.RemoteChatDeleted(portal=portal, reason=seen.reason, cursor=cursor)))
 
 
-def _portal(chat: str) -> PortalKey:
-    return PortalKey(ChatID(chat))
+def _roles(roles: dict[str, webchat.Role]) -> dict[bk.RemoteUserID, bk.Role]:
+    return {bk.RemoteUserID(account): bk.Role(role) for account, role in roles.items()}
 
 
-def _kind(kind: str) -> ChatKind:
-    return ChatKind.DIRECT if kind == "direct" else ChatKind.GROUP
+def _kind(kind: str) -> bk.ChatKind:
+    return bk.ChatKind.DIRECT if kind == "direct" else bk.ChatKind.GROUP
 
 
-def _roles(roles: dict[str, webchat.Role]) -> dict[RemoteUserID, Role]:
-    return {RemoteUserID(account): Role(role) for account, role in roles.items()}
+def _avatar(url: str | None) -> bk.Avatar:
+    """The picture's address is its id; an empty one says that there is none."""
+    return bk.Avatar(url or "")
+
+
+def _target(mention: webchat.Mention) -> bk.MentionTarget:
+    if mention.user is not None:
+        return bk.MentionUser(bk.RemoteUserID(mention.user))
+    return bk.MentionRole(mention.role) if mention.role is not None else bk.MentionRoom()
+
+
+# --- to the network ---------------------------------------------------------------------------------------------------
+def spans(said: bk.Text) -> tuple[webchat.Span, ...]:
+    """A text's formatting."""
+    unit = bk.Utf16Offsets(said.body).to_utf16
+    return tuple(
+        webchat.Span(unit(run.start), unit(run.end), run.style.value, run.value, run.level, run.ordinal)
+        for run in said.runs
+    )
+
+
+def mentions(said: bk.Text) -> tuple[webchat.Mention, ...]:
+    """Whom a text mentions."""
+    unit = bk.Utf16Offsets(said.body).to_utf16
+    return tuple(_mention(unit(each.start), unit(each.end), each.target) for each in said.mentions)
+
+
+def _mention(start: int, end: int, target: bk.MentionTarget) -> webchat.Mention:
+    match target:
+        case bk.MentionUser(id=user):
+            return webchat.Mention(start, end, user=user)
+        case bk.MentionRole(id=role):
+            return webchat.Mention(start, end, role=role)
+    return webchat.Mention(start, end, room=True)

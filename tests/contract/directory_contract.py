@@ -34,6 +34,7 @@ from bridgekit.model.records import (
     MessageDeleted,
     MessageRecord,
     MessageSaved,
+    PartsDeleted,
     Portal,
     PortalLoginRemoved,
     PortalLoginSaved,
@@ -314,6 +315,23 @@ class DirectoryContract:
         await held.know(MessageSaved(message("1")))
         assert await held.store.message_by_remote(KEY, also) == []
         assert await held.store.reactions(KEY, RemoteMessageID("1")) == []
+
+    async def test_a_message_with_fewer_parts(self, held: Opened) -> None:
+        other = PortalKey(KEY.chat)
+        parts = [message("1", 0, event="$0"), message("1", 1, event="$1"), message("1", 2, event="$2")]
+        await held.know(
+            *(MessageSaved(one) for one in (*parts, message("1", 1, key=other))),
+            ReactionSaved(reaction("1")),
+            AliasSaved(KEY, RemoteMessageID("also"), RemoteMessageID("1")),
+        )
+        for _ in range(2):
+            await held.know(PartsDeleted(KEY, RemoteMessageID("1"), 1))
+            assert await held.store.message_by_remote(KEY, RemoteMessageID("also")) == parts[:1]
+            assert await held.store.message_by_event(ROOM, EventID("$2")) is None
+            assert await held.store.reactions(KEY, RemoteMessageID("1")) == [reaction("1")]
+            assert await held.store.message_by_remote(other, RemoteMessageID("1")) == [message("1", 1, key=other)]
+        await held.know(MessageSaved(parts[1]))
+        assert await held.store.message_by_remote(KEY, RemoteMessageID("1")) == parts[:2]
 
     # --- reactions --------------------------------------------------------------------------------------------------
     async def test_reactions(self, held: Opened) -> None:

@@ -63,6 +63,12 @@ def render(text: Text) -> str | None:
         ("a<p>b</p>c", Text("a\n\nb\n\nc")),
         ("<p>a<br></p><p><br></p><p>b</p>", Text("a\n\nb")),
         ("a<br>b<br/>c<br>", Text("a\nb\nc")),
+        ("<b>a</b><br><b>b</b><div><b>c</b></div>", Text("a\nb\nc", (
+            Run(0, 1, BOLD), Run(2, 3, BOLD), Run(4, 5, BOLD),
+        ))),
+        ("<s><b>a</b></s><b><br>b</b>", Text("a\nb", (Run(0, 3, BOLD), Run(0, 1, Style.STRIKE)))),
+        ("<b>a<br></b><i><b>b</b></i>", Text("a\nb", (Run(0, 3, BOLD), Run(2, 3, ITALIC)))),
+        ("<b>a<br>b</b>", Text("a\nb", (Run(0, 3, BOLD),))),
         ("a<br><br>b", Text("a\n\nb")),
         ("  a \n <b> b</b>  <br> c  ", Text("a b\nc", (Run(2, 3, BOLD),))),
         ("<div>a</div><div><div>b</div></div>c", Text("a\nb\nc")),

@@ -6,12 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridgekit.core.lane import (
+    again_key,
     copy_lane,
+    delete_key,
+    edit_key,
     is_copy_lane,
     login_event_key,
     matrix_lane,
     message_key,
     partition,
+    reaction_key,
     remote_lane,
     room_of,
     user_lane,
@@ -32,6 +36,29 @@ def test_two_portals_have_two_lanes(a: PortalKey, b: PortalKey) -> None:
 @given(portals, ids, portals, ids)
 def test_two_messages_have_two_keys(a: PortalKey, one: str, b: PortalKey, other: str) -> None:
     assert (message_key(a, one) == message_key(b, other)) == ((a, one) == (b, other))
+
+
+@given(st.lists(st.tuples(portals, ids, ids, ids, st.booleans(), ids), min_size=2, max_size=2))
+def test_two_changes_have_two_keys(two: list[tuple[PortalKey, str, str, str, bool, str]]) -> None:
+    edits = [edit_key(portal, target, revision) for portal, target, revision, *_ in two]
+    assert (edits[0] == edits[1]) == (two[0][:3] == two[1][:3])
+    deletions = [delete_key(portal, target) for portal, target, *_ in two]
+    assert (deletions[0] == deletions[1]) == (two[0][:2] == two[1][:2])
+    reactions = [
+        reaction_key(portal, target, RemoteUserID(who), emoji, added=added, occurrence=occurrence)
+        for portal, target, who, emoji, added, occurrence in two
+    ]
+    assert (reactions[0] == reactions[1]) == (two[0] == two[1])
+    assert len({*edits, *deletions, *reactions, *(message_key(two[0][0], each[1]) for each in two)}) == sum(
+        len(set(kind)) for kind in (edits, deletions, reactions, [message_key(two[0][0], each[1]) for each in two])
+    )
+
+
+@given(portals, ids, ids)
+def test_once_more_is_once(portal: PortalKey, target: str, revision: str) -> None:
+    for key in (edit_key(portal, target, revision), delete_key(portal, target)):
+        again = again_key(key)
+        assert again is not None and again != key and again_key(again) is None
 
 
 @given(st.tuples(ids, ids, ids, ids), st.tuples(ids, ids, ids, ids))

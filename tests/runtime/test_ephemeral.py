@@ -14,7 +14,7 @@ from bridgekit.model.ids import ChatID, EventID, LoginID, PortalKey, RemoteMessa
 from bridgekit.model.matrix import MatrixReceipt, MatrixTyping
 from bridgekit.model.raw import Transaction
 from bridgekit.model.records import LoginRecord
-from bridgekit.model.remote import Batch, Login, RemoteReceipt, RemoteTyping
+from bridgekit.model.remote import Batch, Login, RemoteMember, RemoteReceipt, RemoteTyping
 from bridgekit.testing.deeds import Outcome
 from bridgekit.testing.harness import ALICE, IDENTITY, MINE, Harness
 from bridgekit.testing.network import FakeNetwork
@@ -286,10 +286,34 @@ async def test_nothing_is_made_for_what_passes(world: World) -> None:
 
 
 async def test_what_our_own_account_does_is_ignored(world: World) -> None:
+    world.network.say("chat", MINE, "from my phone")  # it has a ghost now
+    await world.harness.until(lambda: "from my phone" in world.homeserver.bodies(world.room))
     await world.typing(MINE)
     await world.receipt("m1", MINE)
     assert "set_typing" not in world.homeserver.calls
     assert [user for _, user in world.homeserver.receipts if user != IDENTITY.bot] == []
+
+
+async def test_who_has_left_neither_reads_nor_writes(world: World) -> None:
+    world.network.emit(RemoteMember(portal=CHAT, user=FRIEND, joined=False))
+    await world.harness.until(lambda: world.homeserver.rooms[world.room].members[GHOST] == "leave")
+    await world.harness.settle(1)
+    await world.typing()
+    await world.receipt("m1")
+    assert "set_typing" not in world.homeserver.calls
+    assert (world.room, GHOST) not in world.homeserver.receipts
+
+
+async def test_what_waits_is_dropped_while_the_homeserver_is_away(world: World) -> None:
+    await world.says("2")
+    error = HomeserverUnreachable("no answer", endpoint="receipt")
+    world.homeserver.fail("send_receipt", error, when=lambda call: call["user"] == GHOST)
+    gate = world.homeserver.gate("send_receipt")
+    await world.receipt("m1")
+    await world.receipt("m2")
+    gate.set()
+    await world.harness.settle(10)
+    assert (world.room, GHOST) not in world.homeserver.receipts
 
 
 # --- typing to Matrix -------------------------------------------------------------------------------------------------
@@ -387,6 +411,17 @@ async def test_what_several_logins_see_one_of_them_says(world: World) -> None:
     assert not world.is_typing()
 
 
+async def test_people_with_several_logins_in_a_room(world: World) -> None:
+    other = Login(id=LoginID("other"), user=RemoteUserID("other"), name="Other")
+    await world.harness.bridge.logins.add(LoginRecord(login=other, user_id=BOB))
+    await world.harness.until(lambda: world.network.connections == 2)
+    second = await world.says("both see it", id="second")
+    await world.harness.settle(10)
+    await world.read(second, BOB)
+    await world.write(BOB)
+    assert [(call.login, call.deed) for call in world.network.done] == [("other", "mark_read"), ("other", "set_typing")]
+
+
 # --- beside the journal -----------------------------------------------------------------------------------------------
 async def test_nothing_is_written_down(world: World) -> None:
     world.harness.door.refused |= {"append", "stage", "record", "complete"}
@@ -415,6 +450,7 @@ async def test_messages_beside_it_are_written_down(world: World) -> None:
     stored = await world.harness.store.login(LoginID(MINE))
     assert stored is not None
     assert stored.login.state == b"ratchet"
+    assert await world.harness.store.dead_letters() == []
 
 
 @pytest.mark.parametrize("direct_events", [None, 0], ids=["at once", "staged"])
@@ -439,6 +475,7 @@ async def test_it_waits_for_no_disk(direct_events: int | None) -> None:
 
 
 async def test_the_end_waits_for_none_of_it() -> None:
+    before = asyncio.all_tasks()
     harness = Harness()
     world = await world_of(harness)
     world.network.next_deeds("mark_read", Outcome(gate=asyncio.Event()))
@@ -448,3 +485,5 @@ async def test_the_end_waits_for_none_of_it() -> None:
     harness.homeserver.gate("send_receipt")
     await world.receipt("m1")
     await harness.stop()
+    await harness.settle()
+    assert asyncio.all_tasks() == before

@@ -134,7 +134,7 @@ async def test_what_others_do(server: Server, ann: WebchatClient, bob: WebchatCl
     assert roles.name is None and roles.cursor is not None and roles.cursor.value == str(role.seq)
     assert isinstance(topic, RemoteChat) and (topic.name, topic.topic) == ("Two", "More")
     assert topic.cursor is not None and topic.cursor.value == str(renamed.seq)
-    assert [(each.user, each.up_to) for each in receipts] in ([], [("bob", said.id)])
+    assert [(each.user, each.up_to) for each in receipts] == [("bob", said.id)]
 
 
 async def test_receipts_and_typing_of_others(server: Server, ann: WebchatClient, bob: WebchatClient, chat: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sqlite3
 from pathlib import Path
 
 import aiohttp
@@ -277,6 +278,14 @@ async def test_what_was_answered_survives_a_restart(start_server: StartServer, j
 
 async def test_two_servers_on_one_file(server: Server, tmp_path: Path, start_server: StartServer) -> None:
     with pytest.raises(Exception, match="locked"):
+        await start_server()
+
+
+async def test_a_file_of_an_older_webchat(tmp_path: Path, start_server: StartServer) -> None:
+    with sqlite3.connect(tmp_path / "webchat.db") as old:
+        old.execute("CREATE TABLE chat (id TEXT PRIMARY KEY)")
+    old.close()
+    with pytest.raises(sqlite3.DatabaseError, match="another version of webchat wrote the file"):
         await start_server()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import msgspec
+
 from bridgekit.core.html.elements import BLOCKS, CELL_SEPARATOR, CELLS, HEADINGS, INLINE, LINE_BREAKERS, RULE
 from bridgekit.core.html.links import pilled_user, safe_url
 from bridgekit.core.html.tokens import EndTag, StartTag, TextToken, tokens
@@ -63,13 +65,14 @@ _INTEGER = re.compile(r"[ \t\n\f]*([+-]?[0-9]{1,9})", re.ASCII)
 class _Open:
     """An element that is open: what its content will be formatted as, once it ends."""
 
-    __slots__ = ("next_ordinal", "run", "start", "tag", "target")
+    __slots__ = ("behind_line", "next_ordinal", "run", "start", "tag", "target")
 
     def __init__(self, tag: str, start: int) -> None:
         self.tag = tag
         self.start = start
         self.run: Run | None = None  # its style and value; where it lies is known at the end
         self.target: MentionTarget | None = None
+        self.behind_line = False  # begun after a line had ended, and no other has begun yet
         self.next_ordinal = 1
 
 
@@ -88,6 +91,8 @@ class _Builder:
         self._reply = 0  # depth inside mx-reply
         # The line: open once it has content, or is an empty line that somebody asked for.
         self._line_open = False
+        self._begun_behind_line: list[_Open] = []
+        self._ended_behind_line: list[int] = []  # inline runs
         self._any_line = False
         self._last_line_empty = False
         self._empty_line_wanted = False
@@ -104,6 +109,15 @@ class _Builder:
         if self._any_line:
             wanted = self._empty_line_wanted and not self._last_line_empty and not empty
             self._append("\n\n" if wanted else "\n")
+            # What has begun since the line before ended begins in this one: the newline between is not part of it.
+            for element in self._begun_behind_line:
+                element.start = self._length
+                element.behind_line = False
+            # What has ended since then has the newline in it: it goes on in a like one that begins right here.
+            for index in self._ended_behind_line:
+                self._runs[index] = msgspec.structs.replace(self._runs[index], end=self._length)
+        self._begun_behind_line.clear()
+        self._ended_behind_line.clear()
         self._any_line = self._line_open = True
         self._empty_line_wanted = self._at_item_start = False
         self._last_line_empty = empty
@@ -243,6 +257,9 @@ class _Builder:
         else:
             self._block(element, attributes)
         self._open.append(element)
+        if not self._line_open:
+            element.behind_line = True
+            self._begun_behind_line.append(element)
 
     def _inline(self, element: _Open, attributes: dict[str, str]) -> None:
         style = INLINE[element.tag]
@@ -304,12 +321,15 @@ class _Builder:
             self._skip_newline = False
         elif element.tag == "li":
             self._empty_line_wanted = self._at_item_start = False
-        if self._length <= element.start:
+        has_newline = not self._line_open and not element.behind_line and element.tag in INLINE
+        if self._length <= element.start and not has_newline:
             return
-        if element.target is not None:
+        if element.target is not None and self._length > element.start:
             self._mentions.append(Mention(element.start, self._length, element.target))
         elif element.run is not None:
             run = element.run
+            if has_newline:
+                self._ended_behind_line.append(len(self._runs))
             self._runs.append(Run(element.start, self._length, run.style, run.value, run.level, run.ordinal))
         self._check(len(self._runs) + len(self._mentions))
 

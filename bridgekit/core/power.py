@@ -1,0 +1,88 @@
+"""What a chat's roles are as power levels (spec: m.room.power_levels), and who may do what by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from bridgekit.model.ids import UserID
+from bridgekit.model.remote import Role
+
+JSON = dict[str, Any]
+
+ADMIN_LEVEL = 90
+"""Enough to rename a portal, and below the bot: nobody can take away a level that is as high as their own."""
+
+LEVELS = {Role.MEMBER: 0, Role.MODERATOR: 50, Role.ADMIN: ADMIN_LEVEL}
+"""50 is what kicking, banning, redacting, inviting and ``@room`` take unless a room says otherwise."""
+
+DEFAULTS = {"ban": 50, "kick": 50, "redact": 50, "invite": 0, "state_default": 50, "events_default": 0}
+"""Spec, m.room.power_levels: what holds where the content has no such key."""
+
+
+def level_of(power_levels: Mapping[str, Any] | None, user: UserID) -> int:
+    """A user's level. A room's creator, who stands above all from room version 12 on, is not known here."""
+    content = power_levels or {}
+    users = content.get("users")
+    default = _number(content.get("users_default"), 0)
+    return _number(users.get(user), default) if isinstance(users, Mapping) else default
+
+
+def needed(power_levels: Mapping[str, Any] | None, what: str) -> int:
+    """The level that something takes: a key of `DEFAULTS`, or the type of a state event."""
+    content = power_levels or {}
+    if what in DEFAULTS:
+        return _number(content.get(what), DEFAULTS[what])
+    events = content.get("events")
+    default = _number(content.get("state_default"), DEFAULTS["state_default"])
+    return _number(events.get(what), default) if isinstance(events, Mapping) else default
+
+
+def may_lead(power_levels: Mapping[str, Any] | None, bot: UserID, additional_creators: Collection[object] = ()) -> bool:
+    """Whether the bot can do in this room what a portal needs: bring people in and out, and name it.
+    `additional_creators`: as the room's create event has them (room version 12)."""
+    if bot in additional_creators:
+        return True
+    has = level_of(power_levels, bot)
+    return all(has >= needed(power_levels, what) for what in ("invite", "kick", "m.room.name", "m.room.topic"))
+
+
+def with_roles(
+    power_levels: JSON, roles: Mapping[UserID, Role], *, bot: UserID, is_ghost: Callable[[UserID], bool]
+) -> JSON | None:
+    """The power levels that say these roles; None if they do already.
+
+    Ghosts are as high as their role; one without is a member. People are raised by theirs, and never lowered: what a room
+    gave them is not the network's. Nobody gets the bot's level, and who has it keeps it, since the bot could not take
+    it away.
+    """
+    before = power_levels.get("users")
+    users: dict[UserID, Any] = dict(before) if isinstance(before, Mapping) else {}
+    default = _number(power_levels.get("users_default"), 0)
+    # The creator of a room since version 12 is not named, and stands above all.
+    top = level_of(power_levels, bot) if bot in users else math.inf
+    changed = dict(users)
+    for user in {*users, *roles}:
+        level = level_of(power_levels, user)
+        if user == bot or level >= top:
+            continue
+        wanted = LEVELS[roles.get(user, Role.MEMBER)]
+        if wanted >= top:
+            wanted = int(top) - 1
+        if not is_ghost(user):
+            wanted = max(wanted, level)
+        if wanted == level:
+            continue
+        if wanted == default:
+            changed.pop(user, None)
+        else:
+            changed[user] = wanted
+    return {**power_levels, "users": changed} if changed != users else None
+
+
+def _number(value: object, default: int) -> int:
+    # Rooms before version 10 may have them as strings.
+    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default

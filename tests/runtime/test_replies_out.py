@@ -1,0 +1,143 @@
+"""Replies and threads from Matrix, on networks that have them or not; and who may mention the room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridgekit.model.content import MentionRoom, Run, Style
+from bridgekit.model.ids import EventID, RoomID
+from bridgekit.model.limits import Limits
+from bridgekit.runtime import points
+from bridgekit.testing.harness import ALICE, Harness
+from bridgekit.testing.network import FakeNetwork
+
+
+async def started(**limits: Any) -> tuple[Harness, RoomID, EventID]:
+    """A room with a message of a friend."""
+    harness = Harness(FakeNetwork(limits=Limits(**limits)))
+    await harness.start()
+    room = await harness.portal()
+    (event,) = (e for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "hello")
+    return harness, room, EventID(event["event_id"])
+
+
+def answer(harness: Harness, room: RoomID, to: EventID, body: str) -> EventID:
+    return harness.homeserver.say(room, ALICE, body, **{"m.relates_to": {"m.in_reply_to": {"event_id": to}}})
+
+
+def in_thread(
+    harness: Harness, room: RoomID, root: EventID, body: str, *, after: EventID, falling_back: bool
+) -> EventID:
+    relation = {
+        "rel_type": "m.thread",
+        "event_id": root,
+        "is_falling_back": falling_back,
+        "m.in_reply_to": {"event_id": after},
+    }
+    return harness.homeserver.say(room, ALICE, body, **{"m.relates_to": relation})
+
+
+async def remote_id(harness: Harness, room: RoomID, event: EventID) -> str:
+    return (await harness.store.messages_by_event(room, event))[0].remote_id
+
+
+async def test_threads() -> None:
+    harness, room, hello = await started(threads=True)
+    first = in_thread(harness, room, hello, "first", after=hello, falling_back=True)
+    in_thread(harness, room, hello, "second", after=first, falling_back=False)
+    await harness.settle(5)
+    (_, one), (_, two) = harness.network.spoken
+    root = await remote_id(harness, room, hello)
+    assert (one.thread, one.reply_to) == (root, None)
+    assert (two.thread, two.reply_to) == (root, await remote_id(harness, room, first))
+    await harness.kill()
+
+
+async def test_a_thread_is_a_reply_where_there_is_none() -> None:
+    harness, room, hello = await started()
+    first = in_thread(harness, room, hello, "first", after=hello, falling_back=True)
+    in_thread(harness, room, hello, "second", after=first, falling_back=True)
+    await harness.settle(5)
+    assert [message.thread for _, message in harness.network.spoken] == [None, None]
+    assert [message.reply_to for _, message in harness.network.spoken] == [
+        await remote_id(harness, room, hello),
+        await remote_id(harness, room, first),
+    ]
+    await harness.kill()
+
+
+async def test_a_thread_whose_root_never_crossed() -> None:
+    harness, room, hello = await started(threads=True)
+    in_thread(harness, room, EventID("$unknown"), "first", after=hello, falling_back=True)
+    await harness.settle(5)
+    ((_, message),) = harness.network.spoken
+    assert (message.thread, message.reply_to) == (None, await remote_id(harness, room, hello))
+    await harness.kill()
+
+
+async def test_a_reply_is_a_quotation_where_there_is_none() -> None:
+    harness, room, hello = await started(replies=False)
+    ghost = next(e for e in harness.homeserver.rooms[room].timeline if e["event_id"] == hello)["sender"]
+    assert harness.homeserver.names[ghost] == "Name of friend"
+    answer(harness, room, hello, "hi")
+    answer(harness, room, EventID("$unknown"), "alone")
+    await harness.settle(5)
+    (_, message), (_, alone) = harness.network.spoken
+    assert message.reply_to is None
+    assert message.text.body == "Name of friend: hello\nhi"
+    assert message.text.runs[0] == Run(0, 21, Style.QUOTE, level=1)
+    assert alone.text.body == "alone"
+    await harness.kill()
+
+
+async def test_a_quotation_stays_over_a_crash() -> None:
+    """The answered message is deleted before the rest of the parts is sent: what they quote must not change."""
+    harness, room, hello = await started(replies=False, max_text_length=20)
+    dead = harness.kill_at(points.PARTS_BETWEEN)
+    answer(harness, room, hello, "one two three four five")
+    await harness.until(dead.is_set)
+    await harness.kill()
+    for event in harness.homeserver.rooms[room].timeline:
+        if event["event_id"] == hello:
+            event["content"] = {}
+    await harness.start()
+    await harness.settle(30)
+    said = "".join(harness.network.texts("chat"))
+    assert said.count("hello") == 1
+    assert [word for word in ("one", "two", "three", "four", "five") if word not in said] == []
+    await harness.kill()
+
+
+@pytest.mark.parametrize("level, mentioned", [(0, False), (50, True)])
+async def test_only_who_may_mentions_the_room(level: int, mentioned: bool) -> None:
+    harness, room, _ = await started()
+    harness.homeserver.rooms[room].state["m.room.power_levels", ""] = {"users": {ALICE: level}}
+    harness.homeserver.say(room, ALICE, "hey @room", **{"m.mentions": {"room": True}})
+    await harness.settle(5)
+    ((_, message),) = harness.network.spoken
+    assert [span.target for span in message.text.mentions] == ([MentionRoom()] if mentioned else [])
+    await harness.kill()
+
+
+async def test_whom_the_text_does_not_name() -> None:
+    harness, room, _ = await started(hidden_mentions=True)
+    harness.homeserver.say(room, ALICE, "hey", **{"m.mentions": {"user_ids": ["@fake_friend:test"]}})
+    await harness.settle(5)
+    ((_, message),) = harness.network.spoken
+    assert message.text.body == "hey"
+    assert len(message.hidden_mentions) == 1
+    await harness.kill()
+
+
+async def test_who_is_not_named_is_named_where_that_is_needed() -> None:
+    harness, room, hello = await started()
+    harness.homeserver.say(room, ALICE, "hey", **{"m.mentions": {"user_ids": ["@fake_friend:test"]}})
+    relation = {"m.in_reply_to": {"event_id": hello}}
+    mentions = {"user_ids": ["@fake_friend:test"]}
+    harness.homeserver.say(room, ALICE, "hi", **{"m.mentions": mentions, "m.relates_to": relation})
+    await harness.settle(5)
+    # The answered person is notified by the answer.
+    assert harness.network.texts("chat") == ["hey @Name of friend", "hi"]
+    await harness.kill()
