@@ -34,8 +34,8 @@ from bridgekit.runtime.bridge import Bridge, Identity, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.relay import RelaySettings
-from bridgekit.runtime.status import StatusRules
 from bridgekit.runtime.retrying import Delivery
+from bridgekit.runtime.status import StatusRules
 from bridgekit.store import open_store
 from bridgekit.web.server import MonitoringServer
 

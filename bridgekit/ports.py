@@ -43,8 +43,8 @@ from bridgekit.model.records import (
     LoginRecord,
     Membership,
     MessageRecord,
-    ReactionRecord,
     Portal,
+    ReactionRecord,
     UncertainSaved,
 )
 
@@ -311,6 +311,8 @@ class Homeserver(Protocol):
         """Never repeated by itself: a repeat would make a second room."""
 
     async def resolve_alias(self, alias: RoomAlias) -> RoomID | None: ...
+
+    async def create_alias(self, alias: RoomAlias, room: RoomID) -> None: ...
 
     async def delete_alias(self, alias: RoomAlias) -> None: ...
 

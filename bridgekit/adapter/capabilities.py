@@ -104,8 +104,8 @@ class CanEdit(Capability):
 
     @abstractmethod
     async def edit(self, edit: MatrixEdit) -> Sent:
-        """Change it. Repeated after a crash, with the same nonce. `Sent.ids` are new ids under which the network speaks of
-        the message from now on, often none. Raises what `CanSend.send` raises."""
+        """Change it. Repeated after a crash, with the same nonce. `Sent.ids` are new ids under which the network
+        speaks of the message from now on, often none. Raises what `CanSend.send` raises."""
 
 
 class CanDelete(Capability):
@@ -135,7 +135,7 @@ class CanMarkRead(Capability):
 
     @abstractmethod
     async def mark_read(self, receipt: MatrixReceipt) -> None:
-        """Tell it. Only the latest of each chat is told, and never again if that fails."""
+        """Tell it. Only the latest of each chat is told. What it raises is logged, and it is not told again."""
 
 
 class CanType(Capability):
@@ -143,7 +143,7 @@ class CanType(Capability):
 
     @abstractmethod
     async def set_typing(self, typing: MatrixTyping) -> None:
-        """Tell it. Told again every few seconds while it lasts, and never again if that fails."""
+        """Tell it; told again every few seconds while it lasts. What it raises is logged, and nothing else follows."""
 
 
 class CanInvite(Capability):

@@ -53,9 +53,9 @@ def with_roles(
 ) -> JSON | None:
     """The power levels that say these roles; None if they do already.
 
-    Ghosts are as high as their role; one without is a member. People are raised by theirs, and never lowered: what a room
-    gave them is not the network's. Nobody gets the bot's level, and who has it keeps it, since the bot could not take
-    it away.
+    Ghosts are as high as their role; one without is a member. People are raised by theirs, and never lowered: what a
+    room gave them is not the network's. Nobody gets the bot's level, and who has it keeps it, since the bot could not
+    take it away.
     """
     before = power_levels.get("users")
     users: dict[UserID, Any] = dict(before) if isinstance(before, Mapping) else {}

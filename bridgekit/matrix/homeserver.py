@@ -136,6 +136,14 @@ class Homeserver(EventCalls):
                 return None
             raise
 
+    async def create_alias(self, alias: RoomAlias, room: RoomID) -> None:
+        """Let an alias name a room; one that names it already is success. 409: it names another."""
+        try:
+            await self._call(Method.PUT, path("v3", "directory", "room", alias), JSON, body={"room_id": room})
+        except MatrixRequestError as error:
+            if error.status != 409 or await self.resolve_alias(alias) != room:
+                raise
+
     async def delete_alias(self, alias: RoomAlias) -> None:
         """Free an alias; one that names nothing is success."""
         try:

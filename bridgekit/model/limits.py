@@ -16,14 +16,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much a portal's network takes. The framework splits and simplifies before the adapter is called.
 
     `max_text_length` is counted in `text_unit`; None means no limit. `formatting` names the styles that the network
-    can show; the others are written into the text as their plain markers, or dropped. `shows_speaker`: the network shows
-    a relayed message under `MatrixMessage.speaker`'s name; otherwise the name is written in front of the text.
+    can show; the others are written into the text as their plain markers, or dropped. `shows_speaker`: the network
+    shows a relayed message under `MatrixMessage.speaker`'s name; otherwise the name is written in front of the text.
 
-    `replies`, `threads`: whether a message can answer another, or belong to a thread; a thread becomes a reply where there
-    is none, a reply a quotation. `reactions`: the emoji that may be used, None for any; `reactions_per_person`: how many
-    one person may leave on a message, None for any number (where it is 1, a new one replaces the old). `edit_within`,
-    `delete_within`: how long after a message that is possible, None for always; `edits_per_message`: how often.
-    `hidden_mentions`: a person can be notified without being named in the text. `room_mentions`: everybody can be.
+    `replies`, `threads`: whether a message can answer another, or belong to a thread; a thread becomes a reply where
+    there is none, a reply a quotation. `reactions`: the emoji that may be used, None for any; `reactions_per_person`:
+    how many one person may leave on a message, None for any number (where it is 1, a new one replaces the old).
+    `edit_within`, `delete_within`: how long after a message that is possible, None for always; `edits_per_message`:
+    how often. `hidden_mentions`: a person can be notified without being named in the text. `room_mentions`: everybody
+    can be.
     """
 
     max_text_length: int | None = None

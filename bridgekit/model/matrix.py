@@ -43,9 +43,12 @@ class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixEdit(msgspec.Struct, frozen=True, kw_only=True):
-    """A message says something else now: `text` is all of it. `target` is the id that the network gave to it; a message
-    of several parts gives one edit per part. `nonce` stays the same over repeats. `hidden_mentions` as in
-    `MatrixMessage`: people who were not mentioned before."""
+    """A message says something else now: `text` is all of it.
+
+    `portal` is its chat, `target` the id that the network gave to it; a message of several parts gives one edit per
+    part. `nonce` stays the same over repeats. `timestamp` is the homeserver's, in ms since the epoch. `speaker` as in
+    `MatrixMessage`; `hidden_mentions` too: people who were not mentioned before.
+    """
 
     portal: PortalKey
     target: RemoteMessageID
@@ -57,7 +60,11 @@ class MatrixEdit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixDelete(msgspec.Struct, frozen=True, kw_only=True):
-    """A message is to be deleted for everybody. `reason` is in the deleter's words, often empty."""
+    """A message is to be deleted for everybody.
+
+    `portal` is its chat, `target` the id that the network gave to it. `speaker` is who wants that, `timestamp` when,
+    in ms since the epoch. `reason` is in the deleter's words, often empty.
+    """
 
     portal: PortalKey
     target: RemoteMessageID
@@ -67,8 +74,12 @@ class MatrixDelete(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixReaction(msgspec.Struct, frozen=True, kw_only=True):
-    """A reaction of the login's own person to a message; `emoji` as in `RemoteReaction`, one that `Limits.reactions`
-    allows. Given to `react`, and to `unreact` when it is taken back."""
+    """A reaction of the login's own person to a message. Given to `react`, and to `unreact` when it is taken back.
+
+    `portal` is the chat, `target` the message's id at the network. `emoji` as in `RemoteReaction`, one that
+    `Limits.reactions` allows; `emoji_id` is the network's id of a picture of its own. `nonce` stays the same over
+    repeats. `timestamp` is the homeserver's, in ms since the epoch.
+    """
 
     portal: PortalKey
     target: RemoteMessageID
@@ -79,7 +90,8 @@ class MatrixReaction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The login's own person has read the chat up to this message."""
+    """The login's own person has read the chat `portal` up to the message `up_to`; `timestamp` says when, in ms since
+    the epoch."""
 
     portal: PortalKey
     up_to: RemoteMessageID
@@ -87,14 +99,17 @@ class MatrixReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixTyping(msgspec.Struct, frozen=True, kw_only=True):
-    """The login's own person is writing, or has stopped."""
+    """The login's own person is writing in the chat `portal` (`typing` is True), or has stopped."""
 
     portal: PortalKey
     typing: bool
 
 
 class MatrixMember(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody on Matrix invites, removes or bans a remote person. `reason` is in words, often empty."""
+    """Somebody on Matrix invites the remote person `user` into the chat `portal`, removes or bans them.
+
+    `reason` is in words, often empty.
+    """
 
     portal: PortalKey
     user: RemoteUserID

@@ -22,12 +22,12 @@ class Utf16Offsets:
         self._astral = [found.start() for found in _ASTRAL.finditer(body)]
 
     def to_utf16(self, offset: int) -> int:
-        """The offset in UTF-16 code units of an offset in code points."""
+        """The offset in UTF-16 code units of an offset in code points. Never raises."""
         offset = min(max(offset, 0), self._length)
         return offset + bisect_left(self._astral, offset)
 
     def from_utf16(self, units: int) -> int:
-        """The offset in code points of an offset in UTF-16 code units."""
+        """The offset in code points of an offset in UTF-16 code units. Never raises."""
         units = min(max(units, 0), self._length + len(self._astral))
         # The k-th astral character (from 0) begins at unit self._astral[k] + k, and is passed from that + 2 on.
         low, high = 0, len(self._astral)

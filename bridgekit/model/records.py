@@ -93,8 +93,8 @@ class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReactionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A reaction that is there on both sides. `target` is the message's id as the bridge knows it (no alias); `sender` the
-    Matrix user that sent `event_id`: a ghost for a reaction of the network's people."""
+    """A reaction that is there on both sides. `target` is the message's id as the bridge knows it (no alias);
+    `sender` the Matrix user that sent `event_id`: a ghost for a reaction of the network's people."""
 
     portal: PortalKey
     target: RemoteMessageID

@@ -32,7 +32,11 @@ class Avatar(msgspec.Struct, frozen=True):
 
 
 class MediaRef(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file of a message by reference, never bytes. `size` is in bytes."""
+    """A file of a message by reference, never its bytes: `id`, by which the network finds it again, `name` and
+    `mimetype` (``""``: not known), and `size` in bytes (None: not known).
+
+    Files do not cross yet; the message says that there was one.
+    """
 
     id: str
     name: str = ""
@@ -52,9 +56,9 @@ class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=Tr
 
     `portal` says in which chat, `sender` who wrote it, `timestamp` when, in ms since the epoch. `id` is unique in the
     chat; `aliases` are other ids under which the network may speak of it. `text` is what it says, `media` its files,
-    `reply_to` the message that it answers, `thread` the first message of the thread that it belongs to, where the network
-    has threads. `nonce` is what the network gives back of ours, if it does: then the message is recognised as our own
-    echo. `cursor` is where the stream has got to with it.
+    `reply_to` the message that it answers, `thread` the first message of the thread that it belongs to, where the
+    network has threads. `nonce` is what the network gives back of ours, if it does: then the message is recognised as
+    our own echo. `cursor` is where the stream has got to with it.
     """
 
     portal: PortalKey
@@ -73,8 +77,9 @@ class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=Tr
 class RemoteEdit(msgspec.Struct, frozen=True, tag="edit", omit_defaults=True, kw_only=True):
     """A message says something else now: `text` is all of it, not the difference.
 
-    `target` is the message's id (or an alias). `revision` is different for each edit of one message and the same when the
-    network repeats one: its own id, a counter, a time. `sender` is who edited. `nonce` as in `RemoteMessage`.
+    `portal` says in which chat, `target` which message (its id or an alias), `sender` who edited, `timestamp` when, in
+    ms since the epoch. `revision` is different for each edit of one message and the same when the network repeats one:
+    its own id, a counter, a time. `nonce` as in `RemoteMessage`. `cursor` is where the stream has got to with it.
     """
 
     portal: PortalKey
@@ -88,7 +93,11 @@ class RemoteEdit(msgspec.Struct, frozen=True, tag="edit", omit_defaults=True, kw
 
 
 class RemoteDelete(msgspec.Struct, frozen=True, tag="delete", omit_defaults=True, kw_only=True):
-    """A message was deleted for everybody. `sender` is who did it, None where the network does not say."""
+    """A message was deleted for everybody.
+
+    `portal` says in which chat, `target` which message (its id or an alias), `timestamp` when, in ms since the epoch.
+    `sender` is who did it, None where the network does not say. `cursor` is where the stream has got to with it.
+    """
 
     portal: PortalKey
     target: RemoteMessageID
@@ -100,10 +109,11 @@ class RemoteDelete(msgspec.Struct, frozen=True, tag="delete", omit_defaults=True
 class RemoteReaction(msgspec.Struct, frozen=True, tag="reaction", omit_defaults=True, kw_only=True):
     """Somebody reacted to a message (`added`), or took that reaction back.
 
-    `emoji` is the character itself, or ``:name:`` for a picture that only the network has; `emoji_id` is the network's id
-    of such a picture. `occurrence` tells react, unreact, react from a repeat of the first: different for each of them and
-    the same when the network says one again (its own id, a time); "" where the network cannot tell, then the state at
-    its last word counts.
+    `portal` says in which chat, `target` which message (its id or an alias), `sender` who, `timestamp` when, in ms
+    since the epoch. `emoji` is the character itself, or ``:name:`` for a picture that only the network has;
+    `emoji_id` is the network's id of such a picture. `occurrence` tells react, unreact, react from a repeat of the
+    first: different for each of them and the same when the network says one again (its own id, a time); "" where the
+    network cannot tell, then the state at its last word counts. `cursor` is where the stream has got to with it.
     """
 
     portal: PortalKey
@@ -118,7 +128,8 @@ class RemoteReaction(msgspec.Struct, frozen=True, tag="reaction", omit_defaults=
 
 
 class RemoteReceipt(msgspec.Struct, frozen=True, tag="receipt", omit_defaults=True, kw_only=True):
-    """Somebody has read the chat up to a message. Never written down: only the latest counts."""
+    """Somebody, `user`, has read the chat `portal` up to the message `up_to`. Never written down: only the latest
+    counts."""
 
     portal: PortalKey
     user: RemoteUserID
@@ -126,7 +137,10 @@ class RemoteReceipt(msgspec.Struct, frozen=True, tag="receipt", omit_defaults=Tr
 
 
 class RemoteTyping(msgspec.Struct, frozen=True, tag="typing", omit_defaults=True, kw_only=True):
-    """Somebody is writing, or has stopped. Never written down; ends by itself after `expires_s` seconds."""
+    """Somebody, `user`, is writing in the chat `portal` (`typing` is True), or has stopped.
+
+    Never written down; ends by itself after `expires_s` seconds.
+    """
 
     portal: PortalKey
     user: RemoteUserID
@@ -135,7 +149,11 @@ class RemoteTyping(msgspec.Struct, frozen=True, tag="typing", omit_defaults=True
 
 
 class RemoteChatDeleted(msgspec.Struct, frozen=True, tag="chat_deleted", omit_defaults=True, kw_only=True):
-    """The chat is gone at the network, or this login has left it or was removed. What was said stays on Matrix."""
+    """The chat `portal` is gone at the network, or this login has left it or was removed. What was said stays on
+    Matrix.
+
+    `reason` is in words, where the network has one. `cursor` is where the stream has got to with it.
+    """
 
     portal: PortalKey
     reason: str = ""
@@ -143,7 +161,11 @@ class RemoteChatDeleted(msgspec.Struct, frozen=True, tag="chat_deleted", omit_de
 
 
 class RemoteIdentityChanged(msgspec.Struct, frozen=True, tag="identity", omit_defaults=True, kw_only=True):
-    """The network calls a person by another id from now on (a new phone number): the same ghost stands for both."""
+    """The network calls the person that was `old` by the id `new` from now on (a new phone number): the same ghost
+    stands for both.
+
+    `cursor` is where the stream has got to with it.
+    """
 
     old: RemoteUserID
     new: RemoteUserID
@@ -159,9 +181,12 @@ class Role(StrEnum):
 
 
 class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw_only=True):
-    """What a chat is like now. None means "not said", not "removed"; `name` and `topic` are removed by ``""``.
+    """What a chat is like now. None means "not said", not "removed"; `name` and `topic` are removed by ``""``, `avatar`
+    by an empty `Avatar.id`.
 
-    `members` lists everybody where the network says so, our own account included.
+    `portal` says which chat, `kind` whether it is between two people or a group. `members` lists everybody where the
+    network says so, our own account included; `roles` what they may do, everybody else being a `Role.MEMBER`.
+    `cursor` is where the stream has got to with it.
     """
 
     portal: PortalKey
@@ -177,8 +202,8 @@ class RemoteChat(msgspec.Struct, frozen=True, tag="chat", omit_defaults=True, kw
 class RemoteMember(msgspec.Struct, frozen=True, tag="member", omit_defaults=True, kw_only=True):
     """Somebody, `user`, joined the chat `portal` (`joined` is True) or left it.
 
-    `cursor` is where the stream has got to with it. `by` is who added or removed them, None for themselves or unknown; `banned`: they may not come back; `reason` in
-    words, where the network has one.
+    `cursor` is where the stream has got to with it. `by` is who added or removed them, None for themselves or
+    unknown; `banned`: they may not come back; `reason` in words, where the network has one.
     """
 
     portal: PortalKey
@@ -191,7 +216,10 @@ class RemoteMember(msgspec.Struct, frozen=True, tag="member", omit_defaults=True
 
 
 class RemoteProfile(msgspec.Struct, frozen=True, tag="profile", omit_defaults=True, kw_only=True):
-    """What a person is called and looks like. None means "not said"."""
+    """What a person, `user`, is called (`name`) and looks like (`avatar`). None means "not said".
+
+    `cursor` is where the stream has got to with it.
+    """
 
     user: RemoteUserID
     name: str | None = None
@@ -200,7 +228,7 @@ class RemoteProfile(msgspec.Struct, frozen=True, tag="profile", omit_defaults=Tr
 
 
 class RemoteProgress(msgspec.Struct, frozen=True, tag="progress", kw_only=True):
-    """Nothing to bridge, but the stream went on: remember the cursor."""
+    """Nothing to bridge, but the stream went on: remember the `cursor`."""
 
     cursor: Cursor
 
@@ -209,6 +237,7 @@ class RemoteCaughtUp(msgspec.Struct, frozen=True, tag="caught_up", omit_defaults
     """Everything that was there when the connection was opened has been yielded; what follows is live.
 
     Optional: it lets the bridge see at once how much there was to catch up. Without it that takes some quiet seconds.
+    `cursor` is where the stream has got to, None if an event has said it.
     """
 
     cursor: Cursor | None = None
@@ -236,9 +265,9 @@ Passing = RemoteReceipt | RemoteTyping
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Several events that become durable together, with the session's own state (ratchets, tokens).
+    """Several `events` that become durable together, with the session's own state (ratchets, tokens).
 
-    `state` replaces the stored state; None leaves it.
+    `state` replaces the stored state, which comes back as `Login.state`; None leaves it.
     """
 
     events: tuple[RemoteEvent, ...] = ()
@@ -248,8 +277,9 @@ class Batch(msgspec.Struct, frozen=True):
 class Login(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One remote account of one Matrix user, as `Adapter.login` returned it.
 
-    `user` is the account's own remote user id (its messages are echoes, it gets no ghost in its own portals);
-    `secrets` is what `connect` needs, kept as given; `state` is the last `Batch.state`.
+    `id` names the login in the bridge; it is the same when the same account logs in again. `user` is the account's own
+    remote user id (its messages are echoes, it gets no ghost in its own portals); `name` is for people; `secrets` is
+    what `connect` needs, kept as given, and never logged; `state` is the last `Batch.state`.
     """
 
     id: LoginID
@@ -260,7 +290,12 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """The network took a message: the ids it gave to it. `confirmed=False`: only an echo will tell for sure."""
+    """The network took a message.
+
+    `ids` are those that it gave it, several where it made several messages of it, none where it does not say.
+    `timestamp` is the network's, in ms since the epoch, None if it says none. `confirmed` is False where only an echo
+    will tell for sure; no difference is made by it yet.
+    """
 
     ids: tuple[RemoteMessageID, ...]
     timestamp: int | None = None

@@ -38,6 +38,7 @@ from bridgekit.runtime.incoming import Incoming
 from bridgekit.runtime.lanes import Handled, Lane, Lanes
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.logins import Logins
+from bridgekit.runtime.lost import Lost
 from bridgekit.runtime.members import Members
 from bridgekit.runtime.outgoing import Outgoing
 from bridgekit.runtime.own_changes import OwnChanges
@@ -45,6 +46,7 @@ from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.relay import Relay, RelaySettings
 from bridgekit.runtime.retrying import Delivery, Retrying
+from bridgekit.runtime.room_changes import RoomChanges
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.speakers import Speakers
 from bridgekit.runtime.starting import Starting
@@ -234,6 +236,7 @@ class Bridge:
         )
         self.catching_up = CatchingUp(self.books, store, homeserver, self.sessions, catch_up, bot=bot)
         own_changes = OwnChanges(self.books, clock)
+        lost = Lost(self.books, homeserver, self._ghosts, bot=bot, server_name=identity.server_name)
         self._incoming = Incoming(
             self.books,
             store,
@@ -248,6 +251,7 @@ class Bridge:
             self.catching_up,
             own_changes,
             self._status,
+            lost,
             bot=bot,
             network=network.name,
             server_name=identity.server_name,
@@ -266,6 +270,7 @@ class Bridge:
             voices,
             speakers,
             own_changes,
+            RoomChanges(lost, self.portals.has_left, leave_with_room=chats.leave_with_room),
             command=portal_commands,
             event=self.inbox.event,
             elsewhere=self.starting.before(commands),

@@ -28,7 +28,7 @@ from bridgekit.model.records import (
 )
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.relay import Voice
-from bridgekit.runtime.sending import Attempt, Connected
+from bridgekit.runtime.sending import Attempt, Connected, checked
 from bridgekit.runtime.targets import Missing
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,8 @@ class _Edit:
         outcome = await self._a.call(lambda: self._editor.edit(edit), self._to)
         if isinstance(outcome, Ending):
             return outcome
-        own = await self._a.o.own_changes.edited(edit.portal, target, text)
+        outcome = checked(outcome)
+        own = await self._a.o.own_changes.edited(edit.portal, target, text, edit.nonce)
         return [*own, *(AliasSaved(edit.portal, id, target) for id in outcome.ids if id != target)]
 
     async def _append(self, text: Text, step: int, sender: CanSend, facts: list[Fact]) -> list[Fact] | Ending:

@@ -25,10 +25,12 @@ LOOK_AGAIN_S = 30.0
 
 class ChatRules(msgspec.Struct, frozen=True, kw_only=True):
     """`eagerly`: a chat that the network lists becomes a room at once, not with its first message. `max_members`: how
-    many members of a chat join its room before they have said anything."""
+    many members of a chat join its room before they have said anything. `leave_with_room`: a person who leaves the room
+    of a group leaves the group."""
 
     eagerly: bool = False
     max_members: int = 100
+    leave_with_room: bool = True
 
 
 class Chats:

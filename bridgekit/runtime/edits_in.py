@@ -18,9 +18,10 @@ from bridgekit.model.remote import RemoteDelete, RemoteEdit, RemoteMessage
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane
-from bridgekit.runtime.messages_in import MessagesIn, People, saved
+from bridgekit.runtime.messages_in import MessagesIn, saved
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.own_echo import OwnEchoes
+from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import Claim, RemoteTargets

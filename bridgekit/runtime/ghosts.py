@@ -223,9 +223,7 @@ class Ghosts:
             log.warning("a picture could not be uploaded: %s", error)
             return None
 
-    async def ensure_joined(
-        self, room: RoomID, ghost: Ghost, *, again: bool = False, by: UserID | None = None
-    ) -> None:
+    async def ensure_joined(self, room: RoomID, ghost: Ghost, *, again: bool = False, by: UserID | None = None) -> None:
         """The ghost is in the room: invited by the bot (or `by`, where that may), then joined. `again`: do it although
         we believe it is there.
 

@@ -33,9 +33,11 @@ from bridgekit.runtime.edits_in import EditsIn
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane, Lanes, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
-from bridgekit.runtime.messages_in import MessagesIn, People
+from bridgekit.runtime.lost import GONE, Lost
+from bridgekit.runtime.messages_in import MessagesIn
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.own_echo import OwnEchoes
+from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.reactions_in import ReactionsIn
@@ -72,6 +74,7 @@ class Incoming:
         catching_up: CatchingUp,
         changes: OwnChanges,
         status: Status,
+        lost: Lost,
         *,
         bot: UserID,
         network: str,
@@ -85,6 +88,7 @@ class Incoming:
         self._sessions = sessions
         self._retrying = retrying
         self._chats = chats
+        self._lost = lost
         self._bot = bot
         self._targets = targets = RemoteTargets(books, journal, lanes, lease, retrying)
         posting = Posting(homeserver, ghosts, retrying, bot=bot)
@@ -92,7 +96,7 @@ class Incoming:
         echoes = OwnEchoes(books, sessions, targets, changes, status)
         self._messages = MessagesIn(books, portals, ghosts, echoes, targets, posting, catching_up, people)
         self._edits = EditsIn(books, portals, ghosts, echoes, changes, targets, posting, self._messages, people)
-        self._reactions = ReactionsIn(books, ghosts, echoes, targets, posting)
+        self._reactions = ReactionsIn(books, ghosts, echoes, targets, posting, sessions)
         self._chat_gone = ChatGone(books, homeserver, ghosts, bot=bot, network=network, server_name=server_name)
 
     async def handle(self, entry: Entry, lane: Lane) -> Handled:
@@ -105,7 +109,8 @@ class Incoming:
             self._portals.gave_up(event.portal)
         return handled
 
-    async def _handle(self, event: Bridged, entry: Entry, lane: Lane) -> Handled:
+    async def _handle(self, event: Bridged, entry: Entry, lane: Lane, *, again: bool = False) -> Handled:
+        """`again`: the portal had lost its room, and gets a new one."""
         record = self._books.login(entry.login) if entry.login is not None else None
         if record is None:
             return Handled(dead=self._retrying.ending("no_login", "the login that received it has logged out"))
@@ -116,6 +121,8 @@ class Incoming:
         try:
             return await self._carry_out(event, entry, lane, record, session)
         except (HomeserverUnreachable, MatrixRequestError) as error:
+            if not again and await self._lost_room(event, error):
+                return await self._handle(event, entry, lane, again=True)
             ending = self._retrying.homeserver_failed(entry, error)
             log.error("an event from the network could not be bridged: %s", error, extra={"lane": entry.lane})
             if isinstance(event, RemoteMessage | RemoteEdit | RemoteDelete):
@@ -133,7 +140,7 @@ class Incoming:
             case RemoteDelete():
                 return await self._edits.delete(event, entry, lane)
             case RemoteReaction():
-                return await self._reactions.handle(event, entry, lane, session)
+                return await self._reactions.handle(event, entry, lane, record, session)
             case RemoteChat():
                 await self._chats.chat(event, record, session)
             case RemoteChatDeleted():
@@ -143,6 +150,16 @@ class Incoming:
             case RemoteProfile():
                 await self._ghosts.update(event, describer_of(session))
         return Handled()
+
+    async def _lost_room(self, event: Bridged, error: HomeserverUnreachable | MatrixRequestError) -> bool:
+        """Whether it failed because the portal has lost its room, and is forgotten now. Raises `StoreError`."""
+        if isinstance(event, RemoteProfile) or not isinstance(error, MatrixRequestError) or error.status not in GONE:
+            return False
+        try:
+            return await self._lost.look(event.portal)
+        except (HomeserverUnreachable, MatrixRequestError) as stumbled:
+            log.info("a portal's room could not be looked at: %s", stumbled, extra={"lane": event.portal.chat})
+            return False
 
     async def _has_room(self, event: Bridged) -> bool:
         """Whether carrying this out makes no room."""

@@ -71,6 +71,8 @@ class Lane:
         self._suspects: frozenset[DedupeKey] = frozenset()
         self._open: set[DedupeKey] = set()
         self._step: asyncio.Event | None = None  # made by who waits: few do, and every entry steps
+        self._resolving: list[asyncio.Task[object] | None] = []  # who waits for `resolve`
+        self._asked: asyncio.Event | None = None
 
     def may_have_been_tried(self, entry: Entry) -> bool:
         """Whether an earlier process may have begun this entry without leaving a mark: it was among those that a lane
@@ -92,11 +94,26 @@ class Lane:
     async def resolve(self) -> None:
         """Wait until every entry that may have reached the far end by now, if only in an earlier process, has ended and
         is on disk."""
-        while self.recovered:
-            await self._next_step()
-        doubtful = set(self._open)
-        while doubtful & self._open:
-            await self._next_step()
+        me = asyncio.current_task()
+        self._resolving.append(me)
+        if self._asked is not None:
+            self._asked.set()
+            self._asked = None
+        try:
+            while self.recovered:
+                await self._next_step()
+            doubtful = set(self._open)
+            while doubtful & self._open:
+                await self._next_step()
+        finally:
+            self._resolving.remove(me)
+
+    async def waited_for_by(self, other: Lane) -> None:
+        """Wait until the head of another lane waits for this one (`resolve`)."""
+        while other.task is None or other.task not in self._resolving:
+            if self._asked is None:
+                self._asked = asyncio.Event()
+            await self._asked.wait()
 
     async def _next_step(self) -> None:
         if self._step is None:

@@ -127,11 +127,23 @@ class Lanes:
             lane.current is not None or bool(lane.buffer) or lane.behind or lane.uncommitted > 0
         )
 
-    async def settled(self, key: LaneKey) -> None:
-        """Wait until the entry that is being carried out now, if there is one, has ended and is on disk."""
+    async def settled(self, key: LaneKey, *, asked_by: Lane | None = None) -> None:
+        """Wait until the entry that is being carried out now, if there is one, has ended and is on disk. A head that
+        asks names its own lane: it waits no longer once the other waits for it (`resolved`)."""
         lane = self._lanes.get(key)
-        if lane is not None:
+        if lane is None:
+            return
+        if asked_by is None:
             await lane.between.wait()
+            await lane.settle()
+            return
+        waits = [asyncio.ensure_future(lane.between.wait()), asyncio.ensure_future(asked_by.waited_for_by(lane))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if lane.between.is_set():
             await lane.settle()
 
     async def resolved(self, key: LaneKey) -> None:

@@ -6,63 +6,22 @@ from collections.abc import Sequence
 
 from bridgekit.adapter.base import Session
 from bridgekit.core.mentions import reply_mentions
-from bridgekit.core.policy import End, judge_homeserver
-from bridgekit.core.room_power import may_mention_room
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import JSON, as_notice, message_contents
 from bridgekit.core.txnid import event_txn_id
-from bridgekit.errors import MatrixRequestError
-from bridgekit.model.content import MentionRoom, MentionTarget, MentionUser, Text
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, TxnID, UserID
+from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, TxnID
 from bridgekit.model.records import AliasSaved, Fact, Ghost, LoginRecord, MessageRecord, MessageSaved
 from bridgekit.model.remote import RemoteMessage
-from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.catching_up import CatchingUp
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane
 from bridgekit.runtime.own_echo import OwnEchoes
+from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import RemoteTargets
-
-
-class People:
-    """Who is meant by the mentions of a remote text, and who may mention everybody."""
-
-    def __init__(self, books: Books, homeserver: Homeserver) -> None:
-        self._books = books
-        self._homeserver = homeserver
-
-    async def may_mention_room(self, text: Text, room: RoomID, user: UserID) -> bool:
-        """Whether clients will heed it where this ghost mentions the whole room. Raises `HomeserverError`."""
-        if not any(isinstance(mention.target, MentionRoom) for mention in text.mentions):
-            return False  # the usual case, in which nobody has to be asked
-        try:
-            levels = await self._homeserver.get_state(room, "m.room.power_levels")
-        except MatrixRequestError as error:
-            if not isinstance(judge_homeserver(error), End):
-                raise
-            return False  # the bot is not there any more; whoever sends the message finds that out
-        return may_mention_room(levels, user)
-
-    async def named(self, text: Text) -> dict[MentionTarget, tuple[UserID, str]]:
-        """The Matrix users that stand for the people whom a text names, and the names to show."""
-        return {
-            mention.target: found
-            for mention in text.mentions
-            if (found := await self._person(mention.target)) is not None
-        }
-
-    async def _person(self, target: MentionTarget) -> tuple[UserID, str] | None:
-        if not isinstance(target, MentionUser):
-            return None
-        for record in self._books.logins():
-            if self._books.identities.same(record.login.user, target.id):
-                return record.user_id, record.login.name or record.user_id
-        ghost = await self._books.ghost(target.id)
-        return (ghost.user_id, ghost.name) if ghost is not None else None
 
 
 class MessagesIn:

@@ -24,6 +24,7 @@ from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.reacting import react
 from bridgekit.runtime.relay import Relay
 from bridgekit.runtime.retrying import Retrying
+from bridgekit.runtime.room_changes import RoomChanges, refused
 from bridgekit.runtime.sending import Attempt
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.speakers import Speakers
@@ -51,6 +52,7 @@ class Outgoing:
         relay: Relay,
         speakers: Speakers,
         own_changes: OwnChanges,
+        changes: RoomChanges,
         *,
         command: Callable[[Entry, RawEvent, Portal], Awaitable[bool]],
         event: Callable[[Entry], RawEvent],
@@ -72,6 +74,7 @@ class Outgoing:
         self.relay = relay
         self.speakers = speakers
         self.own_changes = own_changes
+        self._changes = changes
         self._command = command
         self._event = event
         self._elsewhere = elsewhere
@@ -113,9 +116,11 @@ class Outgoing:
 
     async def _carry_out(self, attempt: Attempt) -> Handled:
         if attempt.progress.ending is not None:
+            if attempt.event.state_key is not None:
+                return await refused(attempt, attempt.progress.ending)
             return await attempt.finish(attempt.progress.ending)
         if attempt.event.state_key is not None:
-            return Handled()  # the inbox takes in what is not bridged yet, too
+            return await self._changes.handle(attempt)
         match attempt.event.type:
             case "m.room.redaction":
                 return await redact(attempt)

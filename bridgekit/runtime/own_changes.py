@@ -9,7 +9,7 @@ import msgspec
 
 from bridgekit.core.reactions import bare
 from bridgekit.model.content import Text
-from bridgekit.model.ids import PortalKey, RemoteMessageID
+from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID
 from bridgekit.model.records import Fact, ValueSaved
 from bridgekit.ports import Clock
 from bridgekit.runtime.books import CACHE_SIZE, Books
@@ -17,7 +17,7 @@ from bridgekit.runtime.books import CACHE_SIZE, Books
 EDITS = 50
 """So many edited messages of each chat are remembered: with their last texts, on disk."""
 
-TEXTS = 5
+TEXTS = 20
 """So many texts of each: the echo of one edit may come after the next edit was told."""
 
 REACTIONS = 2_000
@@ -41,15 +41,17 @@ class OwnChanges:
     def __init__(self, books: Books, clock: Clock) -> None:
         self._books = books
         self._clock = clock
-        self._edits: dict[PortalKey, dict[str, list[str]]] = {}
+        self._edits: dict[PortalKey, dict[str, list[tuple[str, str]]]] = {}
         self._reactions: deque[tuple[float, _Reaction]] = deque(maxlen=REACTIONS)
 
     # --- edits ------------------------------------------------------------------------------------------------------
-    async def edited(self, portal: PortalKey, target: RemoteMessageID, text: Text) -> tuple[Fact, ...]:
+    async def edited(self, portal: PortalKey, target: RemoteMessageID, text: Text, nonce: Nonce) -> tuple[Fact, ...]:
         """The network was told this edit: what to write down with its end. Raises `StoreError`."""
         edits = await self._known(portal)
-        told = [each for each in edits.pop(target, []) if each != text.body.strip()]
-        edits[target] = [*told, text.body.strip()][-TEXTS:]
+        told = edits.pop(target, [])
+        if all(known != nonce for known, _ in told):  # repeated after a crash, it keeps its place
+            told = [*told, (nonce, text.body.strip())][-TEXTS:]
+        edits[target] = told
         if len(edits) > EDITS:
             del edits[next(iter(edits))]
         return (self._saved(portal, edits),)
@@ -59,10 +61,11 @@ class OwnChanges:
         none any more. Raises `StoreError`."""
         edits = await self._known(portal)
         told, body = edits.get(target, []), text.body.strip()
-        if body not in told:
-            return False
-        edits[target] = told[told.index(body) :]
-        return True
+        for place, (_, each) in enumerate(told):
+            if each == body:
+                edits[target] = told[place:]
+                return True
+        return False
 
     async def edited_elsewhere(self, portal: PortalKey, target: RemoteMessageID) -> tuple[Fact, ...]:
         """The message says something else than what we told last: what to write down. Raises `StoreError`."""
@@ -71,7 +74,7 @@ class OwnChanges:
             return ()
         return (self._saved(portal, edits),)
 
-    async def _known(self, portal: PortalKey) -> dict[str, list[str]]:
+    async def _known(self, portal: PortalKey) -> dict[str, list[tuple[str, str]]]:
         if portal not in self._edits:
             stored = await self._books.directory.value(_key(portal))
             if portal not in self._edits:
@@ -80,7 +83,7 @@ class OwnChanges:
                 del self._edits[next(iter(self._edits))]
         return self._edits[portal]
 
-    def _saved(self, portal: PortalKey, edits: dict[str, list[str]]) -> ValueSaved:
+    def _saved(self, portal: PortalKey, edits: dict[str, list[tuple[str, str]]]) -> ValueSaved:
         return ValueSaved(_key(portal), json.dumps(edits))
 
     # --- reactions --------------------------------------------------------------------------------------------------

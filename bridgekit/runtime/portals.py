@@ -16,7 +16,7 @@ from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import JSON, RoomShape, create_body, is_wanted, known_room, wanted_state
 from bridgekit.errors import HomeserverError, MatrixRequestError, StoreError
 from bridgekit.model.ids import PortalKey, RoomAlias, RoomID, UserID
-from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState
+from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState, ValueSaved
 from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
@@ -274,7 +274,32 @@ class Portals:
         elif (room, record.user_id) in self._invited:
             return
         # One that is known may be so from a process that was killed before it invited: looked up once per process.
-        await self._invite(room, record, dm=portal.dm, again=not is_known)
+        has_left = bool(await self._books.directory.value(_left_key(room, record.user_id)))
+        await self._invite(room, record, dm=portal.dm, again=has_left or not is_known)
+        if has_left:
+            await self._books.save(ValueSaved(_left_key(room, record.user_id), ""))
+
+    async def furnish(self, portal: Portal) -> None:
+        """The portal's room says what it is. Raises `HomeserverError`."""
+        room = known_room(portal.room)
+        for type, state_key, content in wanted_state(await self._shape(portal)):
+            if not is_wanted(await self._homeserver.get_state(room, type, state_key), content):
+                await self._set_state(room, type, state_key, content)
+
+    async def move_alias(self, portal: Portal) -> None:
+        """The portal's alias names its room, not one before. Raises `HomeserverError`."""
+        alias, room = self._alias(portal), known_room(portal.room)
+        named = await self._homeserver.resolve_alias(alias)
+        if named == room:
+            return
+        if named is not None:
+            await self._homeserver.delete_alias(alias)
+        await self._homeserver.create_alias(alias, room)
+
+    async def has_left(self, room: RoomID, user: UserID) -> None:
+        """A login's person is out of the room, and in the chat still: the next message invites again."""
+        await self._books.save(ValueSaved(_left_key(room, user), "1"))
+        self._invited.discard((room, user))
 
     async def _invite(self, room: RoomID, record: LoginRecord, *, dm: bool, again: bool = True) -> None:
         """`again`: invite also somebody who was in the room and has left it."""
@@ -351,3 +376,7 @@ class Portals:
 
     def _alias(self, portal: Portal) -> RoomAlias:
         return RoomAlias(f"#{portal.alias_localpart}:{self._server_name}")
+
+
+def _left_key(room: RoomID, user: UserID) -> str:
+    return f"left {room} {user}"

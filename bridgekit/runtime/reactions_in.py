@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
 
@@ -12,15 +13,24 @@ from bridgekit.core.txnid import event_txn_id
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import EventID, UserID
-from bridgekit.model.records import Fact, MessageRecord, ReactionRecord, ReactionRemoved, ReactionSaved
+from bridgekit.model.records import (
+    Fact,
+    LoginRecord,
+    LoginState,
+    MessageRecord,
+    ReactionRecord,
+    ReactionRemoved,
+    ReactionSaved,
+)
 from bridgekit.model.remote import RemoteReaction
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts
-from bridgekit.runtime.lanes import Handled, Lane
+from bridgekit.runtime.lanes import Handled, Lane, WaitFor
 from bridgekit.runtime.own_echo import OwnEchoes
 from bridgekit.runtime.portals import describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import RemoteTargets
+from bridgekit.runtime.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -31,23 +41,33 @@ class ReactionsIn:
     """Carries out `RemoteReaction`s: what is there is compared with what shall be, so that a repeat changes nothing."""
 
     def __init__(
-        self, books: Books, ghosts: Ghosts, echoes: OwnEchoes, targets: RemoteTargets, posting: Posting
+        self,
+        books: Books,
+        ghosts: Ghosts,
+        echoes: OwnEchoes,
+        targets: RemoteTargets,
+        posting: Posting,
+        sessions: Sessions,
     ) -> None:
         self._books = books
         self._ghosts = ghosts
         self._echoes = echoes
         self._targets = targets
         self._posting = posting
+        self._sessions = sessions
 
-    async def handle(self, reaction: RemoteReaction, entry: Entry, lane: Lane, session: Session | None) -> Handled:
-        """Somebody reacted, or took that back. Raises `HomeserverError`, `StoreError`."""
-        if await self._echoes.reaction(reaction):
+    async def handle(
+        self, reaction: RemoteReaction, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
+    ) -> Handled:
+        """Somebody reacted, or took that back. Raises `HomeserverError`, `StoreError`, `WaitFor`."""
+        own = await self._echoes.reaction(reaction)
+        if own and reaction.added:
             return Handled()
         portal = await self._books.portal(reaction.portal)
         room = portal.room if portal is not None else None
         records = await self._targets.find(reaction.portal, reaction.target, lane, room=room)
         if not records:
-            if await self._targets.is_behind(reaction.portal, reaction.target, entry):
+            if not own and await self._targets.is_behind(reaction.portal, reaction.target, entry):
                 await self._targets.once_more(entry)
             else:
                 log.debug("a reaction to a message that was not bridged", extra={"lane": lane.key})
@@ -58,12 +78,18 @@ class ReactionsIn:
             return Handled()
         theirs = await self._of_sender(reaction, target)
         same = [each for each in theirs if _is_same(each, reaction)]
+        if own:
+            # The echo of the reaction itself may have passed for one from a phone, after a crash.
+            return Handled(facts=await self._remove([e for e in same if self._ghosts.namespace.is_ghost(e.sender)]))
         if not reaction.added:
             # A network that allows one reaction need not say which it was.
             gone = same if reaction.emoji or reaction.emoji_id else theirs
             return Handled(facts=await self._remove(gone))
         if same:
             return Handled()
+        if theirs and session is None and record.state is LoginState.ACTIVE and self._sessions.may_connect(record):
+            # Whether the new one replaces those, only the session knows.
+            raise WaitFor(functools.partial(self._sessions.until_connected, record.login.id))
         limit = session.limits(reaction.portal).reactions_per_person if session is not None else None
         replaced = theirs[: max(0, len(theirs) - limit + 1)] if limit is not None else []
         facts = await self._remove(replaced)

@@ -1,4 +1,5 @@
-"""What people change about a portal's room: who is in it, its name, its topic. The network is told, or it is put back."""
+"""What people change about a portal's room: who is in it, its name, its topic. The network is told, or it is put
+back."""
 
 from __future__ import annotations
 
@@ -8,13 +9,12 @@ from typing import Any
 
 import msgspec
 
-from bridgekit.adapter.base import Session
 from bridgekit.adapter.capabilities import CanInvite, CanLeave, CanRemove, CanRename, capability
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import clean
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.entry import Ending
-from bridgekit.model.ids import RemoteUserID, UserID
+from bridgekit.model.ids import RemoteUserID, RoomID, UserID
 from bridgekit.model.matrix import MatrixMember
 from bridgekit.model.records import MemberSaved, Membership, PortalSaved
 from bridgekit.runtime.ghosts import MAX_REASON
@@ -57,7 +57,7 @@ class RoomChanges:
     """Carries out state events of rooms that are portals. May be repeated after a crash: what the room does not say
     any more is not told, and what the network has already is success there."""
 
-    def __init__(self, lost: Lost, left: Callable[[Attempt], Awaitable[None]], *, leave_with_room: bool) -> None:
+    def __init__(self, lost: Lost, left: Callable[[RoomID, UserID], Awaitable[None]], *, leave_with_room: bool) -> None:
         """`left`: a person is out of the room, and in the chat still. `leave_with_room`: who leaves the room of a group
         leaves the group."""
         self._lost = lost
@@ -69,6 +69,8 @@ class RoomChanges:
         try:
             if a.event.type == "m.room.member":
                 return await _Membership(self, a, _decode_member(a.event.raw)).handle()
+            if a.event.type == "m.room.tombstone":
+                await self._upgrades.tombstone(a.portal, a.event.room_id)
             if a.event.type in KEYS:
                 return await self._look(a, _decode_state(a.event.raw).content)
         except msgspec.DecodeError:
@@ -103,17 +105,18 @@ class RoomChanges:
     # --- for memberships ------------------------------------------------------------------------------------------
     async def bot_is_out(self, a: Attempt) -> Handled:
         """Without the bot the room is no portal any more."""
-        if await a.o.homeserver.get_state(a.event.room_id, "m.room.member", a.o.status.bot) != {"membership": "join"}:
+        if not await self._lost.is_member(a.event.room_id):
+            log.warning("the bot was removed from a portal, which is forgotten", extra={"room_id": a.event.room_id})
             await self._lost.forget(a.portal)
         return Handled()
 
-    async def person_left(self, a: Attempt) -> Handled:
-        """One's own login leaves the chat with the room, if it is a group and the network can. Otherwise the room is only
-        out of sight: the next message invites again."""
+    async def person_left(self, a: Attempt, *, was_there: bool) -> Handled:
+        """One's own login leaves the chat with the room, if it is a group and the network can. Otherwise the room is
+        only out of sight: the next message invites again."""
         voice = await a.o.relay.changer(a.event, a.portal)
         if voice is None:
             return Handled()
-        if self._leave_with_room and not a.portal.dm:
+        if was_there and self._leave_with_room and not a.portal.dm:
             to = await a.connected(voice)
             if not isinstance(to, Connected):
                 return to
@@ -123,7 +126,7 @@ class RoomChanges:
                     return await a.end(outcome)
                 await self._lost.left(a.portal, to.record)
                 return Handled()
-        await self._left(a)
+        await self._left(a.event.room_id, a.event.sender)
         return Handled()
 
 
@@ -143,9 +146,11 @@ class _Membership:
         if self._target == a.o.status.bot:
             return await self._changes.bot_is_out(a) if self._now in ("leave", "ban") else Handled()
         if not a.o.ghosts.namespace.is_ghost(self._target):
-            own_will = self._target == a.event.sender and self._now == "leave" and self._before in ("join", "")
             # Whoever turns an invitation down has never been here, and leaves nothing.
-            return await self._changes.person_left(a) if own_will and await self._is_so("leave") else Handled()
+            own_will = self._target == a.event.sender and self._now == "leave" and self._before in ("join", "")
+            if not own_will or not await self._is_so("leave"):
+                return Handled()
+            return await self._changes.person_left(a, was_there=self._before == "join")
         if not await self._is_so(self._now):
             return Handled()  # somebody has changed that again; that has its own turn
         person = await a.o.ghosts.person(self._target)
@@ -176,7 +181,7 @@ class _Membership:
         if isinstance(outcome, Ending):
             return await refuse(a, outcome)
         ghost = await a.o.ghosts.ensure(person, describer_of(to.session))
-        await a.o.ghosts.ensure_joined(a.event.room_id, ghost)
+        await a.o.ghosts.ensure_joined(a.event.room_id, ghost, again=True)  # the room says that it is not there
         return a.crossed()
 
     async def _remove(self, person: RemoteUserID | None, *, ban: bool) -> Handled:
@@ -196,23 +201,33 @@ class _Membership:
         return await refuse(a, outcome) if isinstance(outcome, Ending) else a.crossed()
 
 
-# --- what both need -----------------------------------------------------------------------------------------------------
+# --- what both need -----------------------------------------------------------------------------------------------
 async def changer(a: Attempt) -> Connected | Handled:
     """The connection of the sender's own login; how it ends if there is none. Raises `WaitFor`."""
     voice = await a.o.relay.changer(a.event, a.portal)
     if voice is None:
         return await refuse(a, a.ending("no_login", NOT_YOURS))
-    return await a.connected(voice)
+    to = await a.connected(voice)
+    if isinstance(to, Handled) and to.dead is not None:
+        await put_back(a)
+    return to
 
 
 async def refuse(a: Attempt, ending: Ending) -> Handled:
-    """The network does not do that: the room says so again, and its sender is told."""
+    """The network does not do that: the room says so again, and its sender is told. The end is on disk before: what
+    was put back is not tried again."""
+    await a.note(a.entry.marked_at, msgspec.structs.replace(a.progress, ending=ending))
+    return await refused(a, ending)
+
+
+async def refused(a: Attempt, ending: Ending) -> Handled:
+    """The rest of `refuse`, again if it was cut short the last time."""
     await put_back(a)
-    return await a.end(ending)
+    return await a.finish(ending)
 
 
 async def put_back(a: Attempt) -> Handled:
-    """Undo a change, so far as the bot may. Raises `HomeserverError` where trying again may help."""
+    """Undo a change, if it still stands, so far as the bot may. Raises `HomeserverError` where trying again helps."""
     try:
         await _put_back(a)
     except MatrixRequestError as error:
@@ -225,11 +240,16 @@ async def put_back(a: Attempt) -> Handled:
 async def _put_back(a: Attempt) -> None:
     room, type = a.event.room_id, a.event.type
     if type in KEYS:
+        if await a.o.homeserver.get_state(room, type) != _decode_state(a.event.raw).content:
+            return
         content = {KEYS[type]: _known(a)} if type != "m.room.avatar" or _known(a) else {}
         await a.o.homeserver.send_state(room, type, "", content)
         return
     user = UserID(a.event.state_key or "")
-    if await membership_of(a, user) == "invite":
+    membership = await membership_of(a, user)
+    if membership == "join":
+        return
+    if membership == "invite":
         if await a.o.ghosts.is_registered(user):
             await a.o.homeserver.leave(room, user=user)
         else:
@@ -256,6 +276,3 @@ def _known(a: Attempt) -> str:
         case "m.room.topic":
             return clean(a.portal.topic)
     return a.portal.avatar_mxc or ""
-
-
-__all__ = ["RoomChanges", "Session", "put_back", "refuse"]

@@ -180,7 +180,7 @@ class Attempt:
             self._marked_now = True
         await self.o.lease.check()
         try:
-            sent = _checked(await self.o.limit.on(sender.send(message)))
+            sent = checked(await self.o.limit.on(sender.send(message)))
         except LeaseLost:
             raise
         except asyncio.CancelledError:
@@ -369,9 +369,10 @@ class Attempt:
         return Handled(facts=(*self.progress.facts, *more), dead=ending)
 
 
-def _checked(sent: object) -> Sent:
+def checked(sent: object) -> Sent:
+    """What the adapter's `send` or `edit` returned."""
     if isinstance(sent, Sent):
         return sent
     # It has returned, so the network has the message: that must not be reported as a failure.
-    log.error("the adapter's send returned %r instead of a Sent", type(sent))
+    log.error("the adapter returned %r instead of a Sent", type(sent))
     return Sent(())

@@ -88,7 +88,7 @@ class Status:
     async def waiting(self, event: RawEvent, reason: str, *, received_at: int) -> None:
         """It has not crossed yet. Raises `HomeserverError` where saying it again later may help."""
         what = self._what(event)
-        done = "carried out" if what == "deletion" else "sent"
+        done = "carried out" if what == "deletion" or what.startswith("change of") else "sent"
         text = f"Your {what} has not been {done} yet: {reason}. It will be {done} when that is over."
         turn = self._turn(event, received_at)
         await self._event(event, SendState.PENDING, PENDING_EVENT + turn, words=text)
@@ -99,7 +99,7 @@ class Status:
         """It will not cross. Returns what to write down with its end. Raises `HomeserverError` where saying it again
         later may help."""
         what = self._what(event)
-        done = "carried out" if what == "deletion" else "sent"
+        done = "carried out" if what == "deletion" or what.startswith("change of") else "sent"
         text = f"Your {what} was not {done}: {ending.reason}."
         if ending.code == "uncertain":
             text = f"Your {what} may not have been {done}: {ending.reason}. It is not {done} again by itself."

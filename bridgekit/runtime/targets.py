@@ -82,7 +82,7 @@ class Targets:
         await lane.settle()
         records = await self._books.messages_by_event(room, event_id)
         if not records:
-            await self._other_lane(portal, room)
+            await self._other_lane(portal, room, lane)
             records = await self._books.messages_by_event(room, event_id)
         return records
 
@@ -109,11 +109,11 @@ class Targets:
             start = page.end
         return None
 
-    async def _other_lane(self, portal: Portal, room: RoomID) -> None:
+    async def _other_lane(self, portal: Portal, room: RoomID, lane: Lane) -> None:
         """Perhaps it is just being put into the room."""
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._lanes.settled(remote_lane(portal.key))
+                await self._lanes.settled(remote_lane(portal.key), asked_by=lane)
         except TimeoutError:
             log.info("the network's messages take long; going on", extra={"room_id": room})
 

@@ -215,6 +215,9 @@ class FakeHomeserver(People):
     async def resolve_alias(self, alias: RoomAlias) -> RoomID | None:
         return await self._do("resolve_alias", lambda: self.aliases.get(alias), alias=alias)
 
+    async def create_alias(self, alias: RoomAlias, room: RoomID) -> None:
+        await self._do("create_alias", lambda: self.aliases.setdefault(alias, room), alias=alias)
+
     async def delete_alias(self, alias: RoomAlias) -> None:
         await self._do("delete_alias", lambda: self.aliases.pop(alias, None), alias=alias)
 
@@ -238,7 +241,10 @@ class FakeHomeserver(People):
         await self._do("invite", effect, room=room, target=target, by=by or self.bot)
 
     async def leave(self, room: RoomID, *, user: UserID | None = None, reason: str | None = None) -> None:
-        await self._do("leave", lambda: self.remove(room, user or self.bot), room=room, user=user or self.bot)
+        def effect() -> None:
+            self._room(room).members[user or self.bot] = "leave"
+
+        await self._do("leave", effect, room=room, user=user or self.bot)
 
     async def kick(self, room: RoomID, target: UserID, *, by: UserID | None = None, reason: str | None = None) -> None:
         def effect() -> None:

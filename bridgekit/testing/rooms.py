@@ -78,8 +78,11 @@ class People:
     def set_membership(self, room: RoomID, by: UserID, target: UserID, membership: str, **content: Any) -> EventID:
         """Somebody joins or leaves (`by` is `target`), or is invited, kicked, banned, unbanned by another. Nothing asks
         whether that is allowed."""
+        before = self.rooms[room].members.get(target)
         self.rooms[room].members[target] = membership
-        return self.emit(room, by, "m.room.member", {"membership": membership, **content}, state_key=target)
+        unsigned = {} if before is None else {"prev_content": {"membership": before}}
+        content = {"membership": membership, **content}
+        return self.emit(room, by, "m.room.member", content, state_key=target, unsigned=unsigned)
 
     def remove(self, room: RoomID, user: UserID) -> None:
         """Somebody is out, and the bridge is not told."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bridgekit.errors import HomeserverUnreachable
-from bridgekit.model.content import Mention, MentionUser, Text
+from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
+from bridgekit.model.content import Mention, MentionRoom, MentionUser, Text
 from bridgekit.model.ids import LoginID, RemoteMessageID, RemoteUserID, RoomID
 from bridgekit.model.records import LoginRecord, RelaySaved
 from bridgekit.model.remote import Login, RemoteChatDeleted, RemoteIdentityChanged, RemoteMessage, RemoteProfile
@@ -185,6 +185,27 @@ async def test_a_chat_that_was_never_bridged(harness: Harness) -> None:
     harness.network.emit(gone())
     await harness.settle()
     assert await harness.store.dead_letters() == []
+
+
+# --- everybody --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("refused", [False, True])
+async def test_who_may_notify_everybody_on_the_network_may_here(harness: Harness, refused: bool) -> None:
+    room = await harness.portal()
+    if refused:
+        forbidden = MatrixRequestError(403, "M_FORBIDDEN", "no power")
+        harness.homeserver.fail("send_state", forbidden, times=9, when=lambda call: "power" in call["type"])
+    text = Text("@all look", mentions=(Mention(0, 4, MentionRoom()),))
+    for number in range(2):
+        harness.network.emit(
+            RemoteMessage(portal=CHAT, id=RemoteMessageID(f"n{number}"), sender=OLD, timestamp=T0, text=text)
+        )
+    await harness.settle()
+    *_, first, second = (e for e in harness.homeserver.rooms[room].timeline if e["type"] == "m.room.message")
+    levels = harness.homeserver.rooms[room].state["m.room.power_levels", ""]
+    assert levels.get("users", {}).get(FRIEND, 0) == (0 if refused else 50)
+    for event in (first, second):
+        assert event["content"]["m.mentions"] == ({} if refused else {"room": True})
+        assert event["content"]["body"] == ("@all look" if refused else "@room look")
 
 
 # --- threads and replies ----------------------------------------------------------------------------------------------

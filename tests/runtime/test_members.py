@@ -9,9 +9,8 @@ import pytest
 
 from bridgekit.core.power import ADMIN_LEVEL
 from bridgekit.errors import MatrixRequestError
-from bridgekit.model.content import Mention, MentionRoom, Text
-from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID, RoomID, UserID
-from bridgekit.model.remote import RemoteChat, RemoteMember, RemoteMessage, Role
+from bridgekit.model.ids import ChatID, PortalKey, RemoteUserID, RoomID, UserID
+from bridgekit.model.remote import RemoteChat, RemoteMember, Role
 from bridgekit.testing.harness import ALICE, MINE, Harness
 
 CHAT = PortalKey(ChatID("chat"))
@@ -106,18 +105,3 @@ async def test_roles_become_power(harness: Harness) -> None:
     harness.network.emit(RemoteChat(portal=CHAT, roles={RemoteUserID("friend"): Role.MEMBER}))
     await harness.settle(5)
     assert harness.homeserver.rooms[room].state["m.room.power_levels", ""] == {**levels, "users": {ALICE: 50}}
-
-
-@pytest.mark.parametrize(("role", "notifies"), [(Role.MODERATOR, True), (Role.MEMBER, False)])
-async def test_who_may_mention_everybody(harness: Harness, role: Role, notifies: bool) -> None:
-    room = await in_room(harness)
-    harness.network.emit(RemoteChat(portal=CHAT, roles={RemoteUserID("friend"): role}))
-    text = Text("hi all", mentions=(Mention(3, 6, MentionRoom()),))
-    harness.network.emit(
-        RemoteMessage(
-            portal=CHAT, id=RemoteMessageID("all"), sender=RemoteUserID("friend"), timestamp=1_700_000_000_000, text=text
-        )
-    )
-    await harness.settle(5)
-    content = harness.homeserver.rooms[room].timeline[-1]["content"]
-    assert content["m.mentions"] == ({"room": True} if notifies else {})

@@ -278,3 +278,22 @@ def react_here(harness: Harness, room: RoomID, key: str) -> Any:
     """Alice reacts to the message in the room."""
     annotation = {"rel_type": "m.annotation", "event_id": event_of(harness, room, "one"), "key": key}
     return harness.homeserver.emit(room, ALICE, "m.reaction", {"m.relates_to": annotation})
+
+
+async def test_which_replaces_which_is_asked_of_the_session() -> None:
+    """It is on disk, the process dies, and the network is not there yet when the next one begins."""
+    harness = Harness(FakeNetwork(limits=Limits(reactions_per_person=1)))
+    await harness.start()
+    room = await ready(harness)
+    harness.network.emit(react("a", "👍", "1"))
+    await harness.settle()
+    dead = harness.kill_at(points.PULL_AFTER)
+    harness.network.emit(react("a", "🎉", "2"))
+    await harness.until(dead.is_set)
+    await harness.kill()
+    harness.network.connect_errors.extend(OSError("not there") for _ in range(3))
+    await harness.start()
+    await harness.settle(120)
+    await harness.settle()
+    assert emoji(harness, room) == [(FRIEND, "🎉")]
+    await harness.kill()

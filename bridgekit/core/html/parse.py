@@ -109,13 +109,12 @@ class _Builder:
         if self._any_line:
             wanted = self._empty_line_wanted and not self._last_line_empty and not empty
             self._append("\n\n" if wanted else "\n")
-            # What has begun since the line before ended begins in this one: the newline between is not part of it.
-            for element in self._begun_behind_line:
-                element.start = self._length
-                element.behind_line = False
-            # What has ended since then has the newline in it: it goes on in a like one that begins right here.
-            for index in self._ended_behind_line:
-                self._runs[index] = msgspec.structs.replace(self._runs[index], end=self._length)
+        # What has begun since the line before ended begins in this one: the newline between is not part of it.
+        for element in self._begun_behind_line:
+            element.start, element.behind_line = self._length, False
+        # What has ended since then has the newline in it: it goes on in a like one that begins right here.
+        for index in self._ended_behind_line:
+            self._runs[index] = msgspec.structs.replace(self._runs[index], end=self._length)
         self._begun_behind_line.clear()
         self._ended_behind_line.clear()
         self._any_line = self._line_open = True

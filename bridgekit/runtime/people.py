@@ -1,0 +1,68 @@
+"""Who is meant by the mentions of a remote text, and whether they may be notified."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from bridgekit.core.policy import End, judge_homeserver
+from bridgekit.core.room_power import DEFAULT_ROOM_LEVEL, may_mention_room
+from bridgekit.errors import MatrixRequestError
+from bridgekit.model.content import MentionRoom, MentionTarget, MentionUser, Text
+from bridgekit.model.ids import RoomID, UserID
+from bridgekit.ports import Homeserver
+from bridgekit.runtime.books import Books
+
+log = logging.getLogger(__name__)
+
+
+class People:
+    """Every method may be repeated after a crash, and raises `HomeserverError`, `StoreError`."""
+
+    def __init__(self, books: Books, homeserver: Homeserver) -> None:
+        self._books = books
+        self._homeserver = homeserver
+
+    async def named(self, text: Text) -> dict[MentionTarget, tuple[UserID, str]]:
+        """The Matrix users that stand for the people whom a text names, and the names to show."""
+        return {
+            mention.target: found
+            for mention in text.mentions
+            if (found := await self._person(mention.target)) is not None
+        }
+
+    async def _person(self, target: MentionTarget) -> tuple[UserID, str] | None:
+        if not isinstance(target, MentionUser):
+            return None
+        for record in self._books.logins():
+            if self._books.identities.same(record.login.user, target.id):
+                return record.user_id, record.login.name or record.user_id
+        ghost = await self._books.ghost(target.id)
+        return (ghost.user_id, ghost.name) if ghost is not None else None
+
+    async def may_mention_room(self, text: Text, room: RoomID, ghost: UserID) -> bool:
+        """Whether the ghost notifies everybody with this text. The network has let its person do that, so the ghost is
+        given the power if it lacks it; where the bot cannot give it, the words stay text."""
+        if not any(isinstance(mention.target, MentionRoom) for mention in text.mentions):
+            return False  # the usual case, in which nobody has to be asked
+        try:
+            levels = await self._homeserver.get_state(room, "m.room.power_levels") or {}
+            if not may_mention_room(levels, ghost):
+                raised = _raised(levels, ghost)
+                if not may_mention_room(raised, ghost):
+                    return False  # the levels are malformed
+                await self._homeserver.send_state(room, "m.room.power_levels", "", raised)
+        except MatrixRequestError as error:
+            if not isinstance(judge_homeserver(error), End):
+                raise
+            log.info("a ghost may not notify its room: %s", error, extra={"room_id": room})
+            return False
+        return True
+
+
+def _raised(levels: Mapping[str, Any], user: UserID) -> dict[str, Any]:
+    notifications, users = levels.get("notifications"), levels.get("users")
+    needed = notifications.get("room") if isinstance(notifications, Mapping) else None
+    level = needed if isinstance(needed, int) else DEFAULT_ROOM_LEVEL
+    return {**levels, "users": {**(users if isinstance(users, Mapping) else {}), user: level}}
