@@ -155,7 +155,11 @@ class App:
             ping=self._pinger.ping,
             random=random.random,
             times=times_of(config),
-            chats=ChatRules(eagerly=config.chats.create == "eagerly", max_members=config.chats.max_members),
+            chats=ChatRules(
+                eagerly=config.chats.create == "eagerly",
+                max_members=config.chats.max_members,
+                leave_with_room=config.chats.leave_with_room,
+            ),
             catch_up=CatchUpRules(
                 older_than_ms=int(config.catch_up.older_than_s * 1000),
                 replay=config.catch_up.replay,

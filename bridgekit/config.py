@@ -129,6 +129,13 @@ class ChatsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "the others join when they speak.",
         ),
     ] = 100
+    leave_with_room: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether a person who leaves the room of a group leaves the group at the network, where that "
+            "can be. Otherwise the next message invites them again."
+        ),
+    ] = True
 
 
 class CatchUpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -52,6 +52,7 @@ from bridgekit.runtime.speakers import Speakers
 from bridgekit.runtime.starting import Starting
 from bridgekit.runtime.status import Status, StatusRules
 from bridgekit.runtime.talk import Talk
+from bridgekit.runtime.upgrades import Upgrades
 
 log = logging.getLogger(__name__)
 
@@ -237,6 +238,7 @@ class Bridge:
         self.catching_up = CatchingUp(self.books, store, homeserver, self.sessions, catch_up, bot=bot)
         own_changes = OwnChanges(self.books, clock)
         lost = Lost(self.books, homeserver, self._ghosts, bot=bot, server_name=identity.server_name)
+        upgrades = Upgrades(self.books, homeserver, self.portals, self._ghosts, bot=bot)
         self._incoming = Incoming(
             self.books,
             store,
@@ -252,6 +254,7 @@ class Bridge:
             own_changes,
             self._status,
             lost,
+            upgrades,
             bot=bot,
             network=network.name,
             server_name=identity.server_name,
@@ -270,7 +273,8 @@ class Bridge:
             voices,
             speakers,
             own_changes,
-            RoomChanges(lost, self.portals.has_left, leave_with_room=chats.leave_with_room),
+            RoomChanges(lost, upgrades, self.portals, leave_with_room=chats.leave_with_room),
+            upgrades,
             command=portal_commands,
             event=self.inbox.event,
             elsewhere=self.starting.before(commands),
@@ -278,7 +282,7 @@ class Bridge:
             connection_errors=(*connection_errors, OSError, EOFError),
         )
         self.inbox.counters = self.sessions.counters = self.counters
-        self.starting.on_adopted = self.gaps.want
+        self.starting.on_adopted = upgrades.on_moved = self.gaps.want
         self.inbox.on_activity = self.gaps.note_activity
         self.inbox.on_transaction = self.gaps.note_transaction
         self.inbox.on_own_event = self._own_event

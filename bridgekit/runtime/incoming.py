@@ -7,6 +7,7 @@ import functools
 import logging
 
 from bridgekit.adapter.base import Session
+from bridgekit.core.policy import Retry
 from bridgekit.core.to_matrix import notice_content
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
@@ -45,8 +46,12 @@ from bridgekit.runtime.remote_targets import SHUT_OUT, RemoteTargets
 from bridgekit.runtime.retrying import Retrying
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.status import Status
+from bridgekit.runtime.upgrades import Upgrades
 
 log = logging.getLogger(__name__)
+
+UPGRADE_MS = 120_000
+"""So long the bridge waits to be let into the room that replaces a portal's, before it makes one of its own."""
 
 _MISSING = {
     RemoteMessage: "A message from the network could not be shown here",
@@ -75,6 +80,7 @@ class Incoming:
         changes: OwnChanges,
         status: Status,
         lost: Lost,
+        upgrades: Upgrades,
         *,
         bot: UserID,
         network: str,
@@ -89,6 +95,7 @@ class Incoming:
         self._retrying = retrying
         self._chats = chats
         self._lost = lost
+        self._upgrades = upgrades
         self._bot = bot
         self._targets = targets = RemoteTargets(books, journal, lanes, lease, retrying)
         posting = Posting(homeserver, ghosts, retrying, bot=bot)
@@ -121,7 +128,7 @@ class Incoming:
         try:
             return await self._carry_out(event, entry, lane, record, session)
         except (HomeserverUnreachable, MatrixRequestError) as error:
-            if not again and await self._lost_room(event, error):
+            if not again and await self._lost_room(event, entry, error):
                 return await self._handle(event, entry, lane, again=True)
             ending = self._retrying.homeserver_failed(entry, error)
             log.error("an event from the network could not be bridged: %s", error, extra={"lane": entry.lane})
@@ -151,15 +158,25 @@ class Incoming:
                 await self._ghosts.update(event, describer_of(session))
         return Handled()
 
-    async def _lost_room(self, event: Bridged, error: HomeserverUnreachable | MatrixRequestError) -> bool:
-        """Whether it failed because the portal has lost its room, and is forgotten now. Raises `StoreError`."""
+    async def _lost_room(self, event: Bridged, entry: Entry, error: HomeserverUnreachable | MatrixRequestError) -> bool:
+        """Whether it failed because the portal's room was replaced or lost, and the portal has moved, or is forgotten,
+        by now. Raises `RetryLater` while it may still move, `StoreError`."""
         if isinstance(event, RemoteProfile) or not isinstance(error, MatrixRequestError) or error.status not in GONE:
             return False
         try:
-            return await self._lost.look(event.portal)
+            if await self._upgrades.follow_if_replaced(event.portal):
+                return True
+            portal = await self._books.portal(event.portal)
+            if portal is None or portal.room is None or await self._upgrades.replacement(portal.room) is None:
+                return await self._lost.look(event.portal)
+            if self._retrying.clock.now() - self._retrying.waits_since(entry) < UPGRADE_MS:
+                raise self._retrying.later(entry, Retry(code="replaced", reason="the bot is not in the new room yet"))
+            log.warning("nobody let the bot into the room that replaces a portal's", extra={"room_id": portal.room})
+            await self._lost.forget(portal)
         except (HomeserverUnreachable, MatrixRequestError) as stumbled:
-            log.info("a portal's room could not be looked at: %s", stumbled, extra={"lane": event.portal.chat})
+            log.info("a portal's room could not be looked at: %s", stumbled, extra={"lane": entry.lane})
             return False
+        return True
 
     async def _has_room(self, event: Bridged) -> bool:
         """Whether carrying this out makes no room."""

@@ -25,6 +25,7 @@ from bridgekit.runtime.changes import change
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.relay import Ignored, Refusal, Voice
 from bridgekit.runtime.sending import Attempt, Connected, Quote
+from bridgekit.runtime.status import PARTLY
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,8 @@ class Message:
             if isinstance(outcome, Ending):
                 if outcome.code == "uncertain":
                     facts.append(a.uncertain(message, part))
+                    if part + 1 < len(parts):
+                        outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
                 return await a.end(outcome, tuple(facts))
             facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
             if part + 1 < len(parts):

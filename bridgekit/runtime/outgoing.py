@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, StoreError
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import PortalKey
+from bridgekit.model.ids import PortalKey, RoomID
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Portal, PortalState
 from bridgekit.ports import Homeserver, Journal
@@ -30,6 +30,7 @@ from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.speakers import Speakers
 from bridgekit.runtime.status import Status
 from bridgekit.runtime.targets import Targets
+from bridgekit.runtime.upgrades import Upgrades
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Outgoing:
         speakers: Speakers,
         own_changes: OwnChanges,
         changes: RoomChanges,
+        upgrades: Upgrades,
         *,
         command: Callable[[Entry, RawEvent, Portal], Awaitable[bool]],
         event: Callable[[Entry], RawEvent],
@@ -75,6 +77,7 @@ class Outgoing:
         self.speakers = speakers
         self.own_changes = own_changes
         self._changes = changes
+        self._upgrades = upgrades
         self._command = command
         self._event = event
         self._elsewhere = elsewhere
@@ -87,6 +90,8 @@ class Outgoing:
         # Asked before the lookup: a room that becomes known between the two must not pass for a stranger's.
         being_made = self._portals.next_made()
         portal = await self.books.portal_by_room(event.room_id)
+        if portal is None:
+            portal = await self._replaced(entry, event.room_id)
         if portal is None:
             if being_made is not None and await self.books.directory.management_user(event.room_id) is None:
                 raise WaitFor(being_made)
@@ -113,6 +118,14 @@ class Outgoing:
             ending = self.retrying.homeserver_failed(entry, error)
             log.error("a room could not be told: %s", error, extra={"room_id": event.room_id})
             return attempt.untold(ending)
+
+    async def _replaced(self, entry: Entry, room: RoomID) -> Portal | None:
+        try:
+            return await self._upgrades.portal_of(room)
+        except (HomeserverUnreachable, MatrixRequestError) as error:
+            ending = self.retrying.homeserver_failed(entry, error)
+            log.warning("an upgrade could not be followed: %s", ending.reason, extra={"room_id": room})
+            return None
 
     async def _carry_out(self, attempt: Attempt) -> Handled:
         if attempt.progress.ending is not None:

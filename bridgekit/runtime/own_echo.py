@@ -116,7 +116,8 @@ class OwnEchoes:
                 timestamp=message.timestamp,
             )
             facts += [MessageSaved(record), UncertainResolved(nonce)]
-            facts += await self._status.arrived_after_all(uncertain.room, uncertain.event_id)
+            await self._status.know(uncertain.room)
+            facts += self._status.arrived_after_all(uncertain.room, uncertain.event_id)
         return facts
 
     # --- changes ----------------------------------------------------------------------------------------------------

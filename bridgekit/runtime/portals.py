@@ -16,7 +16,7 @@ from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import JSON, RoomShape, create_body, is_wanted, known_room, wanted_state
 from bridgekit.errors import HomeserverError, MatrixRequestError, StoreError
 from bridgekit.model.ids import PortalKey, RoomAlias, RoomID, UserID
-from bridgekit.model.records import LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState, ValueSaved
+from bridgekit.model.records import Fact, LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState, ValueSaved
 from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
@@ -295,6 +295,19 @@ class Portals:
         if named is not None:
             await self._homeserver.delete_alias(alias)
         await self._homeserver.create_alias(alias, room)
+
+    async def change(self, key: PortalKey, *facts: Fact, **changes: object) -> Portal | None:
+        """Write down what else is known of a portal, together with `facts`; None if it is no more. Raises
+        `StoreError`."""
+        return await self._flight.run(key, lambda: self._change(key, facts, changes))
+
+    async def _change(self, key: PortalKey, facts: tuple[Fact, ...], changes: dict[str, object]) -> Portal | None:
+        portal = await self._books.portal(key)
+        if portal is None:
+            return None
+        portal = msgspec.structs.replace(portal, **changes)
+        await self._books.save(PortalSaved(portal), *facts)
+        return portal
 
     async def has_left(self, room: RoomID, user: UserID) -> None:
         """A login's person is out of the room, and in the chat still: the next message invites again."""

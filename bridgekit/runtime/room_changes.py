@@ -4,7 +4,6 @@ back."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -14,14 +13,15 @@ from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import clean
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.entry import Ending
-from bridgekit.model.ids import RemoteUserID, RoomID, UserID
+from bridgekit.model.ids import RemoteUserID, UserID
 from bridgekit.model.matrix import MatrixMember
-from bridgekit.model.records import MemberSaved, Membership, PortalSaved
+from bridgekit.model.records import MemberSaved, Membership
 from bridgekit.runtime.ghosts import MAX_REASON
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.lost import Lost
-from bridgekit.runtime.portals import MAX_NAME, MAX_TOPIC, describer_of
+from bridgekit.runtime.portals import MAX_NAME, MAX_TOPIC, Portals, describer_of
 from bridgekit.runtime.sending import Attempt, Connected
+from bridgekit.runtime.upgrades import Upgrades
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,18 @@ class RoomChanges:
     """Carries out state events of rooms that are portals. May be repeated after a crash: what the room does not say
     any more is not told, and what the network has already is success there."""
 
-    def __init__(self, lost: Lost, left: Callable[[RoomID, UserID], Awaitable[None]], *, leave_with_room: bool) -> None:
-        """`left`: a person is out of the room, and in the chat still. `leave_with_room`: who leaves the room of a group
-        leaves the group."""
+    def __init__(
+        self,
+        lost: Lost,
+        upgrades: Upgrades,
+        portals: Portals,
+        *,
+        leave_with_room: bool,
+    ) -> None:
+        """`leave_with_room`: who leaves the room of a group leaves the group."""
         self._lost = lost
-        self._left = left
+        self._upgrades = upgrades
+        self._portals = portals
         self._leave_with_room = leave_with_room
 
     async def handle(self, a: Attempt) -> Handled:
@@ -97,9 +104,7 @@ class RoomChanges:
         if isinstance(outcome, Ending):
             return await refuse(a, outcome)
         # What the network then says is so already.
-        portal = await a.o.books.portal(a.portal.key) or a.portal
-        changes = {"name": name} if name is not None else {"topic": topic}
-        await a.o.books.save(PortalSaved(msgspec.structs.replace(portal, **changes)))
+        await self._portals.change(a.portal.key, **({"name": name} if name is not None else {"topic": topic}))
         return a.crossed()
 
     # --- for memberships ------------------------------------------------------------------------------------------
@@ -126,7 +131,7 @@ class RoomChanges:
                     return await a.end(outcome)
                 await self._lost.left(a.portal, to.record)
                 return Handled()
-        await self._left(a.event.room_id, a.event.sender)
+        await self._portals.has_left(a.event.room_id, a.event.sender)
         return Handled()
 
 

@@ -30,6 +30,9 @@ ANSWERS = 8
 REMEMBERED = 50
 """So many failures of each room are remembered, for the case that they are retried."""
 
+PARTLY = "; what comes behind that part of it was not sent"
+"""The end of the reason where a message of several parts ended with a doubtful one that is not the last."""
+
 STAYS = frozenset({"uncertain", "no_login", "forbidden"})
 """Ends after which a reaction stays in the room: it may be on the network, or is of somebody whom only Matrix sees."""
 
@@ -109,6 +112,8 @@ class Status:
         if event.type == "m.reaction" and ending.code not in STAYS:
             # Who reacted sees that it is not there.
             await self.withdraw(event.room_id, event.event_id, reason=ending.reason)
+        if ending.reason.endswith(PARTLY):
+            notice = EventID("")  # stays, even if the doubtful part shows itself: the rest was not sent
         known = self._failed.get(event.room_id, {})
         return self._remember(event.room_id, {**known, event.event_id: notice})
 
@@ -125,7 +130,7 @@ class Status:
 
     def arrived_after_all(self, room: RoomID, event_id: EventID) -> tuple[Fact, ...]:
         """What was reported as uncertain has shown itself on the network. As `crossed`; call `know` before."""
-        if event_id not in self._failed.get(room, {}):
+        if self._failed.get(room, {}).get(event_id, "") == "":
             return ()
         content = status_content(event_id, SendState.SUCCESS, network=self._network)
         if self._rules.events:
@@ -135,7 +140,7 @@ class Status:
     def _corrected(self, room: RoomID, event_id: EventID) -> tuple[Fact, ...]:
         known = self._failed.get(room, {})
         notice = known.get(event_id)
-        if notice is not None:
+        if notice:
             key = reply_txn_id(notice, TAKEN_BACK)
             reason = "It was sent after all."
             self._beside.say(functools.partial(self._homeserver.redact, room, notice, txn_id=key, reason=reason))

@@ -13,10 +13,10 @@ from bridgekit.core.to_matrix import notice_content
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.ids import PortalKey, RoomID, UserID
-from bridgekit.model.records import Portal, PortalSaved, PortalState, ValueSaved
+from bridgekit.model.records import Portal, PortalState, ValueSaved
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.ghosts import Ghosts
+from bridgekit.runtime.ghosts import Ghosts, SingleFlight
 from bridgekit.runtime.lost import GONE, quietly
 from bridgekit.runtime.portals import Portals
 
@@ -40,7 +40,7 @@ class Upgrades:
     """Every method may be repeated after a crash, and raises `HomeserverError`, `StoreError`.
 
     On disk before the replacement is entered: which room it replaces. Whatever then comes from it finishes the move, so
-    nothing that is said there is taken for a stranger's.
+    nothing that is said there is taken for a stranger's. The portal moves when the new room is ready.
     """
 
     def __init__(self, books: Books, homeserver: Homeserver, portals: Portals, ghosts: Ghosts, *, bot: UserID) -> None:
@@ -49,6 +49,7 @@ class Upgrades:
         self._portals = portals
         self._ghosts = ghosts
         self._bot = bot
+        self._flight = SingleFlight()
         self.on_moved: Callable[[Portal], None] = lambda portal: None
 
     # --- what the lanes ask -----------------------------------------------------------------------------------------
@@ -70,8 +71,6 @@ class Upgrades:
             return
         if portal.room == room:
             await self._follow(portal, replacement, tell=True)
-        elif portal.room == replacement:
-            await self._settle(portal, room)  # a crash came in between
 
     async def replacement(self, room: RoomID) -> RoomID | None:
         """Where the room says that it goes on."""
@@ -94,18 +93,28 @@ class Upgrades:
 
     # --- moving -----------------------------------------------------------------------------------------------------
     async def _follow(self, portal: Portal, new: RoomID, *, tell: bool) -> bool:
+        # The lanes of both rooms and of the chat may come here at the same time.
+        return await self._flight.run(portal.key, lambda: self._move(portal.key, new, tell=tell))
+
+    async def _move(self, key: PortalKey, new: RoomID, *, tell: bool) -> bool:
+        portal = await self._books.portal(key)
+        if portal is None or portal.room is None or portal.room == new:
+            return portal is not None and portal.room == new
         old = portal.room
-        assert old is not None
         await self._books.save(ValueSaved(_replaces_key(new), old))
         why = await self._why_not(portal, old, new)
         if why is not None:
             if tell:
                 await self._tell(portal, old, new, why)
             return False
-        portal = msgspec.structs.replace(portal, room=new)
-        await self._books.save(PortalSaved(portal), ValueSaved(_moved_key(old), new))
-        log.info("a portal follows its room to %s", new, extra={"room_id": old})
-        await self._settle(portal, old)
+        await self._settle(msgspec.structs.replace(portal, room=new), old)
+        # Last: whatever is cut short before is done again.
+        facts = (ValueSaved(_moved_key(old), new), ValueSaved(_replaces_key(new), ""))
+        moved = await self._portals.change(key, *facts, room=new)
+        if moved is None:
+            return False
+        log.info("a portal has followed its room to %s", new, extra={"room_id": old})
+        self.on_moved(moved)
         return True
 
     async def _why_not(self, portal: Portal, old: RoomID, new: RoomID) -> str | None:
@@ -144,8 +153,6 @@ class Upgrades:
                 await quietly(self._ghosts.ensure_joined(new, ghost))
         for record in await self._books.portal_logins(portal.key):
             await self._portals.invite_again(portal, record)
-        await self._books.save(ValueSaved(_replaces_key(new), ""))
-        self.on_moved(portal)
 
     async def _tell(self, portal: Portal, old: RoomID, new: RoomID, text: str) -> None:
         key = event_txn_id(

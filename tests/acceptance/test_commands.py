@@ -144,13 +144,7 @@ async def test_portal_cannot_be_encrypted_and_a_secret_message_is_refused(talk: 
 
 async def test_what_cannot_cross_gets_a_reason(talk: Talk) -> None:
     alice, room = talk.alice, talk.room
-    original = await alice.send_text(room, "original")
-    edit = {
-        "msgtype": "m.text",
-        "body": "* edited",
-        "m.new_content": {"msgtype": "m.text", "body": "edited"},
-        "m.relates_to": {"rel_type": "m.replace", "event_id": original},
-    }
+    await alice.send_text(room, "original")
     sent = {
         "pictures are not bridged": await alice.send(
             room, "m.room.message", {"msgtype": "m.image", "body": "cat.png", "url": "mxc://hs.test/cat"}
@@ -158,11 +152,9 @@ async def test_what_cannot_cross_gets_a_reason(talk: Talk) -> None:
         "stickers are not bridged": await alice.send(
             room, "m.sticker", {"body": "wave", "url": "mxc://hs.test/wave", "info": {}}
         ),
-        "edits are not bridged": await alice.send(room, "m.room.message", edit),
         "messages of this kind are not bridged": await alice.send(
             room, "m.room.message", {"msgtype": "org.example.dance", "body": "dances"}
         ),
-        "deleting messages is not bridged": await alice.redact(room, original),
     }
     await alice.send_text(room, "end")
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from bridgekit.runtime import copies, gaps, lease, message, points, posting, retrying
+from bridgekit.runtime import copies, gaps, lease, points, posting, retrying, sending
 from tests.chaos.result import Result
 
 ROOT: Final = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"differ by more than {lease.TTL_MS // 1000} s": PROMISE,
         f"renewed every {lease.RENEW_EVERY_S:g} s, good for {lease.TTL_MS // 1000} s": HOW,
         {5_000: "by five seconds"}[copies.GRACE_MS]: PROMISE,
-        {0.9: "Nine tenths of that time"}[message.DEDUPE_MARGIN]: PROMISE,
+        {0.9: "Nine tenths of that time"}[sending.DEDUPE_MARGIN]: PROMISE,
     }
     for words, page in numbers.items():
         assert words in " ".join(page.split()), words

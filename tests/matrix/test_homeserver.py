@@ -186,9 +186,18 @@ async def test_aliases(hs: Homeserver, slot: AppserviceSlot) -> None:
     with pytest.raises(MatrixRequestError) as caught:
         await hs.create_room(room_alias_name=localpart)
     assert caught.value.errcode == "M_ROOM_IN_USE"
+    made = await hs.resolve_alias(alias)
+    assert made is not None
+    await hs.create_alias(alias, made)
+    other = await hs.create_room()
+    with pytest.raises(MatrixRequestError) as caught:
+        await hs.create_alias(alias, other)
+    assert caught.value.status == 409
     await hs.delete_alias(alias)
     await hs.delete_alias(alias)
     assert await hs.resolve_alias(alias) is None
+    await hs.create_alias(alias, other)
+    assert await hs.resolve_alias(alias) == other
 
 
 async def test_membership_and_again(hs: Homeserver, room: RoomID, ghost: UserID) -> None:

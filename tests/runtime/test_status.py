@@ -8,6 +8,7 @@ import pytest
 
 from bridgekit.errors import HomeserverUnreachable, Rejected, Transient, Uncertain
 from bridgekit.model.ids import EventID, RoomID
+from bridgekit.model.limits import Limits
 from bridgekit.runtime import points
 from bridgekit.runtime.status import StatusRules
 from bridgekit.testing.harness import ALICE, IDENTITY, Harness
@@ -222,4 +223,18 @@ async def test_killed_after_a_retried_letter_has_crossed() -> None:
     await harness.settle(30)
     assert harness.network.texts("chat") == ["one"]
     assert states(harness, room)[-1] == (event, "SUCCESS")
+    await harness.kill()
+
+
+async def test_a_part_that_arrives_after_all_corrects_nothing_where_the_rest_is_missing() -> None:
+    network = FakeNetwork(dedupes=False, echo="nonce", limits=Limits(max_text_length=10))
+    harness, room = await started(network)
+    harness.network.next_sends(Outcome(Uncertain("no receipt"), taken=True))
+    event = harness.homeserver.say(room, ALICE, "aaaaaaaaa bbbbbbbbb")
+    await harness.settle(60)
+    assert [text.strip() for text in network.texts("chat")] == ["aaaaaaaaa"]
+    assert states(harness, room) == [(event, "FAIL_PERMANENT")]
+    (notice,) = notices(harness, room)
+    assert "what comes behind that part of it was not sent" in notice["content"]["body"]
+    assert harness.homeserver.redacted == []
     await harness.kill()

@@ -61,3 +61,102 @@ test("new names and members are told in words; unknown types leave no trace", ()
   assert.deepEqual(chats.items("c", []).map(({ text }) => text), ["Alice is now Alicia", "Alicia named this conversation “Tea”", "Alice left"]);
   assert.equal(chats.title("c"), "Tea");
 });
+
+const one = (chats, unsent = []) => chats.items("c", unsent).find(({ kind }) => kind === "message");
+const act = (type, more = {}) => ({ nonce: type, chat: "c", timestamp: 9, state: "waiting", act: { type, target: "1", ...more } });
+
+test("edits count by their revision; superseded ones and those of what is gone do not", () => {
+  const { chats, say, take } = make();
+  say("1", "three", { revision: 3, edited_at: 7 });
+  take({ type: "edit", target: "1", revision: 1, superseded: true });
+  take({ type: "edit", target: "1", revision: 2, text: "two" });
+  assert.deepEqual([one(chats).text, one(chats).edited], ["three", 7]);
+  take({ type: "edit", target: "1", revision: 4, text: "four", mentions: [{ start: 0, end: 4, user: "vera" }] });
+  assert.deepEqual([one(chats).text, one(chats).forMe], ["four", true]);
+  take({ type: "reaction", target: "1", emoji: "x", added: true });
+  take({ type: "delete", target: "1" });
+  take({ type: "edit", target: "1", revision: 5, text: "five" });
+  take({ type: "reaction", target: "1", emoji: "y", added: true });
+  const { text, deleted, reactions, can } = one(chats);
+  assert.deepEqual([text, deleted, reactions, Object.values(can).some(Boolean)], ["", true, [], false]);
+  take({ type: "edit", target: "never seen", revision: 1, text: "x" });
+});
+
+test("reactions are sets of people, in the order in which they came", () => {
+  const { chats, say, take } = make();
+  say("1", "x");
+  const react = (actor, emoji, added) => take({ type: "reaction", target: "1", actor, emoji, added });
+  for (const given of [["alice", "a", true], ["vera", "b", true], ["vera", "a", true], ["alice", "a", true], ["alice", "b", false]]) react(...given);
+  assert.deepEqual(one(chats).reactions, [
+    { emoji: "a", count: 2, mine: true, label: "a, you and Alice" }, { emoji: "b", count: 1, mine: true, label: "b, you" },
+  ]);
+  react("vera", "b", false);
+  assert.deepEqual(one(chats).reactions.map(({ emoji }) => emoji), ["a"]);
+});
+
+test("what one does shows at once; what was refused does not, and says so", () => {
+  const { chats, say } = make();
+  say("1", "x", { sender: "vera" });
+  const done = one(chats, [act("edit", { text: "y" }), act("react", { emoji: "a", added: true })]);
+  assert.deepEqual([done.text, done.state, done.reactions.length], ["y", "waiting", 1]);
+  assert.equal(one(chats, [act("delete")]).deleted, true);
+  const refused = one(chats, [{ ...act("edit", { text: "y" }), state: "failed", reason: "no" }]);
+  assert.deepEqual([refused.text, refused.state, refused.trouble], ["x", "sent", { words: "Not changed: no", nonce: "edit" }]);
+  assert.deepEqual([one(chats).text, one(chats).reactions], ["x", []]);
+});
+
+test("answers quote what is there now", () => {
+  const { chats, say, take } = make();
+  say("1", "first");
+  say("2", "second", { reply_to: "1" });
+  say("3", "third", { reply_to: "0" });
+  const quotes = () => chats.items("c", []).map(({ reply }) => reply?.text);
+  assert.deepEqual(quotes(), [undefined, "first", "A message that is not here"]);
+  take({ type: "delete", target: "1" });
+  assert.equal(quotes()[1], "Message deleted");
+});
+
+test("who has read is told by names; one's own reading elsewhere counts", () => {
+  const { chats, say } = make();
+  say("1", "a", { sender: "vera" }); // seq 4
+  chats.hear({ type: "receipt", chat: "c", account: "alice", seq: 3 });
+  assert.deepEqual(one(chats).readers, []);
+  chats.hear({ type: "receipt", chat: "c", account: "alice", seq: 4 });
+  chats.hear({ type: "receipt", chat: "c", account: "vera", seq: 4 });
+  assert.deepEqual(one(chats).readers, ["Alice"]);
+  say("2", "b");
+  assert.equal(chats.unread, 1);
+  assert.equal(chats.readUntold("c"), 0);
+  chats.markRead("c");
+  assert.equal(chats.readUntold("c"), 5);
+  chats.hear({ type: "receipt", chat: "c", account: "vera", seq: 5 });
+  assert.equal(chats.readUntold("c"), 0);
+});
+
+test("writing ends with time, a word, or the message", () => {
+  const { chats, say } = make();
+  const writes = (typing, account = "alice") => chats.hear({ type: "typing", chat: "c", account, typing, expires_ms: 10 }, 100);
+  writes(true);
+  writes(true, "vera");
+  assert.deepEqual([chats.writing("c", 109), chats.writing("c", 110)], [["Alice"], []]);
+  writes(false);
+  assert.deepEqual(chats.writing("c", 101), []);
+  writes(true);
+  say("1", "done");
+  assert.deepEqual(chats.writing("c", 101), []);
+  chats.hear({ type: "typing", chat: "unknown", account: "alice", typing: true, expires_ms: 10 });
+});
+
+test("who may do what: one's own, moderators in groups, nobody when it is over", () => {
+  const { chats, say, take } = make("group");
+  say("1", "x");
+  const can = () => Object.entries(one(chats).can).filter(([, may]) => may).map(([name]) => name).join(" ");
+  assert.equal(can(), "react reply");
+  assert.deepEqual(chats.mentionable("c").map(({ name }) => name), ["Alice"]);
+  take({ type: "role", member: me, role: "moderator", roles: { vera: "moderator" } });
+  assert.equal(can(), "react reply remove");
+  assert.deepEqual(chats.mentionable("c").map(({ name }) => name), ["Alice", "everybody"]);
+  take({ type: "chat_deleted" });
+  assert.equal(can(), "");
+  assert.equal(chats.writable("c"), false);
+});

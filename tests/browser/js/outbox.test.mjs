@@ -145,3 +145,24 @@ test("storage that keeps nothing costs nothing but the reload", () => {
   storage.delete("draft");
   assert.equal(storage.get("draft"), null);
 });
+
+test("what is done waits its turn like words, outlives a reload, and ends with its event", async () => {
+  const first = make();
+  first.outbox.add("c", "one", { reply_to: "m0" });
+  first.outbox.act("c", { type: "react", target: "m0", emoji: "a", added: true });
+  const { outbox, asked } = make(first.disk);
+  outbox.open();
+  await settled();
+  assert.deepEqual(asked.map(({ text, more }) => [text, more]), [["one", { reply_to: "m0" }]]);
+  asked[0].resolve("m1");
+  await settled();
+  assert.deepEqual([asked[1].nonce, asked[1].act.emoji], ["n2", "a"]);
+  asked[1].resolve("c 7");
+  await settled();
+  assert.deepEqual(outbox.of("c").map(({ state }) => state), ["sent", "sent"]);
+  outbox.seen({ id: "m1", nonce: undefined });
+  outbox.seen({ id: "c 6", nonce: undefined });
+  assert.equal(outbox.of("c").length, 1);
+  outbox.seen({ id: "c 7", nonce: undefined }); // it found everything as it wanted to have it: the event is another's
+  assert.deepEqual(outbox.of("c"), []);
+});

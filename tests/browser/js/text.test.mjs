@@ -7,8 +7,8 @@ import { toBlocks } from "../../../example_bridge/webchat/server/static/text.js"
 
 const plain = (blocks) => blocks.map(({ style, pieces }) => `${style}(${pieces.map(({ text }) => text).join("|")})`).join(" ");
 
-test("spans count code points", () => {
-  const [block] = toBlocks({ text: "👋 bold", format: [{ start: 2, end: 6, style: "bold" }] });
+test("spans count UTF-16 units", () => {
+  const [block] = toBlocks({ text: "👋 bold", format: [{ start: 3, end: 7, style: "bold" }] });
   assert.deepEqual(block.pieces, [{ styles: [], text: "👋 " }, { styles: ["bold"], text: "bold" }]);
 });
 

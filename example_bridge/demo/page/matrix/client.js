@@ -45,9 +45,21 @@ export class MatrixClient {
   }
 
   /** The event's id. The same `transaction` again makes no second event. */
-  async send(room, transaction, content) {
-    const path = `v3/rooms/${encodeURIComponent(room)}/send/m.room.message/${encodeURIComponent(transaction)}`;
+  async send(room, transaction, content, type = "m.room.message") {
+    const path = `v3/rooms/${encodeURIComponent(room)}/send/${type}/${encodeURIComponent(transaction)}`;
     return (await this.request("PUT", path, { body: content })).event_id;
+  }
+
+  /** Take back an event; the id of the redaction. */
+  async redact(room, transaction, event) {
+    const path = `v3/rooms/${encodeURIComponent(room)}/redact/${encodeURIComponent(event)}/${encodeURIComponent(transaction)}`;
+    return (await this.request("PUT", path, { body: {} })).event_id;
+  }
+
+  /** Tell others that this person writes, for `timeout` ms at most, or does no longer. */
+  setTyping(room, typing, timeout = 10_000) {
+    const path = `v3/rooms/${encodeURIComponent(room)}/typing/${encodeURIComponent(this.user)}`;
+    return this.request("PUT", path, { body: typing ? { typing, timeout } : { typing } });
   }
 
   /** One page of what was before `from`, the latest first. */

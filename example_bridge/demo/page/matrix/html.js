@@ -3,6 +3,7 @@
 
 import { el } from "/kit/dom.js";
 import { followable, withLinks } from "/kit/links.js";
+import { userOf, wordsOf } from "./content.js";
 
 // Tag -> the tag that is made of it. Headings become bold paragraphs: a message has no part in the page's outline.
 const TAGS = {
@@ -17,17 +18,17 @@ const DROPPED = new Set(["SCRIPT", "STYLE", "TEMPLATE", "IFRAME", "OBJECT", "EMB
 const DEEPEST = 100; // the specification's limit
 
 /** A parsed node's content as strings and {tag, attributes, children}. Pure: needs nodeType, nodeName, childNodes, getAttribute. */
-export function allowed(node, depth = 0) {
+export function allowed(node, me = null, depth = 0) {
   return [...node.childNodes].flatMap((child) => {
     if (child.nodeType === 3) return [child.nodeValue];
     if (child.nodeType !== 1) return [];
     const name = child.nodeName.toUpperCase();
     if (DROPPED.has(name)) return [];
     if (name === "IMG") return [child.getAttribute("alt") || child.getAttribute("title") || "(image)"];
-    const children = depth < DEEPEST ? allowed(child, depth + 1) : [child.textContent];
+    const children = depth < DEEPEST ? allowed(child, me, depth + 1) : [child.textContent];
     const tag = TAGS[name];
     if (!tag) return children;
-    const made = attributesOf(name, child);
+    const made = attributesOf(name, child, me);
     if (!made) return children;
     const { tag: instead = tag, ...attributes } = made;
     return [{ tag: instead, attributes, children }];
@@ -35,11 +36,12 @@ export function allowed(node, depth = 0) {
 }
 
 // The attributes that are made; null where the tag makes no sense without.
-function attributesOf(name, node) {
+function attributesOf(name, node, me) {
   if (name === "A") {
     const href = followable(node.getAttribute("href"));
     if (!href) return null;
-    if (/^https:\/\/matrix\.to\/#\/(@|%40)/i.test(href)) return { tag: "span", class: "mention" };
+    const user = userOf(href);
+    if (user) return { tag: "span", class: user === me ? "mention me" : "mention" };
     return { href, target: "_blank", rel: "noopener noreferrer" };
   }
   if (/^H[1-6]$/.test(name)) return { class: `heading level-${name[1]}` };
@@ -70,12 +72,12 @@ function parse(html) {
   return new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html").body;
 }
 
-/** What a message's content looks like. */
-export function messageBody(content) {
+/** What a message's content looks like; mentions of the user `me` stand out. */
+export function messageBody(content, me = null) {
   if (content.aside) return el("div", { class: "body" }, el("p", { class: "aside", text: content.aside }));
-  const text = typeof content.body === "string" ? content.body : "";
+  const text = wordsOf(content);
   if (content.format === "org.matrix.custom.html" && typeof content.formatted_body === "string") {
-    return el("div", { class: "body html", dir: "auto" }, ...build(allowed(parse(content.formatted_body))));
+    return el("div", { class: "body html", dir: "auto" }, ...build(allowed(parse(content.formatted_body), me)));
   }
   const kind = { "m.image": "Image", "m.file": "File", "m.audio": "Audio", "m.video": "Video" }[content.msgtype];
   const words = kind ? `${kind}: ${text}` : content.msgtype === "m.emote" ? `* ${text}` : text;

@@ -1,6 +1,13 @@
 // What /sync has told about rooms. Answers go in, what views show comes out. Pure.
 
+import { actsByTarget, actsInWords } from "/kit/acts.js";
+import { chipsOf } from "/kit/reactions.js";
+import { answered, wordsOf } from "./content.js";
+import { NOTICES, displayName } from "./notices.js";
+import { Relations } from "./relations.js";
+
 const NAMELESS = "Empty room";
+const GONE = "This message was deleted";
 
 export class Rooms {
   #rooms = new Map(); // id -> room
@@ -17,8 +24,8 @@ export class Rooms {
   #room(id) {
     if (!this.#rooms.has(id)) {
       this.#rooms.set(id, {
-        id, membership: "join", state: new Map(), events: [], known: new Map(), edits: new Map(), gone: new Set(),
-        before: null, heroes: [], unread: 0, invitedBy: null,
+        id, membership: "join", state: new Map(), events: [], known: new Map(), relations: new Relations(),
+        typing: [], before: null, heroes: [], unread: 0, invitedBy: null,
       });
     }
     return this.#rooms.get(id);
@@ -38,6 +45,7 @@ export class Rooms {
         // Between what is known and this there is a hole: what is above it can be fetched again.
         room.events = [];
         room.known.clear();
+        room.relations.forgetPlaces();
       }
       if (!room.events.length) room.before = before;
       if (events.some(({ type }) => type === "m.room.create")) room.before = null; // there is nothing before it
@@ -47,6 +55,7 @@ export class Rooms {
         seen.push({ id: event.event_id, nonce: event.unsigned?.transaction_id });
       }
     }
+    for (const [id, { ephemeral }] of Object.entries(rooms.join ?? {})) this.#hear(this.#room(id), ephemeral?.events ?? []);
     for (const [id, { invite_state: state }] of Object.entries(rooms.invite ?? {})) {
       const room = this.#room(id);
       room.membership = "invite";
@@ -76,19 +85,39 @@ export class Rooms {
   #add(room, event, where) {
     if (room.known.has(event.event_id)) return;
     room.known.set(event.event_id, event);
-    if (event.type === "m.room.redaction") {
-      room.gone.add(event.redacts ?? event.content?.redacts);
-      return;
-    }
-    const relation = event.content?.["m.relates_to"];
-    if (relation?.rel_type === "m.replace" && event.content["m.new_content"]) {
-      // Edits of others than the author count for nothing. Going back, the first one met is the latest.
-      const key = `${relation.event_id} ${event.sender}`;
-      if (where === "end" || !room.edits.has(key)) room.edits.set(key, event);
-      return;
-    }
+    if (room.relations.take(event, where)) return;
     if (where === "end") room.events.push(event);
     else room.events.unshift(event);
+  }
+
+  #hear(room, events) {
+    for (const { type, content } of events) {
+      if (type === "m.typing" && Array.isArray(content?.user_ids)) room.typing = content.user_ids;
+      else if (type === "m.receipt") room.relations.receive(content);
+    }
+  }
+
+  /** Names of those who write now. */
+  writing(id) {
+    const room = this.#room(id);
+    return room.typing.filter((user) => user !== this.me).map((user) => this.#name(room, user));
+  }
+
+  /** Who can be mentioned: {id, name, mark}. */
+  mentionable(id) {
+    const room = this.#room(id);
+    const servants = servantsOf(room);
+    return this.#others(room).filter((user) => !servants.includes(user)).map((user) => ({ id: user, name: this.#name(room, user), mark: { user } }));
+  }
+
+  /** The event by which this user gave a reaction. */
+  ownReaction(id, target, emoji) {
+    return this.#room(id).relations.reactionBy(this.me, target, emoji);
+  }
+
+  /** One's own latest message, to change it. */
+  lastOwn(id, unsent) {
+    return this.items(id, unsent).findLast(({ can }) => can?.edit) ?? null;
   }
 
   /** From where earlier events can be fetched; null if there are none. */
@@ -117,10 +146,9 @@ export class Rooms {
     return room.state.get("m.room.topic ")?.content?.topic ?? (network ? `bridged to ${network}` : "");
   }
 
-  // With whom one speaks there. Bots that only serve the room (MSC4171), as a bridge's (MSC2346), have no part in its name.
+  // With whom one speaks there. Those who only serve the room have no part in its name.
   #partners(room) {
-    const named = room.state.get("io.element.functional_members ")?.content?.service_members;
-    const servants = [...(Array.isArray(named) ? named : []), bridgeOf(room)?.bridgebot];
+    const servants = servantsOf(room);
     const heroes = room.heroes.length ? room.heroes : this.#others(room);
     const people = heroes.filter((user) => !servants.includes(user));
     return people.length ? people : heroes;
@@ -141,29 +169,63 @@ export class Rooms {
     return twin ? `${name} (${user})` : name;
   }
 
-  #item(room, event) {
+  #item(room, event, acts = []) {
     const common = { key: event.unsigned?.transaction_id ?? event.event_id, id: event.event_id, timestamp: event.origin_server_ts };
     if (event.type === "m.room.message" || event.type === "m.room.encrypted" || event.type === "m.sticker") {
-      const edit = room.edits.get(`${event.event_id} ${event.sender}`);
-      const redacted = room.gone.has(event.event_id) || event.unsigned?.redacted_because;
-      const mine = event.sender === this.me;
-      return {
-        ...common,
-        kind: "message",
-        version: redacted ? `${event.event_id} gone` : (edit?.event_id ?? event.event_id),
-        mine,
-        sender: { id: event.sender, name: this.#name(room, event.sender) },
-        state: mine ? "sent" : undefined,
-        content: redacted
-          ? { aside: "This message was deleted" }
-          : event.type === "m.room.encrypted"
-            ? { aside: "Encrypted: this small view cannot read it" }
-            : { ...(edit?.content["m.new_content"] ?? event.content), edited: edit !== undefined },
-      };
+      return { ...common, ...this.#message(room, event, acts) };
     }
     if (event.type === "m.room.member" && this.#goesWithoutSaying(room, event)) return null;
     const text = NOTICES[event.type]?.(event, (user) => this.#name(room, user));
     return text ? { ...common, kind: "notice", text } : null;
+  }
+
+  #message(room, event, acts) {
+    const { relations } = room;
+    const edit = relations.editOf(event);
+    const mine = event.sender === this.me;
+    const alive = acts.filter(({ state }) => state !== "failed");
+    const change = alive.findLast(({ act }) => act.type === "edit");
+    const gone = relations.isGone(event) || alive.some(({ act }) => act.type === "delete");
+    const sealed = event.type === "m.room.encrypted";
+    const { state, trouble } = actsInWords(acts);
+    const now = change ? { msgtype: "m.text", body: change.text } : (edit?.content["m.new_content"] ?? event.content);
+    const content = gone ? { aside: GONE } : sealed ? { aside: "Encrypted: this small view cannot read it" } : now;
+    const reactions = gone ? new Map() : relations.reactionsTo(event.event_id);
+    for (const { act } of gone ? [] : alive) {
+      if (act.type !== "react") continue;
+      const who = reactions.get(act.emoji) ?? new Set();
+      if (act.added) reactions.set(act.emoji, who.add(this.me));
+      else if (who.delete(this.me) && !who.size) reactions.delete(act.emoji);
+    }
+    const people = (users) => [...users].map((user) => ({ id: user, name: this.#name(room, user) }));
+    const servants = servantsOf(room);
+    const readers = mine ? relations.readersOf(event.event_id).filter((user) => user !== this.me && !servants.includes(user)) : [];
+    return {
+      kind: "message",
+      version: gone ? `${event.event_id} gone` : (change?.nonce ?? edit?.event_id ?? event.event_id),
+      mine,
+      sender: { id: event.sender, name: this.#name(room, event.sender) },
+      state: mine ? (state ?? "sent") : undefined,
+      text: gone ? GONE : wordsOf(answered(event.content) && content === event.content ? event.content : content),
+      content,
+      reply: gone ? undefined : this.#quote(room, answered(event.content)),
+      edited: gone ? undefined : (edit?.origin_server_ts ?? change?.timestamp),
+      deleted: gone,
+      forMe: !mine && !gone && content["m.mentions"]?.user_ids?.includes?.(this.me) === true,
+      reactions: chipsOf([...reactions].map(([emoji, users]) => [emoji, people(users)]), this.me),
+      readers: people(readers).map(({ name }) => name),
+      trouble,
+      can: { react: !gone, reply: !gone, edit: !gone && !sealed && mine && content.msgtype === "m.text", remove: !gone && mine },
+    };
+  }
+
+  #quote(room, id) {
+    if (!id) return undefined;
+    const event = room.known.get(id);
+    if (!event) return { id, name: "", text: "An earlier message", known: false };
+    const content = room.relations.editOf(event)?.content["m.new_content"] ?? event.content;
+    const text = room.relations.isGone(event) ? GONE : wordsOf(content).slice(0, 200);
+    return { id, name: event.sender === this.me ? "You" : this.#name(room, event.sender), text, known: true };
   }
 
   // The maker's own coming in, and the invitation of somebody who has come.
@@ -175,11 +237,13 @@ export class Rooms {
   /** What was said, in order, and after it what is still on its way. */
   items(id, unsent) {
     const room = this.#room(id);
-    const own = unsent.map(({ nonce, text, timestamp, state, reason }) => ({
+    const acts = actsByTarget(unsent);
+    const own = unsent.filter(({ act }) => !act).map(({ nonce, text, timestamp, state, reason, more }) => ({
       key: nonce, version: nonce, kind: "message", timestamp, mine: true, state, reason,
-      sender: { id: this.me, name: this.#name(room, this.me) }, content: { msgtype: "m.text", body: text },
+      sender: { id: this.me, name: this.#name(room, this.me) }, text, content: { msgtype: "m.text", body: text },
+      reply: this.#quote(room, more?.reply),
     }));
-    return [...room.events.map((event) => this.#item(room, event)).filter(Boolean), ...own];
+    return [...room.events.map((event) => this.#item(room, event, acts.get(event.event_id))).filter(Boolean), ...own];
   }
 
   /** The id of the last event in it. */
@@ -201,7 +265,7 @@ export class Rooms {
     const entries = [...this.#rooms.values()].filter(({ membership }) => membership === "join").map((room) => {
       const items = this.items(room.id, unsentOf(room.id));
       const last = items.findLast((item) => item.kind === "message");
-      const words = last?.content.aside ?? last?.content.body;
+      const words = last?.content.aside ?? (last?.text || undefined);
       return {
         id: room.id,
         title: this.title(room.id),
@@ -224,28 +288,8 @@ function bridgeOf(room) {
   return [...room.state.values()].find(({ type }) => type === "m.bridge" || type === "uk.half-shot.bridge")?.content;
 }
 
-function displayName(member) {
-  const name = member?.content?.displayname;
-  return typeof name === "string" && name.trim() ? name : null;
+// Bots that only serve the room (MSC4171), as a bridge's (MSC2346).
+function servantsOf(room) {
+  const named = room.state.get("io.element.functional_members ")?.content?.service_members;
+  return [...(Array.isArray(named) ? named : []), bridgeOf(room)?.bridgebot];
 }
-
-// What an event that is no message says in words; nothing of those that concern only machines.
-const NOTICES = {
-  "m.room.member": (event, name) => {
-    const now = event.content?.membership;
-    const before = event.unsigned?.prev_content ?? event.prev_content;
-    const who = displayName(event) ?? displayName({ content: before }) ?? event.state_key;
-    if (now === "join" && before?.membership === "join") {
-      const old = displayName({ content: before });
-      return old && old !== who ? `${old} is now ${who}` : null;
-    }
-    if (now === "join") return `${who} joined`;
-    if (now === "invite") return `${name(event.sender)} invited ${who}`;
-    if (now === "leave") return event.sender === event.state_key ? `${who} left` : `${name(event.sender)} removed ${who}`;
-    if (now === "ban") return `${name(event.sender)} banned ${who}`;
-    return null;
-  },
-  "m.room.create": (event, name) => `${name(event.sender)} made this room`,
-  "m.room.name": (event) => (event.content?.name ? `The room is called “${event.content.name}”` : null),
-  "m.room.tombstone": () => "This room has been replaced by another",
-};

@@ -10,7 +10,7 @@ const LONGEST_WAIT = 15_000; // ms
 const FILTER = {
   presence: { types: [] },
   account_data: { types: [] },
-  room: { timeline: { limit: 40 }, state: { lazy_load_members: true }, ephemeral: { types: [] }, account_data: { types: [] } },
+  room: { timeline: { limit: 40 }, state: { lazy_load_members: true }, ephemeral: { types: ["m.receipt", "m.typing"] }, account_data: { types: [] } },
 };
 
 /** `on`: answer(sync), state("connecting" | "ready" | "lost"), loggedOut(). Gives {tryNow}. */

@@ -6,9 +6,11 @@ import { el, icon, oncePerFrame } from "/kit/dom.js";
 import { ConversationList } from "/kit/list.js";
 import { NotNow, Outbox } from "/kit/outbox.js";
 import { avatar } from "/kit/person.js";
+import { writingInWords } from "/kit/reactions.js";
 import { openStorage } from "/kit/storage.js";
 import { Timeline } from "/kit/timeline.js";
 import { MatrixClient } from "./client.js";
+import { editContent, reactionContent, textContent } from "./content.js";
 import { messageBody } from "./html.js";
 import { Rooms } from "./rooms.js";
 import { keepSyncing } from "./sync.js";
@@ -34,13 +36,29 @@ export class MatrixView {
     });
     this.timeline = new Timeline({
       label: "Events of the room",
-      body: ({ content }) => messageBody(content),
+      body: ({ content }) => messageBody(content, session.user_id),
       retry: (nonce) => this.outbox.retry(nonce),
       discard: (nonce) => this.outbox.discard(nonce),
       earlier: () => this.#earlier(),
       empty: "Nothing has been said here yet.",
+      act: {
+        reply: (row) => this.composer.reply(row),
+        edit: (row) => this.composer.change(row),
+        remove: ({ id }) => this.outbox.act(this.#current, { type: "delete", target: id }),
+        react: ({ id }, emoji, added) => this.outbox.act(this.#current, { type: "react", target: id, emoji, added }),
+      },
     });
-    this.composer = new Composer({ storage: this.storage, send: (room, text) => this.outbox.add(room, text), escape: () => this.close() });
+    this.writing = el("p", { class: "writing", role: "status" });
+    this.composer = new Composer({
+      storage: this.storage,
+      send: (room, text, { mentions, reply }) => this.outbox.add(room, text, { mentions, reply: reply?.id }),
+      edit: (room, { id }, text, { mentions }) => this.outbox.act(room, { type: "edit", target: id, text, mentions }),
+      escape: () => this.close(),
+      people: (room) => this.rooms.mentionable(room),
+      last: (room) => this.rooms.lastOwn(room, this.outbox.of(room)),
+      // Nobody misses it if it does not arrive.
+      writing: (room, typing) => this.client.setTyping(room, typing).catch(() => {}),
+    });
     this.composer.show(null);
     this.#build(session);
     this.#current = this.storage.get("current") ?? session.room;
@@ -58,7 +76,7 @@ export class MatrixView {
     this.picture = el("span");
     this.title = el("h3", { id: "matrix-title" });
     this.about = el("p");
-    this.content = el("div", { class: "content" }, this.timeline.element, this.composer.element);
+    this.content = el("div", { class: "content" }, this.timeline.element, this.writing, this.composer.element);
     this.element = el(
       "div",
       { class: "app matrix" },
@@ -92,9 +110,15 @@ export class MatrixView {
     this.draw();
   }
 
-  async #send({ chat, text, nonce }) {
+  async #send({ chat, text, nonce, more, act }) {
     try {
-      return await this.client.send(chat, nonce, { msgtype: "m.text", body: text });
+      if (!act) return await this.client.send(chat, nonce, textContent(text, more));
+      if (act.type === "edit") return await this.client.send(chat, nonce, editContent(act.target, text, act.mentions));
+      if (act.type === "delete") return await this.client.redact(chat, nonce, act.target);
+      const own = this.rooms.ownReaction(chat, act.target, act.emoji);
+      if (act.added) return own ?? (await this.client.send(chat, nonce, reactionContent(act.target, act.emoji), "m.reaction"));
+      if (!own) throw new Error("this reaction is gone");
+      return await this.client.redact(chat, nonce, own);
     } catch (error) {
       if (error instanceof NotNow) {
         setTimeout(() => this.element.dataset.connection === "ready" && this.outbox.open(), Math.max(AGAIN, error.retryAfter ?? 0));
@@ -157,6 +181,8 @@ export class MatrixView {
       this.picture.dataset.looks = looks;
       this.picture.replaceChildren(...(entry ? [avatar({ id: entry.colour, name: entry.title })] : []));
     }
+    const words = id === null ? "" : writingInWords(this.rooms.writing(id));
+    if (this.writing.textContent !== words) this.writing.textContent = words;
     this.composer.show(id);
     this.list.show(entries, id);
     this.#drawInvitations();

@@ -5,10 +5,11 @@ import { Chats } from "./chats.js";
 import { connect } from "./connection.js";
 import { Banner } from "./kit/banner.js";
 import { Composer } from "./kit/composer.js";
-import { icon, oncePerFrame } from "./kit/dom.js";
+import { el, icon, oncePerFrame } from "./kit/dom.js";
 import { ConversationList } from "./kit/list.js";
 import { Outbox } from "./kit/outbox.js";
 import { avatar } from "./kit/person.js";
+import { writingInWords } from "./kit/reactions.js";
 import { openStorage } from "./kit/storage.js";
 import { Timeline } from "./kit/timeline.js";
 import { PeopleDialog } from "./people.js";
@@ -20,6 +21,7 @@ const browser = openStorage("webchat ");
 /** One account in this page, from coming in to leaving. */
 class Visit {
   #current = null;
+  #told = new Map(); // chat -> how far the network was told that it was read
   #awaited = false; // a conversation that was opened just now, and of which nothing has come yet
 
   constructor({ token, me, info, left }) {
@@ -30,7 +32,7 @@ class Visit {
     this.draw = oncePerFrame(() => this.#draw());
     this.outbox = new Outbox({
       storage: this.storage,
-      send: async ({ chat, text, nonce }) => (await this.connection.send({ chat, text, nonce })).id,
+      send: (entry) => this.#send(entry),
       changed: () => this.draw(),
     });
     this.banner = new Banner({ tryNow: () => this.connection.tryNow() });
@@ -41,44 +43,80 @@ class Visit {
     });
     this.timeline = new Timeline({
       label: "Messages",
-      body: ({ content }) => body(richText(content)),
+      body: ({ content }) => body(richText(content, (mention) => this.chats.isMe(mention))),
       retry: (nonce) => this.outbox.retry(nonce),
       discard: (nonce) => this.outbox.discard(nonce),
       empty: "Nothing has been said here yet.",
+      act: {
+        reply: (row) => this.composer.reply(row),
+        edit: (row) => this.composer.change(row),
+        remove: ({ id }) => this.outbox.act(this.#current, { type: "delete", target: id }),
+        react: ({ id }, emoji, added) => this.outbox.act(this.#current, { type: "react", target: id, emoji, added }),
+      },
     });
+    this.writing = el("p", { class: "writing", role: "status" });
     this.composer = new Composer({
       storage: this.storage,
-      send: (chat, text) => this.outbox.add(chat, text),
+      send: (chat, text, { mentions, reply }) => this.outbox.add(chat, text, { ...(mentions.length && { mentions }), ...(reply && { reply_to: reply.id }) }),
+      edit: (chat, { id }, text, { mentions, format }) => this.outbox.act(chat, { type: "edit", target: id, text, mentions, format }),
+      people: (chat) => this.chats.mentionable(chat),
+      last: (chat) => this.chats.lastOwn(chat, this.outbox.of(chat)),
+      writing: (chat, typing) => this.connection.tell({ type: "typing", chat, typing }),
       limit: () => info.max_text_length,
       escape: () => this.close(),
     });
     this.composer.show(null);
     $("list").replaceChildren(this.list.element);
     $("banner").replaceChildren(this.banner.element);
-    $("content").replaceChildren(this.timeline.element, this.composer.element);
+    $("content").replaceChildren(this.timeline.element, this.writing, this.composer.element);
     $("my-name").textContent = me.name;
     document.querySelector(".side .titles p").textContent = me.kind;
     $("my-picture").replaceChildren(avatar({ id: me.id, name: me.name, picture: me.avatar_url }));
     this.#current = this.storage.get("current");
     this.connection = connect(token, {
       event: (event) => this.#take(event),
+      signal: (signal) => this.#hear(signal),
       state: (state) => this.#connectionIs(state),
       unauthorized: () => this.left("You have been logged out."),
     });
     this.draw();
   }
 
+  // What the stream will know it by: a message by its id, an act by its place among the chat's events.
+  async #send({ chat, text, nonce, more, act }) {
+    const { id, seq } = await this.connection.send({ ...(act ?? { text, ...more }), chat, nonce });
+    return act ? `${chat} ${seq}` : id;
+  }
+
   #take(event) {
     const message = this.chats.take(event);
     if (message) this.outbox.seen(message);
+    this.outbox.seen({ id: `${event.chat} ${event.seq}`, nonce: event.nonce });
     this.draw();
+  }
+
+  #hear(signal) {
+    this.chats.hear(signal);
+    if (signal.type === "typing" && signal.typing) setTimeout(() => this.draw(), signal.expires_ms + 50);
+    this.draw();
+  }
+
+  // What has been on the screen counts as read; who wrote it shall know.
+  #tellRead(id) {
+    const seq = this.chats.readUntold(id);
+    if (document.body.dataset.connection !== "ready" || seq <= (this.#told.get(id) ?? 0)) return;
+    this.#told.set(id, seq);
+    this.connection.tell({ type: "read", chat: id, seq });
   }
 
   #connectionIs(state) {
     this.banner.show(state);
     document.body.dataset.connection = state;
     if (state === "ready") this.outbox.open();
-    else this.outbox.close();
+    else {
+      this.outbox.close();
+      this.#told.clear(); // nobody knows whether it arrived
+    }
     this.draw();
   }
 
@@ -114,6 +152,7 @@ class Visit {
     if (id !== null) {
       this.timeline.show(id, this.chats.items(id, this.outbox.of(id)));
       if (seen && this.timeline.atEnd) this.chats.markRead(id);
+      this.#tellRead(id);
       const { title, colour, picture } = this.chats.head(id);
       $("title").textContent = title;
       $("about").textContent = this.chats.about(id);
@@ -129,7 +168,9 @@ class Visit {
       delete $("picture").dataset.looks;
     }
     $("content").classList.toggle("nothing", id === null);
-    this.composer.show(id);
+    const words = id === null ? "" : writingInWords(this.chats.writing(id));
+    if (this.writing.textContent !== words) this.writing.textContent = words;
+    this.composer.show(id !== null && this.chats.writable(id) ? id : null);
     if (this.#awaited && id !== null) {
       this.#awaited = false;
       this.composer.focus();

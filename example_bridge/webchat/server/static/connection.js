@@ -6,7 +6,7 @@ const FIRST_WAIT = 500; // ms until the first try to reconnect; doubles up to
 const LONGEST_WAIT = 15000; // ms
 const ANSWER_TIMEOUT = 20000; // ms until a send without an answer counts as failed
 
-/** `on`: event(event), state("connecting" | "ready" | "lost"), unauthorized(). */
+/** `on`: event(event), signal(frame), state("connecting" | "ready" | "lost"), unauthorized(). */
 export function connect(token, on) {
   const cursors = {}; // chat -> seq seen last
   const waiting = new Map(); // ref -> {resolve, reject}
@@ -44,6 +44,8 @@ export function connect(token, on) {
       if (seq > seen + 1) return socket.close(); // something is missing: ask again from the cursor
       cursors[chat] = seq;
       on.event(frame.event);
+    } else if (frame?.type === "receipt" || frame?.type === "typing") {
+      on.signal(frame);
     } else if (frame?.type === "ready") {
       wait = FIRST_WAIT;
       on.state("ready");
@@ -67,7 +69,7 @@ export function connect(token, on) {
     wait = Math.min(wait * 2, LONGEST_WAIT);
   }
 
-  // Resolves with the answer once the message is on the network's disk. Rejects with NotNow when the connection broke
+  // Resolves with the answer once the message, or the act that `request.type` names, is on the network's disk. Rejects with NotNow when the connection broke
   // before it came, with any other error when the network refused or kept silent.
   function send(request) {
     return new Promise((resolve, reject) => {
@@ -80,8 +82,13 @@ export function connect(token, on) {
       };
       const late = setTimeout(() => waiting.get(ref)?.reject(new Error("no answer")), ANSWER_TIMEOUT);
       waiting.set(ref, { resolve: give(resolve), reject: give(reject) });
-      socket.send(JSON.stringify({ type: "send", ref, ...request }));
+      socket.send(JSON.stringify({ type: "send", ...request, ref }));
     });
+  }
+
+  /** An act that nobody waits for, and that is out of date when the connection is back: reading, writing. */
+  function tell(act) {
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(act));
   }
 
   /** Do not wait any longer with the next try. */
@@ -97,5 +104,5 @@ export function connect(token, on) {
 
   window.addEventListener("online", tryNow);
   open();
-  return { send, close, tryNow };
+  return { send, tell, close, tryNow };
 }

@@ -44,7 +44,10 @@ function piecesOf(text, over) {
   const href = followable(over.find(({ style }) => style === "link")?.value);
   const piece = { styles };
   if (spoiler) piece.spoiler = spoiler.value ?? "";
-  if (mention) piece.mention = mention.user ?? mention.role ?? "room";
+  if (mention) {
+    piece.mention = mention.user ?? mention.role ?? "room";
+    piece.who = { user: mention.user, room: mention.room, role: mention.role };
+  }
   if (href) return [{ ...piece, text, href }];
   const isCode = styles.includes("code") || over.some(({ style }) => style === "code_block");
   return isCode || mention ? [{ ...piece, text }] : withLinks(text).map((part) => ({ ...piece, ...part }));
@@ -62,12 +65,13 @@ function trimBreaks(blocks) {
   });
 }
 
-/** The nodes of a message's text. */
-export function richText(message) {
+/** The nodes of a message's text. `isMe(mention)` says which mentions mean the reader. */
+export function richText(message, isMe = () => false) {
+  if (message.deleted) return el("p", { class: "aside", text: "Message deleted" });
   const fragment = document.createDocumentFragment();
   let list = null; // the <ol> or <ul> that is being filled
   for (const block of toBlocks(message)) {
-    const pieces = block.pieces.map(nodeOf);
+    const pieces = block.pieces.map((piece) => nodeOf(piece, isMe));
     if (block.style !== "list_item") list = null;
     switch (block.style) {
       case "code_block":
@@ -96,10 +100,10 @@ export function richText(message) {
   return fragment;
 }
 
-function nodeOf({ text, styles, href, mention, spoiler }) {
+function nodeOf({ text, styles, href, mention, who, spoiler }, isMe) {
   let node = document.createTextNode(text);
   for (const style of styles) node = el(INLINE[style], {}, node);
-  if (mention !== undefined) node = el("span", { class: "mention" }, node);
+  if (mention !== undefined) node = el("span", { class: isMe(who) ? "mention me" : "mention" }, node);
   if (href) node = el("a", { href, target: "_blank", rel: "noopener noreferrer" }, node);
   if (spoiler !== undefined) node = spoilerOf(node, spoiler);
   return node;

@@ -6,7 +6,8 @@
 export class NotNow extends Error {}
 
 /**
- * An entry is {nonce, chat, text, timestamp, state, reason?}; its state is
+ * An entry is {nonce, chat, text, timestamp, state, reason?, more?, act?}: `more` is what else belongs to the words (an answer's
+ * target, mentions); `act` is there when it is no message, but something done to one: {type, target, ...}. Its state is
  *   "waiting"  until there is a connection, or what was said before it in the same chat is through
  *   "sending"  on its way
  *   "sent"     the server has it; shown until the stream brings the real message
@@ -19,7 +20,7 @@ export class Outbox {
   #open = false;
   #opened = 0; // how often
 
-  /** `send(entry)` gives the id of the message, or throws NotNow or any other error; `changed(chat)` is told. */
+  /** `send(entry)` gives the id of what it made, by which the stream will know it, or throws NotNow or any other error; `changed(chat)` is told. */
   constructor({ storage, send, changed, now = Date.now, nonce = randomNonce }) {
     Object.assign(this, { storage, send, changed, now, nonce });
     const kept = storage.keys("unsent ").map((key) => parse(storage.get(key))).filter(Boolean);
@@ -44,8 +45,18 @@ export class Outbox {
     return [...this.#entries.values()].some((entry) => entry.state !== "sent");
   }
 
-  add(chat, text) {
-    const entry = { nonce: this.nonce(), chat, text, timestamp: this.now(), order: ++this.order, state: "waiting" };
+  /** Say something. */
+  add(chat, text, more = {}) {
+    this.#begin(chat, { text, more });
+  }
+
+  /** Do something: an edit, a deletion, a reaction. It waits its turn as words do. */
+  act(chat, act) {
+    this.#begin(chat, { text: act.text ?? "", act });
+  }
+
+  #begin(chat, what) {
+    const entry = { nonce: this.nonce(), chat, ...what, timestamp: this.now(), order: ++this.order, state: "waiting" };
     this.#keep(entry);
     this.#entries.set(entry.nonce, entry);
     this.#go(chat);
@@ -63,11 +74,10 @@ export class Outbox {
     this.#open = false;
   }
 
-  /** The stream has brought a message. */
+  /** The stream has brought what was said or done. */
   seen({ id, nonce }) {
     this.#arrived.add(id);
-    if (nonce === undefined || !this.#entries.has(nonce)) return;
-    this.#forget(this.#entries.get(nonce));
+    for (const entry of this.#entries.values()) if (entry.nonce === nonce || (entry.id ?? null) === id) this.#forget(entry);
   }
 
   retry(nonce) {
@@ -95,7 +105,7 @@ export class Outbox {
           if (!this.#entries.has(entry.nonce)) continue; // its echo was quicker than the answer
           this.storage.delete(`unsent ${entry.nonce}`);
           if (this.#arrived.has(id)) this.#forget(entry);
-          else this.#become(entry, "sent", "", false);
+          else this.#become(Object.assign(entry, { id }), "sent", "", false);
         } catch (error) {
           if (!this.#entries.has(entry.nonce)) continue;
           this.#become(entry, error instanceof NotNow ? "waiting" : "failed", error.message);

@@ -3,22 +3,18 @@
 import { el, icon, reconcile } from "./dom.js";
 import { avatar } from "./person.js";
 import { rowsOf } from "./rows.js";
-import { clock } from "./when.js";
+import { bubbleOf, drawChips, metaOf } from "./message.js";
+import { Toolbar } from "./toolbar.js";
 
 const AT_END = 48; // px from the end that still count as being there
 const SHOWN = 150; // rows at first; more on demand, so that a long history costs nothing
-const STATES = {
-  waiting: { words: "Waiting for the connection", icon: "clock" },
-  sending: { words: "Sending", icon: "clock" },
-  sent: { words: "Sent", icon: "tick" },
-  failed: { words: "Not sent", icon: "warning" },
-};
 
 export class Timeline {
   #id = null;
   #items = [];
   #shown = SHOWN;
   #bodies = new WeakMap(); // node -> what its body shows
+  #rowOf = new WeakMap(); // node -> its row
   #fresh = 0; // messages that came while the reader was further up
   #count = 0;
   #lastKey = null;
@@ -26,10 +22,11 @@ export class Timeline {
 
   /**
    * `body(item)` gives the node of a message's content; `retry(key)` and `discard(key)` are for those that failed.
-   * `earlier()`, if the server may have more than is here, fetches it.
+   * `earlier()`, if the server may have more than is here, fetches it. `act` is what people do to messages (toolbar.js).
    */
-  constructor({ label, body, retry, discard, earlier, empty }) {
-    Object.assign(this, { body, retry, discard, earlier });
+  constructor({ label, body, retry, discard, earlier, empty, act = {} }) {
+    Object.assign(this, { body, retry, discard, earlier, act });
+    this.toolbar = new Toolbar({ act });
     this.more = el("button", { type: "button", class: "quiet more", text: "Show earlier messages" });
     this.more.addEventListener("click", () => this.#showEarlier());
     this.rows = el("ol", { class: "rows" });
@@ -43,8 +40,47 @@ export class Timeline {
     });
     this.element = el("div", { class: "timeline" }, this.root, this.jump);
     this.root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#listen();
     // The keyboard of a phone, or a composer that grows, takes room from below.
     new ResizeObserver(() => this.#wasAtEnd && this.#toEnd()).observe(this.root);
+  }
+
+  // The toolbar follows pointer and focus. Up and down go from message to message.
+  #listen() {
+    const messageOf = (target) => target.closest?.(".message");
+    const go = (node) => this.toolbar.go(node ? this.#rowOf.get(node) : null, node ?? null);
+    this.root.addEventListener("pointerover", ({ target }) => {
+      const node = messageOf(target);
+      if (node && !this.toolbar.busy) go(node);
+    });
+    this.root.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && !this.toolbar.busy && go(null));
+    this.root.addEventListener("focusin", ({ target }) => go(messageOf(target)));
+    this.root.addEventListener("focusout", ({ relatedTarget }) => !this.root.contains(relatedTarget) && go(null));
+    this.root.addEventListener("keydown", (event) => {
+      const { target, key } = event;
+      if (target !== this.root && !target.matches(".message")) return;
+      const all = [...this.rows.querySelectorAll(":scope > .message")];
+      const at = all.indexOf(target);
+      const next = key === "ArrowUp" ? all.at(at < 0 ? -1 : Math.max(0, at - 1)) : key === "ArrowDown" && at >= 0 ? all[at + 1] : null;
+      if (next) next.focus();
+      else if (key === "Escape" && at >= 0) this.root.focus();
+      else if (!(at >= 0 && this.toolbar.takes(event))) return;
+      event.preventDefault();
+    });
+  }
+
+  /** Show the message with this id, and put the focus there; whether it is here. */
+  jumpTo(id) {
+    const at = this.#items.findIndex((item) => item.id === id);
+    if (at < 0) return false;
+    if (this.#items.length - at > this.#shown) {
+      this.#shown = this.#items.length - at + 10;
+      this.#draw();
+    }
+    const node = [...this.rows.children].find((child) => this.#rowOf.get(child)?.id === id);
+    node.scrollIntoView({ block: "center" });
+    node.focus({ preventScroll: true });
+    return true;
   }
 
   get atEnd() {
@@ -94,10 +130,11 @@ export class Timeline {
     if (row.kind === "notice") return el("li", { class: "notice" });
     return el(
       "li",
-      { class: "message" },
+      { class: "message", tabindex: "-1" },
       el("div", { class: "who" }, el("bdi", { class: "name" }), el("span", { class: "via" })),
       el("div", { class: "picture" }),
       el("div", { class: "bubble" }),
+      el("div", { class: "reactions" }),
       el("div", { class: "meta" }),
     );
   }
@@ -108,9 +145,11 @@ export class Timeline {
       if (node.textContent !== row.text) node.replaceChildren(el("span", { text: row.text }));
       return;
     }
-    const { state } = row;
-    node.className = ["message", row.mine && "mine", row.first && "first", row.last && "last", state].filter(Boolean).join(" ");
-    const [who, picture, bubble, meta] = node.children;
+    this.#rowOf.set(node, row);
+    if (node.contains(this.toolbar.element)) this.toolbar.go(row, node);
+    const marks = { mine: row.mine, first: row.first, last: row.last, deleted: row.deleted, "for-me": row.forMe, trouble: row.trouble };
+    node.className = ["message", ...Object.keys(marks).filter((name) => marks[name]), row.state].filter(Boolean).join(" ");
+    const [who, picture, bubble, reactions, meta] = node.children;
     this.#once(who, `${row.sender.name}\n${row.via ?? ""}`, () => {
       who.style.setProperty("--hue", avatar(row.sender).style.getPropertyValue("--hue"));
       who.children[0].textContent = row.mine ? "You" : row.sender.name;
@@ -119,24 +158,14 @@ export class Timeline {
     this.#once(picture, row.first ? `${row.sender.id}\n${row.sender.name}\n${row.sender.picture ?? ""}` : "", () =>
       picture.replaceChildren(...(row.first ? [avatar(row.sender)] : [])),
     );
-    this.#once(bubble, row.version ?? row.key, () => bubble.replaceChildren(this.body(row)));
-    this.#once(meta, `${row.timestamp} ${state} ${row.reason ?? ""}`, () => this.#drawMeta(meta, row));
-  }
-
-  #drawMeta(meta, row) {
-    const time = el("time", { datetime: new Date(row.timestamp).toISOString(), text: clock(row.timestamp) });
-    const parts = [time];
-    if (row.state) {
-      const { words, icon: shape } = STATES[row.state];
-      parts.push(el("span", { class: "state" }, icon(shape), row.reason && row.state === "failed" ? `${words}: ${row.reason}` : words));
-    }
-    if (row.state === "failed") {
-      parts.push(
-        el("button", { type: "button", class: "link", text: "Try again", on: { click: () => this.retry(row.key) } }),
-        el("button", { type: "button", class: "link", text: "Discard", on: { click: () => this.discard(row.key) } }),
-      );
-    }
-    meta.replaceChildren(...parts);
+    this.#once(bubble, JSON.stringify([row.version ?? row.key, row.reply, row.edited]), () =>
+      bubble.replaceChildren(...bubbleOf(row, this.body(row), (id) => this.jumpTo(id))),
+    );
+    this.#once(reactions, JSON.stringify(row.reactions ?? []), () =>
+      drawChips(reactions, row.reactions ?? [], (emoji, added) => this.act.react(this.#rowOf.get(node), emoji, added)),
+    );
+    const said = JSON.stringify([row.timestamp, row.state, row.reason, row.readers, row.trouble]);
+    this.#once(meta, said, () => meta.replaceChildren(...metaOf(row, this)));
   }
 
   // Draw a part of a row only when what it shows has changed.
