@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import random
+import re
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 import msgspec
@@ -19,7 +22,7 @@ import msgspec
 from bridgekit.adapter.base import Adapter
 from bridgekit.config import Config, permissions_of
 from bridgekit.core.namespace import exclusive_alias_regex
-from bridgekit.errors import ConfigError
+from bridgekit.errors import AddressTaken, ConfigError
 from bridgekit.logs import redact
 from bridgekit.matrix import registration as registrations
 from bridgekit.matrix.homeserver import Homeserver
@@ -108,7 +111,9 @@ def database_url(config: Config, directory: Path) -> str:
     """The configuration's database; a relative SQLite path is relative to the configuration file."""
     scheme, _, rest = config.database.partition(":")
     if scheme == "sqlite" and not rest.startswith("/"):
-        return f"sqlite://{(directory / rest).resolve()}"
+        # The directory is no URL: a # or a % in its name means itself.
+        path = re.split(r"[?#]", rest, maxsplit=1)[0]
+        return f"sqlite://{quote(str((directory / unquote(path)).resolve()))}{rest.removeprefix(path)}"
     return config.database
 
 
@@ -252,9 +257,10 @@ class App:
         try:
             await self.server.start(appservice.host, appservice.port)
         except OSError as error:
-            raise ConfigError(
-                "appservice.port",
-                f"the bridge cannot listen on {appservice.host}:{appservice.port} ({error})",
+            raise _cannot_listen(
+                error,
+                "appservice",
+                f"{appservice.host}:{appservice.port}",
                 "Choose a free port, here and in the registration's url.",
             ) from None
 
@@ -268,12 +274,22 @@ class App:
         except OSError as error:
             if again:
                 return
-            raise ConfigError(
-                "monitoring.port",
-                f"the bridge cannot listen on {monitoring.host}:{monitoring.port} ({error})",
+            raise _cannot_listen(
+                error,
+                "monitoring",
+                f"{monitoring.host}:{monitoring.port}",
                 "Choose a free port, or say monitoring.enabled: false.",
             ) from None
         log.info("health and metrics on http://%s:%d", monitoring.host, self.monitoring.port)
+
+
+def _cannot_listen(error: OSError, section: str, address: str, fix: str) -> ConfigError:
+    what = f"the bridge cannot listen on {address} ({error})"
+    if error.errno == errno.EADDRINUSE:
+        return AddressTaken(f"{section}.port", what, fix)
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(f"{section}.host", what, "Write 127.0.0.1, 0.0.0.0, or another address of this machine.")
+    return ConfigError(f"{section}.port", what, fix)
 
 
 async def _first(work: asyncio.Future[Any], stop: asyncio.Event) -> bool:

@@ -13,7 +13,14 @@ from bridgekit.core.permissions import BadPermission, Permissions, default_permi
 from bridgekit.logs import redact
 from bridgekit.settings import Document, Problem, load_yaml, problems_as_error, read
 
-HTTP_URL = r"^https?://[^/\s]+"
+HTTP_URL = r"^https?://[^/\s]+(/\S*)?\Z"
+# As `core.permissions` and `core.namespace` have them; here the mistake gets the name of its key.
+SERVER_NAME = r"^([0-9A-Za-z.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z"
+PREFIX = r"^[a-z0-9._-]*\Z"
+IN_A_PREFIX = {"kind": "text of a-z, 0-9, and . _ -"}
+
+TEN_YEARS_S, CENTURY_DAYS = 10 * 365 * 86_400, 36_500
+"""The longest times that can be meant; what is far beyond fits no clock and no database."""
 
 
 class HomeserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +36,9 @@ class HomeserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     server_name: Annotated[
         str,
         msgspec.Meta(
-            min_length=1, description="The part behind the colon in its users' ids; often not the host of its url."
+            pattern=SERVER_NAME,
+            description="The part behind the colon in its users' ids; often not the host of its url.",
+            extra={"kind": "a server name, such as example.com"},
         ),
     ]
 
@@ -63,15 +72,19 @@ class AppserviceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ghost_prefix: Annotated[
         str,
         msgspec.Meta(
+            pattern=PREFIX,
             description="How the localparts of ghosts begin, as the registration's namespaces say. "
-            "Left out: the network's id and an underscore."
+            "Left out: the network's id and an underscore.",
+            extra=IN_A_PREFIX,
         ),
     ] = ""
     alias_prefix: Annotated[
         str,
         msgspec.Meta(
+            pattern=PREFIX,
             description="How the localparts of the bridge's room aliases begin, as the registration's namespaces say. "
-            "Left out: the network's id and an underscore."
+            "Left out: the network's id and an underscore.",
+            extra=IN_A_PREFIX,
         ),
     ] = ""
     max_body_mib: Annotated[
@@ -90,24 +103,35 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     retry_for_s: Annotated[
         float,
         msgspec.Meta(
-            ge=0, description="How long a message is tried again before it becomes a dead letter, in seconds."
+            ge=0,
+            le=TEN_YEARS_S,
+            description="How long a message is tried again before it becomes a dead letter, in seconds.",
         ),
     ] = 86_400
     tell_after_s: Annotated[
-        float, msgspec.Meta(ge=0, description="When its sender is told that a message still waits, in seconds.")
+        float,
+        msgspec.Meta(
+            ge=0, le=TEN_YEARS_S, description="When its sender is told that a message still waits, in seconds."
+        ),
     ] = 60
     send_timeout_s: Annotated[
-        float, msgspec.Meta(gt=0, description="How long one call to the network may take, in seconds.")
+        float,
+        msgspec.Meta(gt=0, le=TEN_YEARS_S, description="How long one call to the network may take, in seconds."),
     ] = 60
-    drain_s: Annotated[float, msgspec.Meta(ge=0, description="How long a stop lets begun work go on, in seconds.")] = 10
+    drain_s: Annotated[
+        float, msgspec.Meta(ge=0, le=TEN_YEARS_S, description="How long a stop lets begun work go on, in seconds.")
+    ] = 10
     keep_event_ids_days: Annotated[
         float,
         msgspec.Meta(
-            gt=0, description="How long the ids of bridged events are kept, so that none crosses twice, in days."
+            gt=0,
+            le=CENTURY_DAYS,
+            description="How long the ids of bridged events are kept, so that none crosses twice, in days.",
         ),
     ] = 30
     keep_dead_letters_days: Annotated[
-        float, msgspec.Meta(gt=0, description="How long dead letters are kept with their content, in days.")
+        float,
+        msgspec.Meta(gt=0, le=CENTURY_DAYS, description="How long dead letters are kept with their content, in days."),
     ] = 90
 
 
@@ -145,6 +169,7 @@ class CatchUpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         float,
         msgspec.Meta(
             ge=0,
+            le=TEN_YEARS_S,
             description="How old a message is, when its account connects, to count as old, in seconds. Newer ones are "
             "all bridged as ever.",
         ),
@@ -171,8 +196,9 @@ class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     command_prefix: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^\S*$",
+            pattern=r"^\S*\Z",
             description="What a command in a portal begins with. Left out: an exclamation mark and the network's id.",
+            extra={"kind": "text without spaces"},
         ),
     ] = ""
     ignore: Annotated[

@@ -167,3 +167,8 @@ class ConfigError(BridgekitError):
         self.what = what
         self.fix = fix
         self.more = tuple(more)
+
+
+class AddressTaken(ConfigError):
+    """Another program listens on the port. It may end, so that to start again may help, as it never does with a mistake
+    in a file."""

@@ -15,7 +15,7 @@ from bridgekit.testing.synapse import Synapse
 from tests.support.homeserver import AppserviceSlot, Homeserver
 from tests.support.postgres import PostgresServer, find_binaries
 
-SLOTS: Final = 60
+SLOTS: Final = 100
 """How many tests of one run can have an application service on the shared homeserver."""
 
 NewUser = Callable[..., Awaitable[MatrixClient]]

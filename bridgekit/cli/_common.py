@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bridgekit.core.lane import room_of
-from bridgekit.errors import BridgekitError, ConfigError, LeaseHeld
+from bridgekit.errors import AddressTaken, BridgekitError, ConfigError, LeaseHeld
 from bridgekit.model.ids import LaneKey
 
 
@@ -107,7 +107,7 @@ def report(error: BridgekitError) -> Exit:
         case ConfigError():
             for one in (error, *error.more):
                 click.echo(f"error: {one.where}: {one.what}\n       {one.fix}", err=True)
-            return Exit.BAD_INPUT
+            return Exit.FAILED if isinstance(error, AddressTaken) else Exit.BAD_INPUT
         case LeaseHeld():
             click.echo(
                 f"error: {error}\n       Stop that process, or give this bridge a database of its own.", err=True

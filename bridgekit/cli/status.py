@@ -35,7 +35,9 @@ def add(group: click.Group, adapter: type[Adapter]) -> None:
         """
 
         async def work(parsed: Config, store: Store) -> dict[str, Any]:
-            return {**await from_database(store, now=time.time_ns() // 1_000_000), "bridge": await from_bridge(parsed)}
+            found = await from_database(store, now=time.time_ns() // 1_000_000)
+            # Where none works on this database, it is another bridge that answers on the port.
+            return {**found, "bridge": await from_bridge(parsed) if found["process"]["working"] else None}
 
         found = on_database(config, adapter, work)
         if as_json:
@@ -126,7 +128,9 @@ def _process(found: dict[str, Any]) -> str:
 def _homeserver(found: dict[str, Any]) -> str:
     bridge = found["bridge"]
     if bridge is None:
-        return "unknown: the bridge's monitoring does not answer"
+        return "unknown: " + (
+            "the bridge's monitoring does not answer" if found["process"]["working"] else "only a running bridge knows"
+        )
     reasons = [
         part["reason"]
         for name in ("database", "lease", "homeserver")

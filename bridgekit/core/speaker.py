@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 
@@ -10,13 +11,15 @@ from bridgekit.model.content import BLOCK_STYLES, Mention, Run, Style, Text
 from bridgekit.model.ids import UserID
 from bridgekit.model.raw import MemberProfile
 
+_USER_ID = re.compile(r"@[^\s:]+:\S")
+
 MAX_NAME = 80
 """Code points of a name that are shown."""
 
 
 def shown_name(user: UserID, members: Mapping[UserID, MemberProfile]) -> str:
     """The name of a room's member, on one line, unlike that of any other member; at most about `MAX_NAME` code points
-    and a user id.
+    and a user id. A name that has a user id in it gets the real one behind it, too.
 
     Spec, "Calculating the display name for a user": the user id where there is no name, and behind the name where two
     members have the same one.
@@ -26,7 +29,9 @@ def shown_name(user: UserID, members: Mapping[UserID, MemberProfile]) -> str:
     if not name:
         return user
     folded = _folded(name)
-    if any(_folded(tidy_name(other.name)) == folded for id, other in members.items() if id != user):
+    if _USER_ID.search(unicodedata.normalize("NFKC", name)) or any(
+        _folded(tidy_name(other.name)) == folded for id, other in members.items() if id != user
+    ):
         return f"{name} ({user})"
     return name
 
@@ -35,18 +40,33 @@ def tidy_name(name: str) -> str:
     """A name without what could make it look like more than a name: line breaks, controls, changes of direction."""
     kept = "".join(" " if char.isspace() else char for char in name if not _is_trick(char))
     words = " ".join(kept.split())
+    if not _folded(words):
+        return ""  # nothing to be seen
     return words if len(words) <= MAX_NAME else words[: MAX_NAME - 1].rstrip() + "…"
 
 
 def _is_trick(char: str) -> bool:
-    # Tabs and line breaks are controls too, but stand between words.
-    if unicodedata.category(char) in ("Cc", "Cs"):
-        return not char.isspace()
-    return char in "\u200b\u200e\u200f\u061c\ufeff" or "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
+    # Tabs and line breaks are controls too, but stand between words. Joiners and tags make emoji, and shape letters.
+    if unicodedata.category(char) in ("Cc", "Cs", "Cf"):
+        return not char.isspace() and char not in "\u200c\u200d" and not "\U000e0020" <= char <= "\U000e007f"
+    return False
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
+    """What two names have in common that look the same, but for letters of several alphabets."""
+    seen = (char for char in unicodedata.normalize("NFKC", name) if not _is_unseen(char))
+    return " ".join("".join(seen).casefold().split())
+
+
+def _is_unseen(char: str) -> bool:
+    # Unicode's Default_Ignorable_Code_Point, which `unicodedata` does not know: formats, fillers, variation selectors.
+    return (
+        unicodedata.category(char) == "Cf"
+        or char in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800"
+        or "\u180b" <= char <= "\u180f"
+        or "\ufe00" <= char <= "\ufe0f"
+        or "\U000e0000" <= char <= "\U000e0fff"
+    )
 
 
 def with_speaker(text: Text, name: str) -> Text:

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 JUST_READ = 2_000
 """So many events are kept as they were read until their turn comes."""
 
+JUST_READ_BYTES = 4 * 1024 * 1024
+"""The same bound in bytes: a flood of large events must not fill the memory."""
+
 
 class Inbox:
     """Writes what was pushed to disk before it is answered: a few events at once as entries, many as they came, in one
@@ -56,6 +59,7 @@ class Inbox:
         self._direct_events = staging.DIRECT_EVENTS if direct_events is None else direct_events
         self._background: set[asyncio.Task[None]] = set()
         self._just_read: dict[EventID, RawEvent] = {}
+        self._just_read_bytes = 0  # since it was last empty
         self.counters = Counters()
         self.intake = Intake(journal, lease, clock, self)
         self.on_activity: Callable[[RoomID], None] = lambda room: None
@@ -76,6 +80,9 @@ class Inbox:
         with self.intake.serving():
             # Nothing may overtake what is staged, of whatever size.
             if len(events) > self._direct_events or self.intake.busy:
+                if transaction.ephemeral or transaction.to_device:
+                    # Views would keep the whole body in memory, and the intake counts only its events.
+                    events = [bytes(event) for event in events]
                 await self.intake.stage(txn_id, events)
             else:
                 await self._write(txn_id, events)
@@ -137,8 +144,13 @@ class Inbox:
             self.on_activity(RoomID(room[2:]))
 
     def _remember(self, events: Sequence[RawEvent]) -> None:
-        if len(self._just_read) + len(events) > JUST_READ:
+        size = sum(len(event.raw) for event in events)
+        if len(self._just_read) + len(events) > JUST_READ or self._just_read_bytes + size > JUST_READ_BYTES:
             self._just_read.clear()
+            self._just_read_bytes = 0
+        if size > JUST_READ_BYTES or len(events) > JUST_READ:
+            return
+        self._just_read_bytes += size
         for event in events:
             self._just_read[event.event_id] = event
 

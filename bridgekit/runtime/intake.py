@@ -86,7 +86,7 @@ class Intake:
         self._serving = 0
         self._served_at = LONG_AGO
         self._late = False  # the homeserver leaves no quiet moment: unpacking and intake take turns
-        self._look_again: Iterator[float] = iter(())
+        self._look_again: list[float] = []  # at these times (monotonic, s)
         self._wakeup = asyncio.Event()
         self._step = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -149,7 +149,8 @@ class Intake:
     def _doubt(self) -> None:
         self._behind = self._unknown = True
         self._staged += 1
-        self._look_again = iter(LOOK_AGAIN_S)
+        now = self._clock.monotonic()
+        self._look_again = [now + after for after in LOOK_AGAIN_S]
         self._wakeup.set()
 
     def _put(self, one: _Waiting) -> None:
@@ -189,17 +190,21 @@ class Intake:
             await self._until_woken()
 
     async def _until_woken(self) -> None:
-        again = next(self._look_again, None)
-        if again is None:
+        if not self._look_again:
             await self._wakeup.wait()
             return
+        again = self._look_again[0] - self._clock.monotonic()
+        if again <= 0:
+            del self._look_again[0]
+            self._behind = True
+            return
+        # What is pushed meanwhile uses no look up: they are for what appears late.
         waits = [asyncio.ensure_future(self._clock.sleep(again)), asyncio.ensure_future(self._wakeup.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        self._behind = True
 
     async def _read(self) -> None:
         staged = self._staged

@@ -107,8 +107,12 @@ class Relay:
         Raises `HomeserverError`, `StoreError`.
         """
         if begun is not None:
-            if self._books.login(begun.login) is None:
+            record = self._books.login(begun.login)
+            if record is None:
                 return Refusal("uncertain", "the login that it was sent through has logged out meanwhile", once=False)
+            if not self._doors.may_connect(record):
+                # It is never connected again, and the others in the room must not wait for that.
+                return Refusal("uncertain", "the login that it was sent through may not be used any more", once=False)
             return begun
         level = self._doors.level(event.sender)
         own = await self._own(event.sender, portal) if level >= Level.USER else None

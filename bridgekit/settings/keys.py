@@ -191,7 +191,7 @@ def _text(kind: inspect.StrType) -> str:
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     if kind.ge is not None and kind.le is not None:
-        return f" from {kind.ge:g} to {kind.le:g}"
+        return f" from {kind.ge:.12g} to {kind.le:.12g}"
     limits = (("at least", kind.ge), ("above", kind.gt), ("at most", kind.le), ("below", kind.lt))
-    said = [f"{word} {limit:g}" for word, limit in limits if limit is not None]
+    said = [f"{word} {limit:.12g}" for word, limit in limits if limit is not None]
     return f", {' and '.join(said)}" if said else ""

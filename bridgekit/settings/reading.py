@@ -18,6 +18,7 @@ from bridgekit.settings.yamlfile import Document, Problem, YamlPath
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _SOUNDS_SECRET = re.compile(r"token|secret|passw|key|credential", re.IGNORECASE)
 
 
@@ -152,6 +153,10 @@ class _Reader:
         return key
 
     def _check(self, data: Any, annotation: Any, path: YamlPath, *, shown: bool) -> None:
+        if isinstance(data, str) and _UNWRITABLE.search(data):
+            # No file name, no address and no database takes them, and each fails in a way of its own.
+            self._wrong(path, "there is a character in it that no text has (NUL, or half of one)", "Take it out.")
+            return
         finite = not isinstance(data, float) or math.isfinite(data)
         try:
             if finite:

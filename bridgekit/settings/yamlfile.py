@@ -70,8 +70,9 @@ def parse_yaml(text: str, path: Path) -> Document:
     """Parse a file's text; `path` is for the messages. Raises `ConfigError`."""
     lines: dict[YamlPath, int] = {}
     problems: list[Problem] = []
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is not None:
             _look(node, (), lines, problems, set())
@@ -79,17 +80,22 @@ def parse_yaml(text: str, path: Path) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = str(path) if mark is None else f"{path}, line {mark.line + 1}"
-        # Not the whole error: it quotes the file, and the line may hold a secret.
+        # Not the whole error: it quotes the file, and the line may hold a secret. So may the name of an alias or a tag:
+        # a password without quotes that begins with * or !.
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+        problem = re.sub(r"((?:alias|anchor|tag)) (?:'.*'|\".*\")", r"\1", problem)
         raise ConfigError(where, f"it is not YAML ({problem})", "Mend that line, or the one before it.") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise ConfigError(str(path), "it is not YAML that could be meant (too deep)", "Write it anew.") from None
+    except ValueError:
         raise ConfigError(
             str(path),
             "it is not YAML (a value is not what it looks like, such as the date 2024-13-32)",
             "Put it in quotes.",
         ) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return Document(path, data, lines, tuple(problems))
 
 

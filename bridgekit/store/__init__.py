@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from bridgekit.errors import ConfigError
@@ -51,6 +52,9 @@ def split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
     except ValueError:
+        return None
+    ports = re.findall(r":(\d+)(?=,|$)", parts.netloc.rpartition("@")[2])
+    if any(int(port) > 65_535 for port in ports):
         return None
     misplaced = "@" in parts.path + parts.query + parts.fragment and "@" not in parts.netloc  # one of / ? # before it
     return None if misplaced and parts.scheme != "sqlite" else parts

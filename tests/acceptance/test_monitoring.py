@@ -108,7 +108,7 @@ async def test_a_taken_port_is_an_error_with_its_place(
         second.config["monitoring"]["port"] = scene.bridge.monitoring_port
         second.write_files()
         process = await spawn(second.command(), log=second.log)
-        assert await process.wait() == 2
+        assert await process.wait() == 1
         said = second.log.read_text()
         assert "monitoring.port: the bridge cannot listen on 127.0.0.1" in said
         assert "Choose a free port, or say monitoring.enabled: false." in said

@@ -11,6 +11,8 @@ from bridgekit.app import database_url, prefixes, times_of
 from bridgekit.config import Config, load
 from bridgekit.errors import ConfigError
 from bridgekit.settings import expected, parse_yaml, read, sections
+from bridgekit.store import open_store
+from bridgekit.store.sqlite import SqliteStore
 from example_bridge.webchat.adapter import WebchatConfig
 from tests.app.toy import GOOD, Cli, ToyAdapter, ToyConfig, written
 
@@ -22,6 +24,14 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert prefixes(config, ToyAdapter) == ("toy_", "toy_")
     assert database_url(config, tmp_path) == f"sqlite://{tmp_path}/bridge.db"
     assert times_of(config).delivery.retry_for_ms == 86_400_000
+
+
+def test_the_database_lies_beside_the_file_whatever_the_directory_is_called(tmp_path: Path) -> None:
+    directory = tmp_path / "a b#c%41?d"
+    directory.mkdir()
+    config, _ = load(written(directory), ToyAdapter)
+    store = open_store(database_url(config, directory))
+    assert isinstance(store, SqliteStore) and store.path == directory / "bridge.db"
 
 
 def mistakes(directory: Path, text: str) -> list[str]:
@@ -57,13 +67,16 @@ def mistakes(directory: Path, text: str) -> list[str]:
         (
             GOOD.replace(", server_name: hs.test", ""),
             (
-                ", line 2: homeserver.server_name: it is missing; expected text that is not empty. "
+                ", line 2: homeserver.server_name: it is missing; expected a server name, such as example.com. "
                 "Add it. The part behind the colon in its users' ids; often not the host of its url."
             ),
         ),
         (
             GOOD.replace("hs.test", "no"),
-            ", line 2: homeserver.server_name: expected text that is not empty, found false. Put it in quotes.",
+            (
+                ", line 2: homeserver.server_name: expected a server name, such as example.com, found false. "
+                "Put it in quotes."
+            ),
         ),
         (
             GOOD.replace("http://127.0.0.1:1", "127.0.0.1:1"),
@@ -95,7 +108,7 @@ def mistakes(directory: Path, text: str) -> list[str]:
         ),
         (
             GOOD + "delivery: {drain_s: .inf}",
-            ", line 6: delivery.drain_s: expected a number, at least 0, found the number inf. Mend that value.",
+            ", line 6: delivery.drain_s: expected a number from 0 to 315360000, found the number inf. Mend that value.",
         ),
         (
             GOOD + "logging: {level: loud}",
@@ -131,6 +144,58 @@ def mistakes(directory: Path, text: str) -> list[str]:
         (
             GOOD + 'permissions: {"*": king}',
             ', line 6: permissions["*"]: expected none, relay, user or admin, found the text "king". Mend that value.',
+        ),
+        (
+            GOOD.replace("hs.test", "https://hs.test"),
+            (
+                ", line 2: homeserver.server_name: expected a server name, such as example.com, "
+                'found the text "https://hs.test". Mend that value.'
+            ),
+        ),
+        (
+            GOOD.replace("http://127.0.0.1:1", "http://127.0.0.1 :1"),
+            (
+                ", line 2: homeserver.url: expected an http:// or https:// URL, "
+                'found the text "http://127.0.0.1 :1". Mend that value.'
+            ),
+        ),
+        (
+            GOOD.replace("registration: registration.yaml", "ghost_prefix: .*"),
+            (
+                ", line 3: appservice.ghost_prefix: expected text of a-z, 0-9, and . _ -, "
+                'found the text ".*". Mend that value.'
+            ),
+        ),
+        (
+            GOOD + "delivery: {keep_event_ids_days: 1.0e+308}",
+            (
+                ", line 6: delivery.keep_event_ids_days: expected a number, above 0 and at most 36500, "
+                "found the number 1e+308. Mend that value."
+            ),
+        ),
+        (
+            GOOD.replace("host: example.org", 'host: "a\\0b"'),
+            ", line 5: network.host: there is a character in it that no text has (NUL, or half of one). Take it out.",
+        ),
+        (
+            GOOD.replace("host: example.org", 'host: "\\ud800"'),
+            ", line 5: network.host: there is a character in it that no text has (NUL, or half of one). Take it out.",
+        ),
+        (
+            "a: \x01",
+            ": it is not YAML (special characters are not allowed). Mend that line, or the one before it.",
+        ),
+        ("a: " + "[" * 5000, ": it is not YAML that could be meant (too deep). Write it anew."),
+        (
+            "password: *hunter2",
+            ", line 1: it is not YAML (found undefined alias). Mend that line, or the one before it.",
+        ),
+        (
+            "password: !hunter2 x",
+            (
+                ", line 1: it is not YAML (could not determine a constructor for the tag). "
+                "Mend that line, or the one before it."
+            ),
         ),
         (
             "a: [",

@@ -66,6 +66,9 @@ def test_a_mention_keeps_its_person() -> None:
         ("B\x00o\x1bb", "Bob"),
         ("\ud800Bob", "Bob"),
         ("\u200b\ufeff", ""),
+        ("\u2060\u00adBob\u2064", "Bob"),
+        ("\u3164\u115f", ""),
+        ("\u200d\ufe0f", ""),
         ("👩\u200d👩\u200d👧", "👩\u200d👩\u200d👧"),
         ("x" * 200, "x" * (MAX_NAME - 1) + "…"),
     ],
@@ -115,3 +118,17 @@ def test_no_two_members_look_the_same(names: dict[UserID, str], shown: str) -> N
 def test_where_a_picture_is(url: str, link: str) -> None:
     assert avatar_link("https://m.test/{server}/{media}?w=9", url) == link
     assert avatar_link("", url) == ""
+
+
+@pytest.mark.parametrize("name", ["Bob\u2060", "B\u034fob", "Bob\u200d", "Bob\ufe0f", "Bo\u3164b", "\uff22ob", "BOB"])
+def test_a_name_that_looks_like_anothers_has_its_user_id_behind_it(name: str) -> None:
+    members = {BOB: MemberProfile(name="Bob"), EVE: MemberProfile(name=name)}
+    assert shown_name(EVE, members) == f"{tidy_name(name)} ({EVE})"
+
+
+@pytest.mark.parametrize("name", [f"{BOB}", f"Bob ({BOB})", "\uff20bob:x", "@bob\uff1ax"])
+def test_a_name_that_holds_a_user_id_has_the_real_one_behind_it(name: str) -> None:
+    """Who has no name is shown by the user id, and of two with one name both have it behind."""
+    members = {BOB: MemberProfile(), EVE: MemberProfile(name=name)}
+    assert shown_name(EVE, members) == f"{name} ({EVE})"
+    assert shown_name(BOB, members) == BOB

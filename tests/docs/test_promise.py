@@ -84,3 +84,11 @@ def test_the_defaults_are_those_of_the_configuration() -> None:
         default = row[0].split(" | ")[2].strip("`")
         assert f"`{key}` ({said})" in PROMISE.replace("\n", " ")
         assert default == said.replace("6 hours", str(6 * 3600)), key
+
+
+def test_the_files_that_the_explanation_names_are_there() -> None:
+    named = re.findall(r"`((?:\w+/)+\w*(?:\.py)?|ports\.py)`", HOW)
+    assert len(named) > 20
+    for path in named:
+        places = (ROOT / path, ROOT / "bridgekit" / path)
+        assert any(place.exists() for place in places), path

@@ -135,6 +135,22 @@ async def test_rooms_without_the_bot_are_none_of_its_business(harness: Harness) 
     assert IDENTITY.bot not in harness.homeserver.rooms[room].members
 
 
+async def test_the_bot_does_not_stay_where_others_are(harness: Harness) -> None:
+    """Else anybody could have it listen to a whole public room."""
+    await harness.settle(1)
+    room = harness.homeserver.add_room(BOB, UserID("@carol:test"))
+    harness.homeserver.rooms[room].members[IDENTITY.bot] = "invite"
+    harness.homeserver.emit(room, BOB, "m.room.member", {"membership": "invite"}, state_key=IDENTITY.bot)
+    await harness.settle()
+    (said,) = harness.homeserver.bodies(room, notices=True)
+    assert "one person at a time" in said
+    assert harness.homeserver.rooms[room].members[IDENTITY.bot] == "leave"
+    harness.homeserver.say(room, BOB, "help")
+    await harness.settle()
+    assert harness.homeserver.bodies(room, notices=True) == [said]
+    assert await harness.store.dead_letters() == []
+
+
 async def test_the_homeserver_is_away_for_a_command(bob: Person) -> None:
     bob.harness.homeserver.fail("send_event", HomeserverUnreachable("gone"), times=4)
     bob.harness.homeserver.say(bob.room, BOB, "help")

@@ -122,7 +122,15 @@ def test_urls_that_name_nothing(url: str) -> None:
         open_store(url)
 
 
-@pytest.mark.parametrize("url", ["postgresql://[half", "postgresql://u:pa/ss@host/d", "postgresql://u:1#ss@host/d"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://[half",
+        "postgresql://u:pass@host:65536/d",
+        "postgresql://u:pa/ss@host/d",
+        "postgresql://u:1#ss@host/d",
+    ],
+)
 def test_a_url_with_a_slip_gives_no_password_away(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         open_store(url)

@@ -30,6 +30,8 @@ ENCRYPTED = (
     "I have opened an unencrypted room and invited you there; please talk to me in it."
 )
 
+NOT_ALONE = "I talk with one person at a time. Invite me to a room of your own, where nobody else is."
+
 FORBIDDEN = f"I am sorry, but {BY_LEVEL[Level.RELAY]}."
 
 ANSWER = b"answer"
@@ -123,6 +125,11 @@ class Commands:
     async def _invited(self, event: RawEvent) -> None:
         if not await self._join(event):
             return
+        if await self._is_strange(event):
+            # To stay would be to hear, and to write down, all that is said there: anybody could ask for that.
+            await self._say(event, NOT_ALONE)
+            await self._homeserver.leave(event.room_id)
+            return
         if await self._talk.is_encrypted(event.room_id):
             await self._encrypted(event)
         elif await self._is_mine(event):
@@ -130,6 +137,14 @@ class Commands:
             if not self._doors.may(event.sender, Level.USER):
                 begin = "You may not log in, but speak where somebody has set a relay."
             await self._say(event, f"Hello! I bridge {self._network.name}. {begin}")
+
+    async def _is_strange(self, event: RawEvent) -> bool:
+        """Whether the room, which the bot is in, is neither a portal nor one for the bot and a single person."""
+        if await self._books.portal_by_room(event.room_id) is not None:
+            return False
+        if await self._books.directory.management_user(event.room_id) is not None:
+            return False
+        return set(await self._homeserver.joined_members(event.room_id)) != {self._talk.bot, event.sender}
 
     async def _join(self, event: RawEvent) -> bool:
         try:
