@@ -227,8 +227,8 @@ class StatusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     events: Annotated[
         bool,
         msgspec.Meta(
-            description="Whether a com.beeper.message_send_status event says that a message waits or has failed; clients "
-            "that know it show that beside the message."
+            description="Whether a com.beeper.message_send_status event says that a message waits or has failed; "
+            "clients that know it show that beside the message."
         ),
     ] = True
     notices: Annotated[

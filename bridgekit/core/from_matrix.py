@@ -18,7 +18,7 @@ BRIDGED_TYPES = frozenset({"m.room.message", "m.sticker", "m.room.encrypted", "m
 """Event types that a portal's people would miss."""
 
 BRIDGED_STATE = frozenset({"m.room.name", "m.room.topic", "m.room.avatar", "m.room.power_levels", "m.room.tombstone"})
-"""State (with an empty key) that a portal's other side would miss; so are all memberships. Nothing else is journalled."""
+"""State (with an empty key) that a portal's other side would miss, as it would memberships. No other state is kept."""
 
 TEXT_TYPES = frozenset({"m.text", "m.notice", "m.emote"})
 

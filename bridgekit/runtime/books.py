@@ -147,8 +147,8 @@ class Books:
 
     async def portal_by_room(self, room: RoomID) -> Portal | None:
         key = self._rooms.get(room)
-        if key is not None:
-            return await self.portal(key)
+        if key is not None and (known := await self.portal(key)) is not None and known.room == room:
+            return known
         writes = self._writes
         portal = await self.directory.portal_by_room(room)
         if portal is not None and writes == self._writes:

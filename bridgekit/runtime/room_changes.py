@@ -73,6 +73,8 @@ class RoomChanges:
 
     async def handle(self, a: Attempt) -> Handled:
         """Carry it out. Raises what `Attempt` raises."""
+        if a.event.room_id != a.portal.room:
+            return Handled()  # what becomes of a room that was replaced is not the chat's affair
         try:
             if a.event.type == "m.room.member":
                 return await _Membership(self, a, _decode_member(a.event.raw)).handle()
@@ -119,7 +121,7 @@ class RoomChanges:
         """One's own login leaves the chat with the room, if it is a group and the network can. Otherwise the room is
         only out of sight: the next message invites again."""
         voice = await a.o.relay.changer(a.event, a.portal)
-        if voice is None:
+        if voice is None or await self._upgrades.replacement(a.event.room_id) is not None:
             return Handled()
         if was_there and self._leave_with_room and not a.portal.dm:
             to = await a.connected(voice)

@@ -24,6 +24,10 @@ HOSTILE_HTML = """
 """
 
 
+ARRIVED = re.compile("Sent|Read by")
+THUMB = "\N{THUMBS UP SIGN}"
+
+
 def matrix_side(page: Page) -> Locator:
     return page.locator("#matrix-view")
 
@@ -51,17 +55,52 @@ async def test_words_cross_both_ways(open_page: OpenPage, demo: DemoScene) -> No
     assert page.url == demo.link.partition("#")[0], "the key is still in the address bar"
     matrix, webchat = matrix_side(page), await webchat_side(page)
     await expect(message(matrix, "Hello, is anybody there?")).to_contain_text("Vera")
-    await expect(message(matrix, "Good day! I write from Matrix.")).to_contain_text("Sent")
+    await expect(message(matrix, "Good day! I write from Matrix.")).to_contain_text(ARRIVED)
     await expect(matrix.get_by_role("heading", name="Vera")).to_be_visible()
     await expect(message(webchat, "Good day! I write from Matrix.")).to_contain_text("Alice")
     await say(webchat, "from the visitor <b>")
     await expect(message(matrix, "from the visitor <b>")).to_contain_text("Vera")
     await say(matrix, "from Matrix\N{WAVING HAND SIGN}")
-    await expect(message(matrix, "from Matrix\N{WAVING HAND SIGN}")).to_contain_text("Sent")
+    await expect(message(matrix, "from Matrix\N{WAVING HAND SIGN}")).to_contain_text(ARRIVED)
     await expect(message(webchat, "from Matrix\N{WAVING HAND SIGN}")).to_contain_text("Alice")
     await demo.alice.send_html(demo.kept.room, "<ul><li><b>one</b></li></ul>", "one")
     await expect(webchat.locator(".message li strong")).to_have_text("one")
     await expect(matrix.locator(".message li strong")).to_have_text("one")
+
+
+async def test_what_is_done_to_messages_crosses_both_ways(open_page: OpenPage, demo: DemoScene) -> None:
+    page = await open_page(demo.link)
+    matrix, webchat = matrix_side(page), await webchat_side(page)
+    for here, there, name in ((webchat, matrix, "visitor"), (matrix, webchat, "agent")):
+        await say(here, f"{name} helo")
+        await expect(message(there, f"{name} helo")).to_be_visible()
+        await here.get_by_role("textbox", name="Message").press("ArrowUp")
+        await say(here, f"{name} hello")
+        await expect(message(there, f"{name} hello").locator(".edited")).to_have_text("edited")
+        await message(there, f"{name} hello").focus()
+        await page.keyboard.press("+")
+        await there.get_by_role("button", name=THUMB).click()
+        await expect(message(here, f"{name} hello").locator(".chip")).to_have_text(re.compile(f"{THUMB}\ufe0f?1"))
+        await message(there, f"{name} hello").locator(".chip").click()
+        await expect(message(here, f"{name} hello").locator(".chip")).to_have_count(0)
+        await message(there, f"{name} hello").focus()
+        await page.keyboard.press("r")
+        await say(there, f"to the {name}")
+        await expect(message(here, f"to the {name}").locator(".quote")).to_contain_text(f"{name} hello")
+        await message(there, f"to the {name}").focus()
+        await page.keyboard.press("Delete")
+        await page.keyboard.press("Enter")
+        await expect(message(here, f"to the {name}")).to_have_count(0)
+
+
+async def test_who_reads_and_writes_is_seen_on_both_sides(open_page: OpenPage, demo: DemoScene) -> None:
+    page = await open_page(demo.link)
+    matrix, webchat = matrix_side(page), await webchat_side(page)
+    for here, there, name, reader in ((webchat, matrix, "Vera", "Alice"), (matrix, webchat, "Alice", "Vera")):
+        await here.get_by_role("textbox", name="Message").press_sequentially("Seen?")
+        await expect(there.locator(".writing")).to_have_text(f"{name} is writing \N{HORIZONTAL ELLIPSIS}")
+        await here.get_by_role("textbox", name="Message").press("Enter")
+        await expect(message(here, "Seen?").last).to_contain_text(f"Read by {reader}")
 
 
 async def test_only_who_has_the_link_gets_in(open_page: OpenPage, demo: DemoScene) -> None:
@@ -113,7 +152,7 @@ async def test_a_new_visitor_appears_by_itself(open_page: OpenPage, demo: DemoSc
         await matrix.get_by_role("button", name="Bruno").click()
         await expect(message(matrix, "I am new here")).to_be_visible()
         await say(matrix, "welcome")
-        await expect(message(matrix, "welcome")).to_contain_text("Sent")
+        await expect(message(matrix, "welcome")).to_contain_text(ARRIVED)
         await until_said(client, chat.id, "welcome")
 
 

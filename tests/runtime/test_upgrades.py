@@ -61,6 +61,23 @@ async def test_the_portal_follows(harness: Harness) -> None:
     assert len(harness.homeserver.rooms) == 3  # the bot's own room, too
 
 
+@pytest.mark.parametrize("is_moved", [True, False])
+async def test_what_becomes_of_the_old_room(harness: Harness, is_moved: bool) -> None:
+    """People leave it, take its bots out, call it something else: nothing of that is about the chat."""
+    old = await harness.portal()
+    new = replaced(harness, old, invited=is_moved)
+    await harness.settle(5)
+    harness.homeserver.set_state(old, ALICE, "m.room.name", {"name": "Chat chat" if not is_moved else "old"})
+    if is_moved:
+        harness.homeserver.set_membership(old, ALICE, FRIEND, "leave")
+        harness.homeserver.set_membership(old, ALICE, BOT, "leave")
+    harness.homeserver.set_membership(old, ALICE, ALICE, "leave")
+    await harness.settle(5)
+    assert harness.network.tried == []
+    assert await moved(harness, new if is_moved else old)
+    assert await harness.store.dead_letters() == []
+
+
 async def test_and_follows_again(harness: Harness) -> None:
     first = await harness.portal()
     second = replaced(harness, first)

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { editContent, marksIn, textContent, userOf } from "../../../example_bridge/demo/page/matrix/content.js";
 import { allowed } from "../../../example_bridge/demo/page/matrix/html.js";
 import { Rooms } from "../../../example_bridge/demo/page/matrix/rooms.js";
 
@@ -124,4 +125,77 @@ test("content that is no text makes no trouble", () => {
   rooms.take(joined([event("m.room.message", { body: { a: 1 } }), event("m.room.message", {}), member("@x:hs", "join", 7)]));
   assert.equal(rooms.items("!r", []).length, 4);
   assert.equal(rooms.list(() => [])[0].preview, "No messages yet");
+});
+
+// --- relations ---
+const relates = (type, target, key, more = {}) => event(type, { "m.relates_to": { rel_type: "m.annotation", event_id: target, key } }, more);
+const last = (rooms, unsent = []) => rooms.items("!r", unsent).findLast(({ kind }) => kind === "message");
+const acting = (act) => ({ nonce: act.type, timestamp: 1, text: act.text ?? "", state: "waiting", act });
+
+test("reactions are counted once for each person, and taken back by their redaction", () => {
+  const rooms = make();
+  const target = words("two");
+  const [first, again, other] = [ME, ME, "@vera:hs"].map((sender) => relates("m.reaction", target.event_id, "+", { sender }));
+  rooms.take(joined([target, first, again, other, relates("m.reaction", target.event_id, 7)]));
+  assert.deepEqual(last(rooms).reactions, [{ emoji: "+", count: 2, mine: true, label: "+, you and Vera" }]);
+  assert.equal(rooms.ownReaction("!r", target.event_id, "+"), again.event_id);
+  rooms.take(joined([first, again].map(({ event_id: redacts }) => event("m.room.redaction", {}, { redacts }))));
+  assert.deepEqual(last(rooms).reactions.map(({ count, mine }) => [count, mine]), [[1, false]]);
+  assert.equal(rooms.ownReaction("!r", target.event_id, "+"), undefined);
+  rooms.take(joined([relates("m.reaction", target.event_id, "❤️", { sender: ME }), relates("m.reaction", target.event_id, "❤")]));
+  assert.deepEqual(last(rooms).reactions.map(({ emoji, count }) => [emoji, count]), [["+", 1], ["❤️", 2]]);
+});
+
+test("answers quote; old clients' quotes in the text are left out", () => {
+  const rooms = make();
+  const target = words("what?");
+  const answer = (body, id) => event("m.room.message", { msgtype: "m.text", body, "m.relates_to": { "m.in_reply_to": { event_id: id } } });
+  rooms.take(joined([target, answer("> <@a:hs> what?\n> more\n\nthis", target.event_id)]));
+  assert.deepEqual([last(rooms).text, last(rooms).reply.text, last(rooms).reply.known], ["this", "what?", true]);
+  rooms.take(joined([answer("> not a quote of ours", "$unknown")]));
+  assert.equal(last(rooms).reply.known, false);
+});
+
+test("receipts of people tick one's own words; those of the bot do not", () => {
+  const rooms = make();
+  const own = words("mine", { sender: ME });
+  const next = words("next");
+  rooms.take(joined([own, next]));
+  const receipt = (user, id) => rooms.take(joined([], { ephemeral: { events: [{ type: "m.receipt", content: { [id]: { "m.read": { [user]: { ts: 1 } } } } }] } }));
+  const readers = () => rooms.items("!r", []).find(({ id }) => id === own.event_id).readers;
+  receipt("@bot:hs", next.event_id);
+  assert.deepEqual(readers(), []);
+  receipt("@vera:hs", next.event_id);
+  assert.deepEqual(readers(), ["Vera"]);
+  rooms.take(joined([], { ephemeral: { events: [{ type: "m.typing", content: { user_ids: [ME, "@vera:hs"] } }] } }));
+  assert.deepEqual(rooms.writing("!r"), ["Vera"]);
+});
+
+test("what one does shows at once, on Matrix too", () => {
+  const rooms = make();
+  const own = words("mine", { sender: ME });
+  rooms.take(joined([own]));
+  const target = own.event_id;
+  const shown = last(rooms, [acting({ type: "edit", target, text: "other" }), acting({ type: "react", target, emoji: "+", added: true })]);
+  assert.deepEqual([shown.text, shown.state, shown.reactions.length], ["other", "waiting", 1]);
+  assert.equal(last(rooms, [acting({ type: "delete", target })]).deleted, true);
+  assert.equal(last(rooms).text, "mine");
+});
+
+test("contents: what is typed is text, mentions are links and are named", () => {
+  const mentions = [{ start: 4, end: 6, user: "@a:hs" }];
+  const made = textContent("<b> @A & x\ny", { mentions, reply: "$1" });
+  assert.equal(made.formatted_body, '&#60;b&#62; <a href="https://matrix.to/#/%40a%3Ahs">@A</a> &#38; x<br>y');
+  assert.deepEqual([made["m.mentions"], made["m.relates_to"]], [{ user_ids: ["@a:hs"] }, { "m.in_reply_to": { event_id: "$1" } }]);
+  assert.deepEqual(textContent("x"), { msgtype: "m.text", body: "x", "m.mentions": {} });
+  const edited = editContent("$1", "y");
+  assert.deepEqual([edited.body, edited["m.new_content"].body, edited["m.relates_to"]], ["* y", "y", { rel_type: "m.replace", event_id: "$1" }]);
+  assert.deepEqual(marksIn("hi @Ann and @Annabel", [{ id: "1", name: "Annabel" }, { id: "2", name: "Ann" }, { id: "3", name: "Bob" }]), [
+    { start: 3, end: 7, user: "2" }, { start: 12, end: 20, user: "1" },
+  ]);
+  for (const [href, user] of [["https://matrix.to/#/%40a%3Ahs", "@a:hs"], ["https://matrix.to/#/@a:hs?via=x", "@a:hs"], ["https://matrix.to/#/!r:hs", null], ["https://matrix.to/#/@%", null], [null, null]]) {
+    assert.equal(userOf(href), user);
+  }
+  const me = (href) => allowed(node("BODY", {}, node("A", { href }, text("x"))), ME)[0].attributes.class;
+  assert.deepEqual([me(`https://matrix.to/#/${ME}`), me("https://matrix.to/#/@b:hs")], ["mention me", "mention"]);
 });

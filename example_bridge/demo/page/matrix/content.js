@@ -29,6 +29,15 @@ function html(body, mentions) {
   return (made + escaped(body.slice(from))).replaceAll("\n", "<br>");
 }
 
+/** Where a text names people, [{id, name}], as a text field marks them. */
+export function marksIn(text, people) {
+  const marks = people.flatMap(({ id, name }) => {
+    const start = text.indexOf(`@${name}`);
+    return start < 0 ? [] : [{ start, end: start + name.length + 1, user: id }];
+  });
+  return marks.sort((a, b) => a.start - b.start).filter((mark, i, all) => i === 0 || all[i - 1].end <= mark.start);
+}
+
 function escaped(text) {
   return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }

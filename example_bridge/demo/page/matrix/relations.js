@@ -55,16 +55,18 @@ export class Relations {
 
   /** Emoji and the users who gave it, once each. */
   reactionsTo(target) {
-    const found = new Map();
+    const found = new Map(); // key without selectors -> [as it came first, users]
     for (const { event, sender, key } of this.#reactions.get(target) ?? []) {
-      if (!this.#gone.has(event)) found.set(key, (found.get(key) ?? new Set()).add(sender));
+      if (this.#gone.has(event)) continue;
+      if (!found.has(plain(key))) found.set(plain(key), [key, new Set()]);
+      found.get(plain(key))[1].add(sender);
     }
-    return found;
+    return new Map(found.values());
   }
 
   /** The event by which a user gave this reaction, to take it back. */
   reactionBy(user, target, key) {
-    return (this.#reactions.get(target) ?? []).findLast((one) => one.sender === user && one.key === key && !this.#gone.has(one.event))?.event;
+    return (this.#reactions.get(target) ?? []).findLast((one) => one.sender === user && plain(one.key) === plain(key) && !this.#gone.has(one.event))?.event;
   }
 
   /** Who has read an event, by the receipts. */
@@ -72,4 +74,9 @@ export class Relations {
     const rank = this.#ranks.get(event);
     return [...this.#receipts].filter(([, upTo]) => this.#ranks.get(upTo) >= rank).map(([user]) => user);
   }
+}
+
+// Clients differ in whether they say that an emoji shall be drawn as one (U+FE0F).
+export function plain(key) {
+  return key.replaceAll("\ufe0f", "");
 }

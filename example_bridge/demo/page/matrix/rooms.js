@@ -2,9 +2,9 @@
 
 import { actsByTarget, actsInWords } from "/kit/acts.js";
 import { chipsOf } from "/kit/reactions.js";
-import { answered, wordsOf } from "./content.js";
+import { answered, marksIn, wordsOf } from "./content.js";
 import { NOTICES, displayName } from "./notices.js";
-import { Relations } from "./relations.js";
+import { Relations, plain } from "./relations.js";
 
 const NAMELESS = "Empty room";
 const GONE = "This message was deleted";
@@ -193,12 +193,15 @@ export class Rooms {
     const reactions = gone ? new Map() : relations.reactionsTo(event.event_id);
     for (const { act } of gone ? [] : alive) {
       if (act.type !== "react") continue;
-      const who = reactions.get(act.emoji) ?? new Set();
-      if (act.added) reactions.set(act.emoji, who.add(this.me));
-      else if (who.delete(this.me) && !who.size) reactions.delete(act.emoji);
+      const key = [...reactions.keys()].find((one) => plain(one) === plain(act.emoji)) ?? act.emoji;
+      const who = reactions.get(key) ?? new Set();
+      if (act.added) reactions.set(key, who.add(this.me));
+      else if (who.delete(this.me) && !who.size) reactions.delete(key);
     }
     const people = (users) => [...users].map((user) => ({ id: user, name: this.#name(room, user) }));
     const servants = servantsOf(room);
+    const named = Array.isArray(content["m.mentions"]?.user_ids) ? content["m.mentions"].user_ids.filter((user) => typeof user === "string") : [];
+    const text = gone ? GONE : wordsOf(content === event.content ? content : { ...content, "m.relates_to": event.content["m.relates_to"] });
     const readers = mine ? relations.readersOf(event.event_id).filter((user) => user !== this.me && !servants.includes(user)) : [];
     return {
       kind: "message",
@@ -206,12 +209,12 @@ export class Rooms {
       mine,
       sender: { id: event.sender, name: this.#name(room, event.sender) },
       state: mine ? (state ?? "sent") : undefined,
-      text: gone ? GONE : wordsOf(answered(event.content) && content === event.content ? event.content : content),
-      content,
+      text,
+      content: mine ? { ...content, mentions: change?.act.mentions ?? marksIn(text, people(named)) } : content,
       reply: gone ? undefined : this.#quote(room, answered(event.content)),
       edited: gone ? undefined : (edit?.origin_server_ts ?? change?.timestamp),
       deleted: gone,
-      forMe: !mine && !gone && content["m.mentions"]?.user_ids?.includes?.(this.me) === true,
+      forMe: !mine && !gone && named.includes(this.me),
       reactions: chipsOf([...reactions].map(([emoji, users]) => [emoji, people(users)]), this.me),
       readers: people(readers).map(({ name }) => name),
       trouble,

@@ -115,16 +115,22 @@ export class MatrixView {
       if (!act) return await this.client.send(chat, nonce, textContent(text, more));
       if (act.type === "edit") return await this.client.send(chat, nonce, editContent(act.target, text, act.mentions));
       if (act.type === "delete") return await this.client.redact(chat, nonce, act.target);
-      const own = this.rooms.ownReaction(chat, act.target, act.emoji);
-      if (act.added) return own ?? (await this.client.send(chat, nonce, reactionContent(act.target, act.emoji), "m.reaction"));
-      if (!own) throw new Error("this reaction is gone");
-      return await this.client.redact(chat, nonce, own);
+      if (act.added) return await this.client.send(chat, nonce, reactionContent(act.target, act.emoji), "m.reaction");
+      const own = this.#ownReaction(chat, act);
+      return own ? await this.client.redact(chat, nonce, own) : act.target; // gone already
     } catch (error) {
+      if (error.errcode === "M_DUPLICATE_ANNOTATION") return act.target; // there already
       if (error instanceof NotNow) {
         setTimeout(() => this.element.dataset.connection === "ready" && this.outbox.open(), Math.max(AGAIN, error.retryAfter ?? 0));
       }
       throw error;
     }
+  }
+
+  // /sync may not have brought it yet.
+  #ownReaction(room, { target, emoji }) {
+    const given = ({ state, act }) => state === "sent" && act?.added && act.target === target && act.emoji === emoji;
+    return this.rooms.ownReaction(room, target, emoji) ?? this.outbox.of(room).findLast(given)?.id;
   }
 
   // The demo's person accepts every invitation: here that is what makes a bridged conversation appear.
