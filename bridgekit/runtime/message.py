@@ -116,6 +116,7 @@ class Message:
             self._portal,
             read.text if isinstance(read, ReadText) else None,
             begun=self._progress.voice,
+            tried=tried,
             may_be_sent=tried or self._lane.may_have_been_tried(self._entry),
         )
 
@@ -174,8 +175,10 @@ class Message:
         if limits.max_text_length is not None:
             parts = split_text(text, limits.max_text_length, unit=limits.text_unit)
         reply_to = await self._reply_to(read)
-        if voice.speaker.relayed and self._progress.voice is None:
-            # Another relay, or another name, after a crash would repeat what is sent now, or cut it elsewhere.
+        if self._progress.voice != voice and (
+            voice.speaker.relayed or await self._o.relay.has_choice(self._event, self._portal)
+        ):
+            # Another login, or another name, after a crash would repeat what is sent now, or cut it elsewhere.
             await self._note(self._entry.marked_at, msgspec.structs.replace(self._progress, voice=voice))
         facts: list[Fact] = list(self._progress.facts)
         for part in range(self._progress.parts, len(parts)):
@@ -324,15 +327,15 @@ class Message:
 
     # --- writing down, telling ------------------------------------------------------------------------------------
     async def _note(self, marked_at: int | None, progress: Progress) -> None:
+        encoded = _encode(progress) if progress != Progress() else None
         await self._o.journal.mark(
-            self._entry.lane,
-            self._entry.seq,
-            at=marked_at,
-            progress=_encode(progress) if progress != Progress() else None,
-            epoch=self._o.lease.epoch,
+            self._entry.lane, self._entry.seq, at=marked_at, progress=encoded, epoch=self._o.lease.epoch
         )
         self._progress = progress
-        self._entry = msgspec.structs.replace(self._entry, marked_at=marked_at)
+        self._entry = msgspec.structs.replace(
+            self._entry, marked_at=marked_at, progress=encoded or self._entry.progress
+        )
+        self._lane.noted(self._entry)
 
     async def _unmark(self) -> None:
         """The network has certainly not taken it."""
