@@ -14,6 +14,7 @@ from bridgekit.cli._common import Exit, config_option, json_option, print_json
 from bridgekit.core.finding import Examination, Finding, Outcome, count
 from bridgekit.doctor import CHECKS
 from bridgekit.doctor import check as examine
+from bridgekit.logs import redact
 
 LABELS: dict[Outcome, tuple[str, str]] = {
     "ok": ("ok  ", "green"),
@@ -44,7 +45,8 @@ def add(group: click.Group, adapter: type[Adapter]) -> None:
         asyncio.run(examine(config, adapter, exam, read_only=read_only))
         counts = count(exam.findings)
         if as_json:
-            print_json({"findings": msgspec.to_builtins(exam.findings), **msgspec.to_builtins(counts)})
+            findings = [msgspec.to_builtins(_without_secrets(finding)) for finding in exam.findings]
+            print_json({"findings": findings, **msgspec.to_builtins(counts)})
         else:
             click.echo(f"\n{counts}")
         return Exit.CHECK_FAILED if counts.failed else Exit.FINE
@@ -53,7 +55,13 @@ def add(group: click.Group, adapter: type[Adapter]) -> None:
 _SILENCE = logging.NullHandler()
 
 
+def _without_secrets(finding: Finding) -> Finding:
+    """Other programs' words, and addresses of the configuration, may hold a password. The fixes are our own words."""
+    return msgspec.structs.replace(finding, what=redact(finding.what), where=redact(finding.where))
+
+
 def _line(finding: Finding) -> None:
+    finding = _without_secrets(finding)
     label, colour = LABELS[finding.outcome]
     # click leaves the colours out where standard output is no terminal.
     click.echo(f"{click.style(label, fg=colour)} {finding.name:{WIDTH}}  {finding.what}")

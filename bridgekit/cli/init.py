@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,8 @@ def write(path: Path, text: str, *, force: bool) -> None:
     how = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
     try:
         with os.fdopen(os.open(path, how, 0o600), "w", encoding="utf-8") as file:
+            # One that was there keeps its owner and group; but not everybody's right to read what comes now.
+            os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o660)
             file.write(text)
     except OSError as error:
         raise ConfigError(

@@ -210,7 +210,10 @@ async def redact(a: Attempt) -> Handled:
 async def _delete(a: Attempt, records: tuple[MessageRecord, ...]) -> Handled:
     if any(record.portal != a.portal.key for record in records):
         return await a.end(a.ending("other_portal", "the message is in another chat"))
-    voice = await a.o.relay.voice(a.event, a.portal, None, begun=a.progress.voice, may_be_sent=a.may_have_begun)
+    # What is done through another login is the same: an edit, a deletion.
+    voice = await a.o.relay.voice(
+        a.event, a.portal, None, begun=a.progress.voice, tried=False, may_be_sent=a.may_have_begun
+    )
     if not isinstance(voice, Voice):
         return await a.unheard(voice)
     to = await a.connected(voice)

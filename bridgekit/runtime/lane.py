@@ -79,6 +79,11 @@ class Lane:
         carries out ahead of their commit when that process ended."""
         return entry.dedupe in self._suspects  # not by number: a gap check may give it another
 
+    def noted(self, entry: Entry) -> None:
+        """What is on disk about the head has changed: its next attempt, after whatever it waits for, must know."""
+        if self.buffer and self.buffer[0].seq == entry.seq:
+            self.buffer[0] = entry
+
     # --- what may be at the far end already ---------------------------------------------------------------------------
     def begin(self, key: DedupeKey) -> bool:
         """This entry is about to be carried out. Returns whether it may have been before."""

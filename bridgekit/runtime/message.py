@@ -85,6 +85,7 @@ class Message:
             self._portal,
             None if isinstance(read, Unreadable) else read.text,
             begun=self._a.progress.voice,
+            tried=self._a.tried,
             may_be_sent=self._a.may_have_begun,
         )
 

@@ -99,10 +99,11 @@ class Relay:
 
     # --- who speaks -----------------------------------------------------------------------------------------------
     async def voice(
-        self, event: RawEvent, portal: Portal, text: Text | None, *, begun: Voice | None, may_be_sent: bool
+        self, event: RawEvent, portal: Portal, text: Text | None, *, begun: Voice | None, tried: bool, may_be_sent: bool
     ) -> Voice | Refusal | Ignored:
         """Who speaks. `text`: what the event says, None if it cannot cross anyway. `begun`: what was chosen when this
-        message was begun. `may_be_sent`: something of it may have reached the network.
+        message was begun. `tried`: it was sent, and may have reached the network; `may_be_sent`: the same, or nobody
+        knows whether it was sent.
 
         Raises `HomeserverError`, `StoreError`.
         """
@@ -113,11 +114,15 @@ class Relay:
             if not self._doors.may_connect(record):
                 # It is never connected again, and the others in the room must not wait for that.
                 return Refusal("uncertain", "the login that it was sent through may not be used any more", once=False)
-            return begun
+            if may_be_sent or record.state is LoginState.ACTIVE:
+                return begun
         level = self._doors.level(event.sender)
         own = await self._own(event.sender, portal) if level >= Level.USER else None
         if own is not None and (own.state is LoginState.ACTIVE or may_be_sent):
             return await self._heard(event, own)
+        if own is None and tried:
+            # Sent through a login of the sender's own. The network would not know another's repeat for one.
+            return Refusal("uncertain", "the login that it was sent through is not there any more", once=False)
         content = _content(event)
         if (why := never_relayed(content, event.sender, self._ignore)) is not None:
             # With a login of one's own one may say what one likes, if late.
@@ -168,6 +173,10 @@ class Relay:
         """Whether the sender was told this already, because of an earlier message in this room. Raises `StoreError`."""
         place = RoomID(f"{event.room_id} {refusal.topic}") if refusal.topic else event.room_id
         return refusal.once and not await self._told.is_first(event.sender, place, refusal.code, event.event_id)
+
+    async def has_choice(self, event: RawEvent, portal: Portal) -> bool:
+        """Whether the sender has several logins in this portal, so that a repeat might choose another one."""
+        return sum(record.user_id == event.sender for record in await self._books.portal_logins(portal.key)) > 1
 
     async def _own(self, user: UserID, portal: Portal) -> LoginRecord | None:
         """Somebody's own login in this portal; a connected one before others."""

@@ -97,8 +97,12 @@ class Attempt:
     @property
     def may_have_begun(self) -> bool:
         """Whether something of it may have reached the network in an earlier attempt."""
-        begun = self.entry.marked_at is not None or bool(self.progress.parts)
-        return begun or self.lane.may_have_been_tried(self.entry)
+        return self.tried or self.lane.may_have_been_tried(self.entry)
+
+    @property
+    def tried(self) -> bool:
+        """Whether something of it was sent in an earlier attempt, and may have reached the network."""
+        return self.entry.marked_at is not None or bool(self.progress.parts)
 
     async def connected(self, voice: Voice) -> Connected | Handled:
         """The connection to speak through; how the entry ends if there is none. Raises `WaitFor`."""
@@ -111,8 +115,10 @@ class Attempt:
         return Connected(voice, record, session)
 
     async def keep_voice(self, voice: Voice) -> None:
-        """Another relay, or another name, after a crash would repeat what is sent now, or cut it elsewhere."""
-        if voice.speaker.relayed and self.progress.voice is None:
+        """Another login, or another name, after a crash would repeat what is sent now, or cut it elsewhere."""
+        if self.progress.voice != voice and (
+            voice.speaker.relayed or await self.o.relay.has_choice(self.event, self.portal)
+        ):
             await self.note(self.entry.marked_at, msgspec.structs.replace(self.progress, voice=voice))
 
     async def unheard(self, why: Refusal | Ignored) -> Handled:
@@ -285,15 +291,13 @@ class Attempt:
     # --- writing down, telling --------------------------------------------------------------------------------------
     async def note(self, marked_at: int | None, progress: Progress) -> None:
         """Write down how far it is; `marked_at`: since when a call may have begun whose repeat would do harm."""
+        encoded = _encode(progress) if progress != Progress() else None
         await self.o.journal.mark(
-            self.entry.lane,
-            self.entry.seq,
-            at=marked_at,
-            progress=_encode(progress) if progress != Progress() else None,
-            epoch=self.o.lease.epoch,
+            self.entry.lane, self.entry.seq, at=marked_at, progress=encoded, epoch=self.o.lease.epoch
         )
         self.progress = progress
-        self.entry = msgspec.structs.replace(self.entry, marked_at=marked_at)
+        self.entry = msgspec.structs.replace(self.entry, marked_at=marked_at, progress=encoded or self.entry.progress)
+        self.lane.noted(self.entry)
 
     async def note_part(self, parts: int, facts: tuple[Fact, ...]) -> None:
         """So many calls are done, and more follow: the next must not repeat this one, whatever happens to it."""

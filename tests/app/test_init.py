@@ -200,3 +200,21 @@ def test_where_the_homeserver_finds_the_bridge(cli: Cli, tmp_path: Path, host: s
         assert "--url" in said.err
     else:
         assert load_registration(tmp_path / "registration.yaml").url == url
+
+
+def test_a_file_that_is_replaced_is_not_for_everybody_to_read(cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.touch(mode=0o600)
+    config.chmod(0o644)
+    said = cli("init", "--config", config, *GIVEN, "--no-ask", "--force")
+    assert said.code == 0, said.err
+    assert config.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_doctor_shows_no_password_of_an_address(cli: Cli, tmp_path: Path, options: tuple[str, ...]) -> None:
+    config = written(tmp_path, GOOD.replace("http://127.0.0.1:1", "http://user:hunter2@127.0.0.1:1"))
+    said = cli("check", "--config", config, *options)
+    assert said.code == 3
+    assert "hunter2" not in said.out + said.err
+    assert "nothing listens at http://user:(redacted)@127.0.0.1:1" in said.out

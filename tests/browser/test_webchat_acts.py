@@ -157,9 +157,7 @@ async def test_ticks_and_who_is_writing(open_page: OpenPage, new_person: NewPers
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-async def test_how_it_all_looks(
-    open_page: OpenPage, new_person: NewPerson, look: Look, width: int, dark: bool
-) -> None:
+async def test_how_it_all_looks(open_page: OpenPage, new_person: NewPerson, look: Look, width: int, dark: bool) -> None:
     vera, alice, hostile = await new_person("Vera"), await new_person("Alice"), "<b>" + "M" * 90
     mallory = await new_person(hostile)
     chat = (await vera.client.create_chat("group", [alice.id, mallory.id], name="Tea")).id

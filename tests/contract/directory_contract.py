@@ -260,6 +260,13 @@ class DirectoryContract:
         assert await store.message_by_remote(KEY, RemoteMessageID("1")) == [parts[1], moved]
         assert await store.message_by_event(ROOM, EventID("$b")) is None
 
+    async def test_a_message_twice_at_once(self, held: Opened) -> None:
+        first, last = message("1", event="$a"), message("1", event="$b")
+        await held.know(MessageSaved(first), MessageSaved(message("2", event="$c")), MessageSaved(last))
+        assert await held.store.message_by_remote(KEY, RemoteMessageID("1")) == [last]
+        assert await held.store.message_by_event(ROOM, EventID("$a")) is None
+        assert await held.store.message_by_event(ROOM, EventID("$b")) == last
+
     async def test_one_event_that_became_two_messages(self, held: Opened) -> None:
         await held.know(MessageSaved(message("b", 1)), MessageSaved(message("a", 0)))
         assert await held.store.message_by_event(ROOM, EventID("$event")) == message("a", 0)

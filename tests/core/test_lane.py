@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from bridgekit.core.lane import (
     copy_lane,
     delete_key,
     edit_key,
+    event_key,
     is_copy_lane,
     login_event_key,
     matrix_lane,
@@ -20,8 +22,10 @@ from bridgekit.core.lane import (
     room_of,
     user_lane,
 )
+from bridgekit.core.transaction import read_event
 from bridgekit.model.entry import PARTITIONS
 from bridgekit.model.ids import ChatID, LaneKey, LoginID, PortalKey, RemoteUserID, RoomID
+from bridgekit.model.raw import RawEvent
 
 # The characters that the keys are built with, and a lone surrogate, which JSON can carry into an id.
 ids = st.text(st.sampled_from("ab@\\s\x1f:\x00\ud800"), max_size=5)
@@ -90,3 +94,26 @@ def test_a_lane_has_one_of_the_partitions(lane: LaneKey) -> None:
 def test_partitions_are_stable() -> None:
     # Stored with each lane: a change would part a lane's entries.
     assert [partition(LaneKey(key)) for key in ("m:!a:hs", "m:!b:hs", "r:\x1fchat")] == [45, 3, 18]
+
+
+@pytest.mark.parametrize(
+    ("time", "key"),
+    [
+        ("5", "000000000005"),
+        ("1700000000000", "018bcfe56800"),
+        ("9007199254740993", "ffffffffffff"),
+        ("9223372036854775808", "000000000000"),
+        *((odd, "000000000000") for odd in ("-5", "5.0", "1e3", '"5"', "null", "true", "[]", "1e400")),
+    ],
+)
+def test_a_repeat_of_an_event_has_its_key_however_its_time_looks(time: str, key: str) -> None:
+    """Read quickly or slowly, whole or redacted: a comparison must know what was pushed."""
+    copies = ('{"body":"hi"}', "{}", r'{"body":"\ud800"}', r'{"body":"\u0000"}', '{"deep":' + "[" * 50 + "]" * 50 + "}")
+    for content in copies:
+        raw = (
+            f'{{"event_id":"$a:x","room_id":"!r:x","sender":"@a:x","type":"m.room.message","content":{content},'
+            f'"origin_server_ts":{time}}}'
+        )
+        event = read_event(raw.encode())
+        assert isinstance(event, RawEvent)
+        assert event_key(event.event_id, event.origin_server_ts) == f"@{key}:$a:x"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from bridgekit.core import staging
+from bridgekit.core.transaction import parse
 from bridgekit.errors import LeaseLost, StoreUnavailable, Transient
 from bridgekit.model.entry import Append, Appended, Entry, NewEntry, NewStaged, Staged
 from bridgekit.model.ids import RoomID, UserID
 from bridgekit.model.raw import RawEvent, Transaction
 from bridgekit.ports import Journal
+from bridgekit.runtime import inbox as inboxes
 from bridgekit.runtime import intake as intakes
 from bridgekit.runtime.completer import Completer
 from bridgekit.runtime.inbox import Inbox
@@ -224,6 +227,30 @@ async def test_a_flood_stays_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
         await world.until_handled(wanted)
 
 
+async def test_what_came_beside_the_events_is_not_kept_in_memory() -> None:
+    async with World() as world:
+        await world.begin()
+        world.door.refused = {"append"}
+        events = b",".join(event(name) for name in names("a"))
+        body = b'{"events":[%s],"ephemeral":[{"type":"m.typing","content":{}}]}' % events
+        before = sys.getrefcount(body)
+        await world.inbox.transaction("1", parse(body))
+        await idle()
+        assert await world.staged() == MANY
+        assert sys.getrefcount(body) == before  # nothing that waits is a view of it
+        world.door.refused = set()
+        await world.until_handled(names("a"))
+
+
+async def test_a_flood_of_large_events_stays_on_disk() -> None:
+    async with World() as world:
+        await world.begin()
+        for number in range(200):
+            large = event(f"{number}", content={"body": "x" * 60_000})
+            await world.inbox.transaction("1", Transaction(events=[large]))
+            assert sum(len(each.raw) for each in world.inbox._just_read.values()) <= inboxes.JUST_READ_BYTES
+
+
 async def test_several_transactions_are_unpacked_in_one_sql_transaction() -> None:
     async with World() as world:
         await world.begin()
@@ -322,6 +349,28 @@ async def test_a_staging_that_is_overtaken_by_its_repeat_is_found() -> None:
         await world.clock.advance(120)
         await world.push("b")
         await world.until_handled([*names("a"), "b"])
+        assert rows == {}
+
+
+async def test_what_is_pushed_meanwhile_does_not_end_the_search_for_what_appears_late() -> None:
+    async with World() as world:
+        await world.begin()
+        rows = world.memory.intake.rows
+        world.memory.intake.last += 1  # this number was given to it
+        world.door.refused = {"stage"}
+        with pytest.raises(StoreUnavailable):
+            await world.push(*names("a"))
+        world.door.refused = set()
+        wanted = names("a")
+        await world.push(*wanted)
+        for number in range(10):
+            wanted += (more := names(f"{number}."))
+            await world.push(*more)
+            await world.clock.advance(1)
+        late = staging.join([event(name) for name in names("a")])
+        rows[1] = Staged(number=1, txn_id="1", received_at=0, events=MANY, body=late)
+        await world.clock.advance(120)
+        await world.until_handled(wanted)
         assert rows == {}
 
 

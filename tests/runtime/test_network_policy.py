@@ -9,6 +9,7 @@ import pytest
 
 from bridgekit.errors import AuthFailed, NotSupported, Rejected, Transient, Uncertain
 from bridgekit.model.ids import LoginID, RemoteUserID, UserID
+from bridgekit.model.limits import Limits
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login
 from bridgekit.runtime.bridge import Times
@@ -188,6 +189,21 @@ async def test_auth_failed_waits_for_a_new_login() -> None:
     await harness.bridge.logins.add(LoginRecord(login=Login(id=LoginID(MINE), user=MINE), user_id=ALICE))
     await harness.settle(5)
     assert harness.network.texts("chat") == ["first", "second"]
+    await harness.kill()
+
+
+@pytest.mark.parametrize("dedupes", [True, False])
+async def test_auth_failed_between_the_parts_of_a_message_repeats_none(dedupes: bool) -> None:
+    harness = await started(FakeNetwork(dedupes=dedupes, limits=Limits(max_text_length=12)))
+    room = await harness.portal()
+    harness.network.next_sends(Outcome(), AuthFailed("the token has expired"))
+    harness.homeserver.say(room, ALICE, "one two three four five six")
+    await harness.settle(60)
+    assert harness.network.texts("chat") == ["one two"]
+    await harness.bridge.logins.add(LoginRecord(login=Login(id=LoginID(MINE), user=MINE), user_id=ALICE))
+    await harness.settle(60)
+    assert harness.network.texts("chat") == ["one two", "three four", "five six"]
+    assert len(harness.network.tries) == 4
     await harness.kill()
 
 

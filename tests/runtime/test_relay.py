@@ -159,6 +159,80 @@ async def test_the_relay_logs_out_while_something_is_under_way(harness: Harness)
     assert "may not have been sent" in harness.homeserver.bodies(room, notices=True)[-1]
 
 
+async def test_the_relay_may_not_be_used_any_more_while_something_is_under_way() -> None:
+    """It is never connected again, so nobody may have to wait for that."""
+    harness = await started(permissions={"*": "relay", "test": "user"})
+    room = await a_room(harness)
+    harness.network.next_sends(*(Transient() for _ in range(30)))
+    harness.homeserver.say(room, BOB, "hi")
+    await harness.settle()
+    await harness.kill()
+    harness.permissions = {"*": "relay"}
+    await harness.start()
+    await harness.settle(60)
+    assert "may not have been sent" in harness.homeserver.bodies(room, notices=True)[-1]
+    assert (await harness.store.stats()).pending_matrix == 0
+    await harness.kill()
+
+
+async def test_an_own_login_is_gone_while_something_is_under_way() -> None:
+    """The relay does not repeat it: to the network that would be another message."""
+    network = FakeNetwork()
+    harness = await started(network, permissions={"*": "user"})
+    room = await a_room(harness)
+    await harness.bridge.logins.add(
+        LoginRecord(login=Login(id=LoginID("bob"), user=RemoteUserID("bob"), name="Bob"), user_id=BOB)
+    )
+    network.say("chat", "friend", "both see this")
+    await harness.settle(60)
+    network.next_sends(Outcome(ConnectionError(), taken=True), *(Transient() for _ in range(3)))
+    harness.homeserver.say(room, BOB, "hi")
+    await harness.settle()
+    await harness.bridge.logins.remove(LoginID("bob"))
+    await harness.settle(600)
+    assert network.texts("chat") == ["hi"]
+    assert "may not have been sent" in harness.homeserver.bodies(room, notices=True)[-1]
+    await harness.kill()
+
+
+async def test_a_repeat_waits_for_the_login_that_it_was_sent_through() -> None:
+    """Also where the sender has another one, which is connected: to the network that would be another message."""
+    network = FakeNetwork()
+    harness = await started(network)
+    await harness.bridge.logins.add(
+        LoginRecord(login=Login(id=LoginID("other"), user=RemoteUserID("other"), name="Other"), user_id=ALICE)
+    )
+    room = await harness.portal()
+    network.say("chat", "friend", "both see this")
+    await harness.settle(60)
+    network.next_sends(Outcome(ConnectionError(), taken=True), *(Transient() for _ in range(3)))
+    harness.homeserver.say(room, ALICE, "hi")
+    await harness.settle()
+    ((first, _),) = network.spoken
+    await harness.bridge.sessions.disconnect(first)
+    await harness.settle(30)
+    harness.bridge.sessions.connect(first)
+    await harness.settle(600)
+    assert network.texts("chat") == ["hi"]
+    await harness.kill()
+
+
+async def test_another_login_speaks_if_the_first_is_refused() -> None:
+    network = FakeNetwork()
+    harness = await started(network)
+    await harness.bridge.logins.add(
+        LoginRecord(login=Login(id=LoginID("other"), user=RemoteUserID("other"), name="Other"), user_id=ALICE)
+    )
+    room = await harness.portal()
+    network.say("chat", "friend", "both see this")
+    await harness.settle(60)
+    network.next_sends(AuthFailed("revoked"))
+    harness.homeserver.say(room, ALICE, "hi")
+    await harness.settle(60)
+    assert [login for login, _ in network.spoken] == ["other"]
+    await harness.kill()
+
+
 async def test_the_name_cannot_be_asked_for_now(harness: Harness) -> None:
     room = await a_room(harness)
     harness.homeserver.fail("member_profiles", HomeserverUnreachable("gone"), times=3)
