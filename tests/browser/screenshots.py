@@ -47,8 +47,12 @@ async def conversation(demo: DemoScene) -> None:
         await alice.wait_for_text(kept.room, wish)
         await alice.send_text(kept.room, "Done. It waits for you at the counter.")
         await ear.wait_for_count(kept.chat, kept.agent, 3)
-        await vera.send(kept.chat, LAST)
-        await alice.wait_for_text(kept.room, LAST)
+        done = ear.heard(kept.chat, kept.agent)[-1].id
+        await vera.send(kept.chat, LAST, reply_to=done)
+        last = await alice.wait_for_text(kept.room, LAST)
+        await vera.react(kept.chat, done, "\N{THUMBS UP SIGN}")
+        relation = {"rel_type": "m.annotation", "event_id": last.event_id, "key": "\N{HEAVY BLACK HEART}\ufe0f"}
+        await alice.send(kept.room, "m.reaction", {"m.relates_to": relation})
 
 
 async def picture(page: Page, name: str) -> None:
@@ -79,11 +83,15 @@ async def take(browser: Browser, demo: DemoScene) -> None:
         page = await open_page(browser, demo.link, 1280, 760, scheme, 1.5)
         await page.locator("#matrix-view .bubble", has_text=LAST).wait_for()
         await page.frame_locator("#webchat-page").locator(".bubble", has_text=LAST).wait_for()
+        await page.locator("#matrix-view .chip").nth(1).wait_for()
+        await page.frame_locator("#webchat-page").locator(".chip").nth(1).wait_for()
+        await page.locator("#matrix-view .read").last.wait_for()
+        await page.frame_locator("#webchat-page").locator(".read").last.wait_for()
         await picture(page, f"demo-{scheme}")
     link = f"{demo.parts.webchat.url}/#token={demo.kept.visitor_token}&chat={demo.kept.chat}"
     for scheme in ("light", "dark"):
         page = await open_page(browser, link, 390, 780, scheme, 2)
-        await page.locator(".bubble", has_text=LAST).wait_for()
+        await page.locator(".chip").nth(1).wait_for()
         await picture(page, f"webchat-phone-{scheme}")
 
 

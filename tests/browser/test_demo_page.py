@@ -93,6 +93,20 @@ async def test_what_is_done_to_messages_crosses_both_ways(open_page: OpenPage, d
         await expect(message(here, f"to the {name}")).to_have_count(0)
 
 
+async def test_mentions_cross_as_pills(open_page: OpenPage, demo: DemoScene) -> None:
+    page = await open_page(demo.link)
+    matrix, webchat = matrix_side(page), await webchat_side(page)
+    await expect(message(matrix, "Hello, is anybody there?")).to_be_visible()
+    for here, there, name in ((webchat, matrix, "Alice"), (matrix, webchat, "Vera")):
+        box = here.get_by_role("textbox", name="Message")
+        await box.press_sequentially(f"for @{name[:2].lower()}")
+        await expect(here.get_by_role("option")).to_have_count(1)
+        await box.press("Enter")
+        await box.press("Enter")
+        await expect(here.locator(".message.mine .mention", has_text=name)).to_be_visible()
+        await expect(there.locator(".message.for-me .mention.me")).to_have_text(re.compile(f"@?{name}"))
+
+
 async def test_who_reads_and_writes_is_seen_on_both_sides(open_page: OpenPage, demo: DemoScene) -> None:
     page = await open_page(demo.link)
     matrix, webchat = matrix_side(page), await webchat_side(page)

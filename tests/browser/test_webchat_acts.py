@@ -190,5 +190,4 @@ async def test_how_it_all_looks(open_page: OpenPage, new_person: NewPerson, look
         assert await look.sticks_out(page) == [], step
         assert await look.contrast(page) == [], step
         assert await look.basics(page) == [], step
-        await page.screenshot(path=f"/tmp/shots/{width}-{dark}-{step}.png")  # TEMP
     assert await page.locator(".log b, .log i, .mentions b").count() == 0

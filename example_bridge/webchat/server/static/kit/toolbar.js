@@ -13,7 +13,7 @@ export class Toolbar {
   /** `act`: reply(row), edit(row), remove(row), react(row, emoji, added). A row's `can` says which of them it is for. */
   constructor({ act }) {
     this.act = act;
-    this.element = el("div", { class: "actions" });
+    this.element = el("div", { class: "actions", tabindex: "-1" });
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
@@ -55,9 +55,8 @@ export class Toolbar {
   }
 
   #back() {
-    const node = this.#node;
+    this.#node?.focus();
     this.#show("actions");
-    node?.focus();
   }
 
   #done(name, ...more) {
@@ -72,6 +71,8 @@ export class Toolbar {
     this.element.setAttribute("role", role);
     this.element.setAttribute("aria-label", label);
     this.element.dataset.pane = pane;
+    // A focus that goes with its button is lost to the message, too.
+    if (this.element.contains(document.activeElement)) this.element.focus();
     this.element.replaceChildren(...parts);
     if (focus) this.element.querySelector("button").focus();
   }
