@@ -40,7 +40,8 @@ from bridgekit.model.ids import ChatID, EventID, LoginID, PortalKey, RemoteMessa
 from bridgekit.model.matrix import MatrixMessage
 from bridgekit.model.raw import MessagesPage, Transaction
 from bridgekit.model.records import LoginRecord, LoginSaved, Portal, PortalLoginSaved, PortalSaved, PortalState
-from bridgekit.runtime.bridge import Bridge, Identity
+from bridgekit.runtime.bridge import Bridge
+from bridgekit.runtime.identity import Identity
 from bridgekit.store.sqlite import SqliteStore
 
 CANARY = EventID("$canary")

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from bridgekit.adapter.base import Adapter
-from bridgekit.core.backoff import Backoff
 from bridgekit.core.lane import is_copy_lane, remote_lane, room_of
-from bridgekit.core.namespace import GhostNamespace
 from bridgekit.core.permissions import Level, Permissions, default_permissions
-from bridgekit.core.txnid import encode_fields
-from bridgekit.errors import HomeserverError, LeaseLost, MatrixRequestError, PingFailed, StoreUnavailable
+from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import WORKING_SINCE, Entry, Retention
-from bridgekit.model.ids import EventID, RoomAlias, RoomID, TxnID, UserID
+from bridgekit.model.ids import UserID
 from bridgekit.model.raw import Transaction
 from bridgekit.model.records import LoginRecord, ValueSaved
 from bridgekit.ports import Clock, Homeserver, Store
@@ -32,7 +28,8 @@ from bridgekit.runtime.copies import Copies
 from bridgekit.runtime.counters import Counters, counting
 from bridgekit.runtime.ephemeral import Ephemeral
 from bridgekit.runtime.gaps import GapCheck
-from bridgekit.runtime.ghosts import DEVICE_ID, Ghosts
+from bridgekit.runtime.ghosts import Ghosts
+from bridgekit.runtime.identity import Identity
 from bridgekit.runtime.inbox import Inbox
 from bridgekit.runtime.incoming import Incoming
 from bridgekit.runtime.lanes import Handled, Lane, Lanes
@@ -44,6 +41,7 @@ from bridgekit.runtime.outgoing import Outgoing
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.reach import Reach
 from bridgekit.runtime.relay import Relay, RelaySettings
 from bridgekit.runtime.retrying import Delivery, Retrying
 from bridgekit.runtime.room_changes import RoomChanges
@@ -56,31 +54,7 @@ from bridgekit.runtime.upgrades import Upgrades
 
 log = logging.getLogger(__name__)
 
-BOT_NAME = "bot_name"
-CANARY_ROOM = "canary_room"
-CANARY_TYPE = "io.bridgekit.canary"
-CANARY_WAIT_S = 60.0
-MAX_OWN_EVENTS = 1000
 CLEAN_EVERY_S = 3600.0
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who the bridge is on the homeserver. `bot_localpart` is the registration's ``sender_localpart``."""
-
-    server_name: str
-    bot_localpart: str
-    ghost_prefix: str
-    alias_prefix: str
-
-    @property
-    def bot(self) -> UserID:
-        """The bot's user id."""
-        return UserID(f"@{self.bot_localpart}:{self.server_name}")
-
-    @property
-    def ghosts(self) -> GhostNamespace:
-        """The ghosts' user ids; the bot is not one of them."""
-        return GhostNamespace(self.ghost_prefix, self.server_name, frozenset({self.bot_localpart}))
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +91,6 @@ class Bridge:
         self._homeserver = homeserver
         self._clock = clock
         self._identity = identity
-        self._ping = ping
-        self._random = random
         self._times = times = times or Times()
         bot = identity.bot
         network = self._network = adapter.network
@@ -127,6 +99,9 @@ class Bridge:
         self.counters = Counters()
         self._lanes = Lanes(store, self._completer, self.lease, clock, counting(self._handle, self.counters))
         self.books = Books(store, self.lease)
+        self._reach = Reach(
+            self.books, homeserver, self.lease, clock, identity, network=network, ping=ping, random=random
+        )
         namespace = msgspec.structs.replace(identity.ghosts, identities=self.books.identities)
         self.doors = Doors(permissions or Permissions(default_permissions(identity.server_name)))
         """Who may do what."""
@@ -285,16 +260,13 @@ class Bridge:
         self.starting.on_adopted = upgrades.on_moved = self.gaps.want
         self.inbox.on_activity = self.gaps.note_activity
         self.inbox.on_transaction = self.gaps.note_transaction
-        self.inbox.on_own_event = self._own_event
+        self.inbox.on_own_event = self._reach.own_event
         self._ephemeral = Ephemeral(self.books, homeserver, self.sessions, self._lanes, clock)
         self.inbox.on_ephemeral = self._ephemeral.pushed
         self.sessions.on_stored = self._ephemeral.yielded
         homeserver.on_recovered += [self.gaps.want_all, self._homeserver_is_back]
         self._beside = Beside(store, self._lanes, self.lease)
         self._tasks: list[asyncio.Task[None]] = []
-        self._canary: EventID | None = None
-        self._own_events: set[EventID] = set()
-        self._canary_seen = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the homeserver has answered the start-up ping."""
 
@@ -350,126 +322,25 @@ class Bridge:
         await self._store.close()
 
     async def _start(self) -> None:
-        await self._until_reachable("the bridge's bot could not be set up", self._set_up)
+        await self._reach.until("the bridge's bot could not be set up", self._set_up)
         # What an earlier process had answered and not unpacked comes before whatever is sent or compared now.
         await self.inbox.intake.settled()
         self._lanes.start()
         self.gaps.start()
         self.sessions.start()
-        await self._until_pinged()
+        await self._reach.until_pinged()
         self.ready.set()
-        await self._until_reachable("the first event could not be sent", self._wake_homeserver)
-        await self._watch_canary()
+        await self._reach.until("the first event could not be sent", self._reach.wake_homeserver)
+        await self._reach.watch_canary()
 
     async def _set_up(self) -> None:
         await self.books.save(ValueSaved(WORKING_SINCE, f"{self.lease.epoch} {self._clock.now()}"))
-        bot = self._identity.bot
-        await self._homeserver.register(self._identity.bot_localpart)
-        await self._homeserver.ensure_device(bot, DEVICE_ID)
-        await self._name_bot()
+        await self._reach.set_up_bot()
         await self.portals.finish_begun(lambda key: self._lanes.is_busy(remote_lane(key)))
-
-    async def _name_bot(self) -> None:
-        """Once: an admin may call it something else."""
-        name = f"{self._network.name} bridge bot"
-        if await self._store.value(BOT_NAME) != name:
-            try:
-                await self._homeserver.set_displayname(None, name)
-            except MatrixRequestError as error:
-                log.info("the bot keeps its name: %s", error)  # a server may forbid it
-            else:
-                await self.books.save(ValueSaved(BOT_NAME, name))
-
-    async def _until_reachable(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        attempt = 0
-        while True:
-            try:
-                await work()
-            except (HomeserverError, StoreUnavailable) as error:
-                advice = await self._advice() if isinstance(error, HomeserverError) else ""
-                delay = Backoff(max_s=30.0).delay(attempt, self._random())
-                attempt += 1
-                log.error("%s: %s. %sTrying again in %.0f s.", what, error, advice, delay)
-                await self._clock.sleep(delay)
-            except LeaseLost:
-                self.lease.declare_lost()
-                return
-            else:
-                return
-
-    async def _advice(self) -> str:
-        """What the ping says after another request has failed: it knows which side cannot reach which, and the one
-        thing to do. Nothing if it succeeds."""
-        try:
-            await self._ping()
-        except PingFailed as failed:
-            return f"{failed} "
-        return ""
-
-    async def _until_pinged(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self._ping()
-            except PingFailed as failed:
-                delay = Backoff(max_s=30.0).delay(attempt, self._random())
-                attempt += 1
-                log.error("%s Trying again in %.0f s.", failed, delay)
-                await self._clock.sleep(delay)
-            else:
-                log.info("the homeserver reaches the bridge")
-                return
-
-    # --- the canary -----------------------------------------------------------------------------------------------
-    async def _wake_homeserver(self) -> None:
-        """Cause one event: a homeserver that was restarted while we were away delivers nothing before the next one."""
-        stored = await self._store.value(CANARY_ROOM)
-        room = RoomID(stored) if stored else await self._canary_room()
-        key = TxnID(f"bk_canary_{secrets.token_urlsafe(12)}")
-        content = {"at": self._clock.now(), "m.mentions": {}}
-        self._canary = await self._homeserver.send_event(
-            room, CANARY_TYPE, content, txn_id=key, user=self._identity.bot
-        )
-        if self._canary in self._own_events:
-            self._canary_seen.set()
-
-    async def _canary_room(self) -> RoomID:
-        localpart = f"{self._identity.alias_prefix}canary_{encode_fields(self._identity.bot).hex()[-24:]}"
-        alias = RoomAlias(f"#{localpart}:{self._identity.server_name}")
-        room = await self._homeserver.resolve_alias(alias)
-        if room is None:
-            room = await self._homeserver.create_room(
-                preset="private_chat", room_alias_name=localpart, name=f"{self._network.name} bridge: heartbeat"
-            )
-        await self.books.save(ValueSaved(CANARY_ROOM, room))
-        return room
 
     def _homeserver_is_back(self) -> None:
         # What the network said waits for the homeserver alone; nobody should wait for the rest of a backoff.
         self._lanes.retry_now(lambda key: room_of(key) is None)
-
-    def _own_event(self, event_id: EventID) -> None:
-        if self._canary_seen.is_set():
-            return
-        if self._canary is None and len(self._own_events) < MAX_OWN_EVENTS:
-            # The push may come before the send's answer says which event is the canary.
-            self._own_events.add(event_id)
-        if event_id == self._canary:
-            self._canary_seen.set()
-
-    async def _watch_canary(self) -> None:
-        try:
-            async with asyncio.timeout(CANARY_WAIT_S):
-                await self._canary_seen.wait()
-        except TimeoutError:
-            log.warning(
-                "the homeserver answers the ping but has not delivered the bridge's own event within %.0f s. "
-                "It may still be backing off; if messages do not arrive either, restart it.",
-                CANARY_WAIT_S,
-            )
-        else:
-            log.info("the homeserver delivers events")
-        self._own_events.clear()
 
     # --- handling -------------------------------------------------------------------------------------------------
     async def _handle(self, entry: Entry, lane: Lane) -> Handled:

@@ -17,9 +17,10 @@ from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login
 from bridgekit.ports import Homeserver, Store
 from bridgekit.runtime import points
-from bridgekit.runtime.bridge import Bridge, Identity, Times
+from bridgekit.runtime.bridge import Bridge, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
+from bridgekit.runtime.identity import Identity
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.status import StatusRules
 from bridgekit.testing.clock import ManualClock, idle, until
