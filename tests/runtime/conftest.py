@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
-# Its plugin imports it at the very end otherwise: CPython 3.11 cannot parse a module while it collects what is left of
-# killed bridges ("AST constructor recursion depth mismatch").
-import hypothesis  # noqa: F401
 import pytest
+import pytest_asyncio
 
 from bridgekit.core import staging
 from bridgekit.runtime import completer, points
-from bridgekit.testing.harness import Harness
+from bridgekit.testing.harness import Harness, Killed
+
+
+@pytest_asyncio.fixture(scope="session", autouse=True)
+async def nobody_asks_what_a_killed_task_died_of() -> None:
+    """And nobody is to be told, when it is collected. Telling formats a traceback, for which CPython 3.11 parses
+    source; where another parse was interrupted by the collection, that one fails ("AST constructor recursion depth
+    mismatch")."""
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), Killed):
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
 
 
 @pytest.fixture(autouse=True)
