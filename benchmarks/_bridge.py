@@ -2,7 +2,8 @@
 
 Real: `AppserviceServer`, `Bridge` with inbox, lanes, completer and outgoing, and the SQLite store on disk, put together
 as `bridgekit.app` does it. Made up: an adapter that takes every message at once, and the few answers of a homeserver
-that starting needs; while text goes out nothing is asked of the homeserver. Every module that the product loads is
+that starting needs; while text goes out nothing is asked of the homeserver but the bot's receipts, at most one a second
+in each room, which are made up, too. Every module that the product loads is
 loaded here, so that the memory is the product's.
 """
 
@@ -108,6 +109,9 @@ class Offline(Homeserver):
         return device_id or "BENCH"
 
     async def set_displayname(self, user: UserID | None, name: str) -> None:
+        pass
+
+    async def send_receipt(self, room: RoomID, event_id: EventID, *, user: UserID | None = None) -> None:
         pass
 
     async def messages(self, room: RoomID, **_: Any) -> MessagesPage:

@@ -192,7 +192,7 @@ class _Reader:
             return Unreadable("empty", "the message is empty")
         if msgtype == "m.emote":
             text = normalise(Text(text.body, (Run(0, len(text.body), Style.ITALIC), *text.runs), text.mentions))
-        if mentions is None or meant is None:
+        if mentions is None or not meant:  # nearly every message
             return text, ()
         if MentionRoom() in meant:
             text = room_span(text)
@@ -205,7 +205,10 @@ class _Reader:
         return tuple(target for target in self._targets(mentions) if target != own)
 
     def _targets(self, mentions: Mentions) -> dict[MentionTarget, None]:
-        found = dict.fromkeys(target for user in mentions.users if (target := self._target(user)) is not None)
+        found: dict[MentionTarget, None] = {}
+        for user in mentions.users:
+            if (target := self._target(user)) is not None:
+                found[target] = None
         if mentions.room and self._may_mention_room:
             found[MentionRoom()] = None
         return found

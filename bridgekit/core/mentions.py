@@ -160,7 +160,7 @@ def for_network(text: Text, limits: Limits) -> Text:
 
 
 def with_hidden(
-    text: Text, hidden: Iterable[MentionTarget], names: Callable[[MentionTarget], str], limits: Limits
+    text: Text, hidden: Collection[MentionTarget], names: Callable[[MentionTarget], str], limits: Limits
 ) -> tuple[Text, tuple[MentionTarget, ...]]:
     """How the network gets the mentions of a message: its text, and those whom it is to notify beside (`hidden`).
 
@@ -169,6 +169,8 @@ def with_hidden(
     of its own if the text ends in a block, and none come back. `names(target)` is what the network calls somebody; whom
     it has no name for is left out. The whole room counts only where the network can name it (`Limits.room_mentions`).
     """
+    if not hidden and not text.mentions:
+        return text, ()
     text = for_network(text, limits)
     named = {span.target for span in text.mentions}
     wanted = [target for target in dict.fromkeys(hidden) if target not in named]
