@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 from bridgekit.model.entry import (
@@ -36,7 +37,8 @@ from bridgekit.model.ids import (
     TxnID,
     UserID,
 )
-from bridgekit.model.raw import MemberProfile, MessagesPage
+from bridgekit.model.media import MediaStream, Reservation
+from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
 from bridgekit.model.records import (
     Fact,
     Ghost,
@@ -354,3 +356,45 @@ class Homeserver(Protocol):
     async def unban(self, room: RoomID, target: UserID, *, by: UserID | None = None) -> None: ...
 
     async def upload(self, data: bytes, *, mimetype: str, filename: str | None = None) -> ContentURI: ...
+
+    async def get_event(self, room: RoomID, event_id: EventID) -> RawEvent | None:
+        """An event of a room that the bot is in, as it is now (edited events as they were sent); None if it is not
+        there."""
+
+    async def media_limit(self) -> int | None:
+        """The largest file that the server takes, in bytes (``m.upload.size``); None if it does not say. Asked of the
+        server once an hour at most."""
+
+    async def reserve_media(self, *, user: UserID | None = None) -> Reservation:
+        """A place for a file that comes later (MSC2246). 404 M_UNRECOGNIZED: the server cannot. A 429 is not waited
+        for: it may ask for a day."""
+
+    async def fill_media(
+        self,
+        uri: ContentURI,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        mimetype: str,
+        filename: str | None = None,
+        user: UserID | None = None,
+    ) -> None:
+        """Put the bytes into a place that the same user reserved; never repeated by itself. `size` must be what
+        `chunks` yield. 409 M_CANNOT_OVERWRITE_MEDIA: it is filled already. 404: it has expired. What `chunks` raises
+        comes out as it is."""
+
+    async def upload_media(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        mimetype: str,
+        filename: str | None = None,
+        user: UserID | None = None,
+    ) -> ContentURI:
+        """Upload a file the old way, without a reservation; otherwise as `fill_media`."""
+
+    def open_media(self, uri: str, *, timeout_ms: int = 20_000) -> AbstractAsyncContextManager[MediaStream]:
+        """A file on Matrix as a stream, its redirects followed (MSC3860, MSC3916). Raises `MatrixRequestError` on
+        entering: 400 M_INVALID_PARAM for what is no ``mxc://`` URI, 404, 504 M_NOT_YET_UPLOADED after `timeout_ms`;
+        `HomeserverUnreachable` also while reading, when the connection breaks or the stream ends early."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import ClassVar, TypeVar
 
@@ -18,7 +19,8 @@ from bridgekit.model.matrix import (
     MatrixReceipt,
     MatrixTyping,
 )
-from bridgekit.model.remote import Avatar, RemoteChat, RemoteProfile, Sent
+from bridgekit.model.media import MatrixMedia, MediaRef, MediaStream
+from bridgekit.model.remote import Avatar, RemoteChat, RemoteMessage, RemoteProfile, Sent
 
 
 class Capability(ABC):  # noqa: B024 - a name for what its subclasses are; each of them has its method
@@ -117,6 +119,40 @@ class CanDelete(Capability):
         raises."""
 
 
+class CanFetchMedia(Capability):
+    """Files of the network's messages can be fetched."""
+
+    @abstractmethod
+    def open_media(self, message: RemoteMessage, ref: MediaRef) -> AbstractAsyncContextManager[MediaStream]:
+        """The bytes of a file of a message (or of its thumbnail), an async context manager; leaving it lets go of the
+        connection. Opened again from the start when an attempt failed or the process died, also days later.
+
+        No message waits for it. Raises `Rejected` if the file is not to be had any more, `Transient` or a connection
+        error to be asked again, `AuthFailed`.
+        """
+
+
+class CanUploadMedia(Capability):
+    """Files can be sent to the network. Each goes ahead of its message, which then has `MatrixMedia.remote`."""
+
+    async def reserve(self, portal: PortalKey, media: MatrixMedia) -> str:
+        """A reference under which the message may be sent before the bytes are there; they follow with `upload`.
+
+        Optional. ``""``, what it returns unless overridden: the network cannot, and the message waits for its file, in
+        its place. Raises what `CanSend.send` raises; repeated after a crash, when what it gave before may stay unused.
+        """
+        return ""
+
+    @abstractmethod
+    async def upload(self, portal: PortalKey, media: MatrixMedia) -> str:
+        """Give the network the file, from `MatrixMedia.open`, to be shown in that chat. Returns the reference by which
+        `CanSend.send` sends it; `media.remote` is the one that was reserved, ``""`` if none was.
+
+        Repeated from the start after a crash or a connection error. Files of one login go side by side, a few at a
+        time. No time limit but `media.stall_timeout_s` without any progress. Raises what `CanSend.send` raises.
+        """
+
+
 class CanReact(Capability):
     """Messages can be reacted to."""
 
@@ -184,6 +220,8 @@ CAPABILITIES: tuple[type[Capability], ...] = (
     CanConfirm,
     CanEdit,
     CanDelete,
+    CanFetchMedia,
+    CanUploadMedia,
     CanReact,
     CanMarkRead,
     CanType,

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from bridgekit.model.content import Style
+from bridgekit.model.media import MediaKind
 
 LengthUnit = Literal["codepoints", "utf16", "utf8"]
 
@@ -40,3 +41,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     delete_within: timedelta | None = None
     hidden_mentions: bool = False
     room_mentions: bool = True
+    media: frozenset[MediaKind] | None = None
+    max_media_size: int | None = None
+    captions: bool = True
+    locations: bool = False

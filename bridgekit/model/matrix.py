@@ -6,6 +6,7 @@ import msgspec
 
 from bridgekit.model.content import MentionTarget, Text
 from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID, RemoteUserID
+from bridgekit.model.media import Location, MatrixMedia
 
 
 class Speaker(msgspec.Struct, frozen=True):
@@ -22,14 +23,16 @@ class Speaker(msgspec.Struct, frozen=True):
 
 
 class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to send. One call per part where `Limits` made the framework split it; each part has its own `nonce`.
+    """A text, a file or a place to send. One call per part where `Limits` made the framework split it; each part has
+    its own `nonce`.
 
-    `portal` is the chat to send it to. `text` fits `Session.limits`. `nonce` stays the same over repeats of the same
-    part: give it to the network, and a repeat does no harm. `timestamp` is the homeserver's, in ms since the epoch.
-    `speaker` is who wrote it, the login's own person unless `Speaker.relayed`. `reply_to` is the message that this one
-    answers, None if it answers none, or one that never crossed; `thread` the first message of its thread.
-    `hidden_mentions`: who is to be notified though the text does not name them; only where `Limits.hidden_mentions`
-    says that the network can.
+    `portal` is the chat to send it to. `text` fits `Session.limits`; of a file it is the caption. `nonce` stays the
+    same over repeats of the same part: give it to the network, and a repeat does no harm. `timestamp` is the
+    homeserver's, in ms since the epoch. `speaker` is who wrote it, the login's own person unless `Speaker.relayed`.
+    `reply_to` is the message that this one answers, None if it answers none, or one that never crossed; `thread` the
+    first message of its thread. `hidden_mentions`: who is to be notified though the text does not name them; only
+    where `Limits.hidden_mentions` says that the network can. `media` is the file, where the session has
+    `CanUploadMedia`; `location` the place, where `Limits.locations` says that the network can.
     """
 
     portal: PortalKey
@@ -40,6 +43,8 @@ class MatrixMessage(msgspec.Struct, frozen=True, kw_only=True):
     reply_to: RemoteMessageID | None = None
     thread: RemoteMessageID | None = None
     hidden_mentions: tuple[MentionTarget, ...] = ()
+    media: MatrixMedia | None = None
+    location: Location | None = None
 
 
 class MatrixEdit(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from bridgekit.model.content import Text
 from bridgekit.model.ids import ChatID, LoginID, Nonce, PortalKey, RemoteMessageID, RemoteUserID
+from bridgekit.model.media import Location, MediaRef
 
 Cursors = Mapping[str, str]
 """Where a session has got to: scope -> value, exactly as the adapter yielded them."""
@@ -31,19 +32,6 @@ class Avatar(msgspec.Struct, frozen=True):
     id: str
 
 
-class MediaRef(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file of a message by reference, never its bytes: `id`, by which the network finds it again, `name` and
-    `mimetype` (``""``: not known), and `size` in bytes (None: not known).
-
-    Files do not cross yet; the message says that there was one.
-    """
-
-    id: str
-    name: str = ""
-    mimetype: str = ""
-    size: int | None = None
-
-
 class ChatKind(StrEnum):
     """What a chat is to its members."""
 
@@ -55,10 +43,11 @@ class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=Tr
     """A message in a remote chat, of anybody, ourselves included.
 
     `portal` says in which chat, `sender` who wrote it, `timestamp` when, in ms since the epoch. `id` is unique in the
-    chat; `aliases` are other ids under which the network may speak of it. `text` is what it says, `media` its files,
-    `reply_to` the message that it answers, `thread` the first message of the thread that it belongs to, where the
-    network has threads. `nonce` is what the network gives back of ours, if it does: then the message is recognised as
-    our own echo. `cursor` is where the stream has got to with it.
+    chat; `aliases` are other ids under which the network may speak of it. `text` is what it says (the caption, of
+    files), `media` its files, `location` a place that it shows, `reply_to` the message that it answers, `thread` the
+    first message of the thread that it belongs to, where the network has threads. `nonce` is what the network gives
+    back of ours, if it does: then the message is recognised as our own echo. `cursor` is where the stream has got to
+    with it.
     """
 
     portal: PortalKey
@@ -67,6 +56,7 @@ class RemoteMessage(msgspec.Struct, frozen=True, tag="message", omit_defaults=Tr
     timestamp: int
     text: Text = Text()
     media: tuple[MediaRef, ...] = ()
+    location: Location | None = None
     reply_to: RemoteMessageID | None = None
     thread: RemoteMessageID | None = None
     aliases: tuple[RemoteMessageID, ...] = ()
@@ -311,7 +301,6 @@ __all__ = [
     "Cursors",
     "Login",
     "LoginID",
-    "MediaRef",
     "Nonce",
     "Passing",
     "PortalKey",

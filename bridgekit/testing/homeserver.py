@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
-from bridgekit.model.raw import MemberProfile, MessagesPage
+from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
 from bridgekit.testing.rooms import JSON, FakeRoom, People, raw
 
 __all__ = ["FakeHomeserver", "FakeRoom", "raw"]
@@ -178,6 +178,13 @@ class FakeHomeserver(People):
             self.receipts[room, user or self.bot] = event_id
 
         await self._do("send_receipt", effect, room=room, user=user or self.bot, event_id=event_id)
+
+    async def get_event(self, room: RoomID, event_id: EventID) -> RawEvent | None:
+        def effect() -> RawEvent | None:
+            timeline = self._joined(room, self.bot).timeline
+            return next((raw(event) for event in timeline if event["event_id"] == event_id), None)
+
+        return await self._do("get_event", effect, room=room, event_id=event_id)
 
     async def messages(
         self, room: RoomID, *, from_: str | None = None, dir: Literal["b", "f"] = "b", limit: int = 100

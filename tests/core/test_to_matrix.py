@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from bridgekit.core.to_matrix import KEY, MAX_CONTENT_BYTES, encoded_size, message_contents, notice_content
 from bridgekit.model.content import Mention, MentionTarget, MentionUser, Run, Style, Text
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, TxnID, UserID
-from bridgekit.model.remote import MediaRef, RemoteMessage
+from bridgekit.model.media import MediaRef
+from bridgekit.model.remote import RemoteMessage
 
 
 def nobody(target: MentionTarget) -> tuple[UserID, str] | None:
