@@ -79,9 +79,9 @@ class Ends:
         on_matrix: set[str] = set()
         reported: set[str] = set()
         for person in self._world.people:
-            for event in person.client.events:
-                if event.type == "m.room.message" and event.sender != person.client.user_id:
-                    on_matrix.add(read(event.body or "").token)
+            for there in person.client.events:
+                if there.type == "m.room.message" and there.sender != person.client.user_id:
+                    on_matrix.add(read(there.body or "").token)
             reported |= reports_of(person.client.events, self._world.slot.bot).keys()
         missing = [
             told.token
