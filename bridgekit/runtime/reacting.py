@@ -11,6 +11,7 @@ from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixReaction
 from bridgekit.model.records import Fact, ReactionRecord, ReactionRemoved, ReactionSaved
 from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.own_changes import OwnReaction
 from bridgekit.runtime.relay import Refusal, Voice
 from bridgekit.runtime.sending import Attempt, Connected
 from bridgekit.runtime.targets import Missing
@@ -63,13 +64,13 @@ async def react(a: Attempt) -> Handled:
     outcome = await a.call(lambda: reactor.react(reaction), to)
     if isinstance(outcome, Ending):
         return await a.end(outcome)
-    a.o.own_changes.reacted(reaction.portal, target, emoji, added=True)
+    await a.o.own_changes.reacted(OwnReaction(reaction.portal, target, emoji, added=True), reaction.nonce)
     facts: list[Fact] = []
     for old in mine if most == 1 else ():
         await a.o.status.withdraw(old.room, old.event_id, reason="another reaction has replaced it")
         facts.append(ReactionRemoved(old.portal, old.target, old.sender, old.emoji))
     facts.append(ReactionSaved(_record(a, reaction)))
-    return a.crossed(tuple(facts))
+    return a.crossed((*facts, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 
 def _emoji(key: str, there: list[ReactionRecord], limits: Limits) -> tuple[str, str] | None:

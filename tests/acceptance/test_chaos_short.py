@@ -36,7 +36,7 @@ def test_every_point_is_hit() -> None:
 
 @pytest.mark.parametrize("dedupe, at", [(True, WITH_DEDUPE), (False, WITHOUT)], ids=["dedupe", "no dedupe"])
 async def test_nothing_is_lost_doubled_or_reordered(*, dedupe: bool, at: Sequence[str]) -> None:
-    options = Options(kills=len(at), seed=SEED, dedupe=dedupe, at=at, min_hits=1, synapse_every=3, chats=6, pause_s=1.0)
+    options = Options(kills=len(at), seed=SEED, dedupe=dedupe, at=at, min_hits=1, synapse_every=3, chats=6, pause_s=1.6)
     directory = Path(tempfile.mkdtemp(prefix="bridgekit-chaos-"))
     said: list[str] = []
     result = await Chaos(options, directory, said.append).run()

@@ -19,8 +19,9 @@ Reactions = frozenset[tuple[str, str]]
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A message that the sending side has taken. `sender`: who must stand for its sender at the far end. `at`: ms.
 
-    In the end it is `words` words of its edit number `revision`, with `reactions`, or `deleted`. `stream`: its place in the order in which the side streamed it, None where that is not known. Where that order contradicts the one
-    of the list, either is right.
+    In the end it is `words` words of its edit number `revision`, with `reactions`, or `deleted`. `stream`: its place in
+    the order in which the side streamed it, None where that is not known. Where that order contradicts the one of the
+    list, either is right.
     """
 
     id: str

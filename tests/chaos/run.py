@@ -47,7 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     synapse_every: int = 8
     people: int = 2
     chats: int = 10
-    pause_s: float = 1.6
+    pause_s: float = 2.4
 
 
 class ChaosError(Exception):
