@@ -75,8 +75,8 @@ _Edits = dict[str, list[tuple[str, str]]]
 class OwnChanges:
     """Said by the lanes of rooms, asked by the lanes of chats, once nothing is in flight between the two.
 
-    What is to be written down is all that is known of a chat, and both lanes write it: it is asked for last, right before
-    an entry ends, or an older state could come after a newer one. Every coroutine raises `StoreError`.
+    What is to be written down is all that is known of a chat, and both lanes write it: it is asked for last, right
+    before an entry ends, or an older state could come after a newer one. Every coroutine raises `StoreError`.
     """
 
     def __init__(self, books: Books, clock: Clock) -> None:

@@ -150,6 +150,61 @@ async def test_the_echo_of_our_own_edit(echo: Echo, early: bool) -> None:
     await harness.kill()
 
 
+def edit_here(harness: Harness, room: RoomID, event_id: str, body: str) -> None:
+    """Alice edits a message of hers in the room."""
+    new = {"msgtype": "m.text", "body": body}
+    relation = {"rel_type": "m.replace", "event_id": event_id}
+    harness.homeserver.say(room, ALICE, f"* {body}", **{"m.new_content": new, "m.relates_to": relation})
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("echo", ["nonce", "plain"])
+async def test_what_we_told_before_may_be_said_again_on_the_phone(echo: Echo, restarted: bool) -> None:
+    harness = Harness(FakeNetwork(echo=echo))
+    await harness.start()
+    room = await ready(harness)
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    for body in ("once", "twice"):
+        edit_here(harness, room, typed, body)
+        await harness.settle()
+    assert latest(harness, room) == ["hello", "twice"]
+    if restarted:
+        await harness.kill()
+        await harness.start()
+    harness.network.emit(edit(harness.network.edits[0].target, "once", "r9", sender="mine"))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "twice", "once (edited)"]
+    await harness.kill()
+
+
+async def test_what_the_phone_has_replaced_is_no_echo_any_more(harness: Harness) -> None:
+    """Also if the homeserver was away, and the bridge was restarted then."""
+    room = await ready(harness)
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    edit_here(harness, room, typed, "better")
+    await harness.settle()
+    remote_id = harness.network.edits[0].target
+    harness.homeserver.fail("send_event", HomeserverUnreachable("away"), times=2, lost=False)
+    harness.network.emit(edit(remote_id, "on the phone", "r8", sender="mine"))
+    await harness.settle(120)
+    await harness.kill()
+    await harness.start()
+    harness.network.emit(edit(remote_id, "better", "r9", sender="mine"))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "better", "better"]
+
+
+async def test_what_is_kept_of_our_edits_is_small(harness: Harness) -> None:
+    room = await ready(harness)
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    for number in range(3):
+        edit_here(harness, room, typed, f"{number} {LONG}")
+    await harness.settle()
+    assert len(harness.network.edits) == 3
+    kept = await harness.store.value('own edits ["chat", null]')
+    assert kept is not None and len(kept) < 1_000
+
+
 async def test_an_edit_on_the_phone_of_what_was_typed_here_stands_beside_it(harness: Harness) -> None:
     room = await ready(harness)
     typed = harness.homeserver.say(room, ALICE, "typed")
