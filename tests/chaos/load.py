@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections import Counter, deque
 from random import Random
 from typing import Any
@@ -37,6 +38,8 @@ class Load:
         """`resize`: as in `Wishes`."""
         self.chats: dict[str, Chat] = {}
         self.sent = 0
+        self._at_most = math.inf
+        self._may_go_on = asyncio.Event()
         self.wishes = Wishes(resize=resize)
         self._world = world
         self._random = random
@@ -97,6 +100,9 @@ class Load:
     async def _speak(self, chat: Chat, voice: Voice[Any]) -> None:
         await self._say(voice)
         while not chat.quiet.is_set():
+            if self.sent >= self._at_most:
+                await self._may_go_on.wait()
+                continue
             # Now and then several at once, else one after a while.
             for _ in range(4 if self._random.random() < 0.1 else 1):
                 await self._say(voice)
@@ -116,6 +122,12 @@ class Load:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def allow(self, at_most: float) -> None:
+        """Say so much in all, so that a slow machine has no more to carry than a fast one."""
+        self._at_most = at_most
+        self._may_go_on.set()
+        self._may_go_on = asyncio.Event()
+
     async def until_sent(self, count: int) -> None:
         """Wait until so many messages have been accepted since the start. Raises what ended a voice."""
         while self.sent < count:
@@ -132,6 +144,7 @@ class Load:
         """Let every voice end; then each says one thing more, which stands behind everything else in its lane."""
         for chat in self.chats.values():
             chat.quiet.set()
+        self.allow(math.inf)
         await asyncio.gather(*self._voices)
         for chat in self.chats.values():
             for voice in chat.voices:

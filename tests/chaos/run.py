@@ -27,6 +27,9 @@ from tests.chaos.world import Database, World
 PER_KILL = 20
 """Messages that are accepted between two kills, at least."""
 
+AT_MOST_PER_KILL = 60
+"""Nobody speaks after so many, with what they change, until the next life."""
+
 REACH_S = 20.0
 """How long a point may take to be reached; then the bridge is killed all the same, and the point planned once more."""
 
@@ -116,6 +119,7 @@ class Chaos:
     async def _carry_out(self, kill: Kill) -> bool:
         world, load = self._world, self._load
         goal, began = load.sent + PER_KILL, time.monotonic()
+        load.allow(load.sent + AT_MOST_PER_KILL)
         world.mark.unlink(missing_ok=True)
         load.wishes.long = kill.long
         environment = {KILL_AT: f"{kill.point}:{kill.count}"} if kill.point else {}
@@ -163,6 +167,7 @@ class Chaos:
     async def _end_in_peace(self) -> None:
         """The last bridge is not killed; Synapse is, once more, while it runs."""
         load = self._load
+        load.allow(load.sent + 2 * AT_MOST_PER_KILL)
         await self._world.bridge.start()
         await load.until_sent(load.sent + PER_KILL)
         await self._kill_synapse(0.0)
