@@ -167,11 +167,12 @@ class Chaos:
     async def _end_in_peace(self) -> None:
         """The last bridge is not killed; Synapse is, once more, while it runs."""
         load = self._load
-        load.allow(load.sent + 2 * AT_MOST_PER_KILL)
         await self._world.bridge.start()
-        await load.until_sent(load.sent + PER_KILL)
-        await self._kill_synapse(0.0)
-        await load.until_sent(load.sent + PER_KILL)
+        for last in (False, True):
+            load.allow(load.sent + AT_MOST_PER_KILL)
+            await load.until_sent(load.sent + PER_KILL)
+            if not last:
+                await self._kill_synapse(0.0)
         await load.finish()
         self._say(f"{load.sent} messages are sent; waiting until all have arrived")
 
