@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ ADMIN_LEVEL = 90
 
 LEVELS = {Role.MEMBER: 0, Role.MODERATOR: 50, Role.ADMIN: ADMIN_LEVEL}
 """50 is what kicking, banning, redacting, inviting and ``@room`` take unless a room says otherwise."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 DEFAULTS = {"ban": 50, "kick": 50, "redact": 50, "invite": 0, "state_default": 50, "events_default": 0}
 """Spec, m.room.power_levels: what holds where the content has no such key."""
@@ -82,7 +85,7 @@ def with_roles(
 
 
 def _number(value: object, default: int) -> int:
-    # Rooms before version 10 may have them as strings.
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+    # Rooms before version 10 may have them as strings, in which people can write anything.
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else default

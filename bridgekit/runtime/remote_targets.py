@@ -24,6 +24,9 @@ and has said what there was to say, so the message itself must not appear any mo
 
 PAGE = 500
 
+DROPPED = 10_000
+"""So many messages that were ended before their turn are remembered until it comes."""
+
 
 class Claim(Enum):
     """What is known of a message that the bridge has no event of."""
@@ -42,7 +45,7 @@ class RemoteTargets:
         self._lanes = lanes
         self._lease = lease
         self._retrying = retrying
-        self._dropped: set[DedupeKey] = set()
+        self._dropped: dict[DedupeKey, None] = {}
 
     async def find(
         self, portal: PortalKey, remote_id: RemoteMessageID, lane: Lane, *, room: RoomID | None
@@ -92,14 +95,16 @@ class RemoteTargets:
         waiting = await self._waiting(entry, DedupeKey(message_key(portal, remote_id)))
         if waiting is not None and waiting.kind != SHUT_OUT:
             await self._journal.complete([Completion(lane=waiting.lane, seq=waiting.seq)], epoch=self._lease.epoch)
-            # The lane may have it in memory.
-            self._dropped.add(waiting.dedupe)
+            # The lane may have it in memory. If not, its turn never comes.
+            self._dropped[waiting.dedupe] = None
+            if len(self._dropped) > DROPPED:
+                del self._dropped[next(iter(self._dropped))]
 
     def was_dropped(self, entry: Entry) -> bool:
         """Whether this entry, whose turn has come, was ended before."""
         if entry.dedupe not in self._dropped:
             return False
-        self._dropped.discard(entry.dedupe)
+        del self._dropped[entry.dedupe]
         return True
 
     async def is_behind(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> bool:

@@ -204,6 +204,31 @@ async def test_from_the_phone_of_somebody_who_is_logged_in(harness: Harness) -> 
     assert emoji(harness, room) == []
 
 
+@pytest.mark.parametrize("echo", ["nonce", "none"])
+@pytest.mark.parametrize("where", ["phone", "here"])
+async def test_the_same_on_the_phone_and_then_here(echo: Echo, where: str) -> None:
+    """The network has it once; taken back on either side, it is gone on both."""
+    harness = Harness(FakeNetwork(echo=echo))
+    await harness.start()
+    room = await ready(harness)
+    harness.network.emit(react("a", "👍", "1", sender="mine"))
+    await harness.settle()
+    ours = react_here(harness, room, "👍")
+    await harness.settle()
+    assert [who for who, _ in emoji(harness, room)] == [MY_GHOST, ALICE]
+    assert harness.network.reactions == []
+    if where == "here":
+        harness.homeserver.emit(room, ALICE, "m.room.redaction", {}, redacts=ours)
+        harness.homeserver.redacted.append(ours)
+        await harness.settle()
+        assert len(harness.network.unreactions) == 1
+    if where == "phone" or echo == "none":
+        harness.network.emit(unreact("a", "👍", "2", sender="mine"))
+    await harness.settle()
+    assert emoji(harness, room) == []
+    await harness.kill()
+
+
 async def test_the_phone_takes_back_what_was_left_here() -> None:
     harness = Harness(FakeNetwork(echo="none"))
     await harness.start()
