@@ -121,9 +121,13 @@ class Lane:
             await self._asked.wait()
 
     async def _next_step(self) -> None:
+        await self.next_step().wait()
+
+    def next_step(self) -> asyncio.Event:
+        """Set when the next entry has ended, and that is on disk (or it will be tried again)."""
         if self._step is None:
             self._step = asyncio.Event()
-        await self._step.wait()
+        return self._step
 
     def _stepped(self) -> None:
         if self._step is not None:

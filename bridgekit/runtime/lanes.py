@@ -154,6 +154,14 @@ class Lanes:
             self._completer.hurry()
             await lane.resolve()
 
+    def next_step(self, key: LaneKey) -> asyncio.Event | None:
+        """Set when the lane's next entry has ended and is on disk; None if it has none."""
+        lane = self._lanes.get(key)
+        if lane is None or not self.is_busy(key):
+            return None
+        self._completer.hurry()
+        return lane.next_step()
+
     @asynccontextmanager
     async def hold(self, key: LaneKey) -> AsyncIterator[None]:
         """Stop the lane between two entries, with everything before on disk, for the time of the block.

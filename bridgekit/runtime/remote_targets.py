@@ -6,9 +6,9 @@ import asyncio
 import logging
 from enum import Enum
 
-from bridgekit.core.lane import again_key, matrix_lane, message_key
+from bridgekit.core.lane import again_key, matrix_lane, message_key, remote_lane, user_lane
 from bridgekit.model.entry import Append, Completion, Direction, Entry, NewEntry
-from bridgekit.model.ids import DedupeKey, PortalKey, RemoteMessageID, RoomID
+from bridgekit.model.ids import DedupeKey, LaneKey, PortalKey, RemoteMessageID, RoomID
 from bridgekit.model.records import MessageRecord
 from bridgekit.ports import Journal
 from bridgekit.runtime.books import Books
@@ -51,13 +51,31 @@ class RemoteTargets:
         self, portal: PortalKey, remote_id: RemoteMessageID, lane: Lane, *, room: RoomID | None
     ) -> list[MessageRecord]:
         """The events that a remote message is, in order of the parts; it waits, bounded, for the sends in flight from
-        `room` if there is none yet."""
+        `room` if there is none yet, and for the echo of a send of which nobody knows what became."""
         await lane.settle()
         records = await self._books.message_by_remote(portal, remote_id)
         if not records and room is not None:
             await self.sends_in_flight(room)
             records = await self._books.message_by_remote(portal, remote_id)
+            if not records and await self._echo_passed(portal, remote_id):
+                records = await self._books.message_by_remote(portal, remote_id)
         return records
+
+    async def _echo_passed(self, portal: PortalKey, remote_id: RemoteMessageID) -> bool:
+        """Whether the echo of a message of ours was still waiting in a lane of its own (see `addresses`). What follows
+        it in the chat may come here first, and only the echo says which event the message is."""
+        key, waited = DedupeKey(message_key(portal, remote_id, "echo")), False
+        try:
+            async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
+                for record in await self._books.portal_logins(portal):
+                    lane = user_lane(record.login.user)
+                    # Asked before looking: a step in between would be missed.
+                    while (step := self._lanes.next_step(lane)) is not None and await self._find(lane, 0, key):
+                        waited = True
+                        await step.wait()
+        except TimeoutError:
+            log.info("the echo of a message takes long; going on without it", extra={"lane": remote_lane(portal)})
+        return waited
 
     async def sends_in_flight(self, room: RoomID) -> None:
         """Wait, bounded, until what may have been sent to the network from this room is known under its remote id."""
@@ -139,8 +157,10 @@ class RemoteTargets:
         return bool(appended.entries)
 
     async def _waiting(self, entry: Entry, key: DedupeKey) -> Entry | None:
-        after = entry.seq
-        while page := await self._journal.peek(entry.lane, after=after, limit=PAGE):
+        return await self._find(entry.lane, entry.seq, key)
+
+    async def _find(self, lane: LaneKey, after: int, key: DedupeKey) -> Entry | None:
+        while page := await self._journal.peek(lane, after=after, limit=PAGE):
             for each in page:
                 if each.dedupe == key:
                     return each

@@ -19,7 +19,7 @@ from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.testing.clock import START_MS
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import Echo, FakeNetwork, Outcome
-from tests.runtime.changes import NEVER_OLD, delete, edit, event_of, events, latest, says
+from tests.runtime.changes import NEVER_OLD, delete, edit, event_of, events, latest, react, reactions, says
 
 FRIEND = "@fake_friend:test"
 LONG = "x" * 50_000
@@ -402,4 +402,30 @@ async def test_an_edit_of_a_message_whose_send_is_uncertain() -> None:
     harness.network.emit(edit("s1", "on the phone", sender="mine"))
     await harness.settle(30)
     assert latest(harness, room) == ["hello", "typed", "on the phone (edited)"]
+    await harness.kill()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_what_comes_right_behind_the_echo_of_a_message_whose_send_is_uncertain(*, deleted: bool) -> None:
+    """The process was killed while it was being sent, and the next one is shown all at once."""
+    harness = Harness(FakeNetwork(dedupes=False))
+    await harness.start()
+    room = await ready(harness)
+    harness.network.next_sends(Outcome(gate=asyncio.Event()))
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    await harness.until(lambda: harness.network.texts("chat") == ["typed"])
+    await harness.kill()
+    harness.network.emit(react("s1", "👍", "1"))
+    harness.network.emit(edit("s1", "on the phone", sender="mine"))
+    if deleted:
+        harness.network.emit(delete("s1", sender="mine"))
+    harness.network.say("chat", "friend", "the end")
+    await harness.start()
+    await harness.until(says(harness, room, "the end"))
+    await harness.settle(30)
+    if deleted:
+        assert latest(harness, room) == ["hello", "the end"]
+    else:
+        assert latest(harness, room) == ["hello", "typed", "on the phone (edited)", "the end"]
+        assert [target for _, target, _ in reactions(harness, room)] == [typed]
     await harness.kill()
