@@ -110,10 +110,10 @@ class Targets:
         return None
 
     async def _other_lane(self, portal: Portal, room: RoomID, lane: Lane) -> None:
-        """Perhaps it is just being put into the room."""
+        """Perhaps it is just being put into the room, or an earlier process did that, and was killed before it knew."""
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._lanes.settled(remote_lane(portal.key), asked_by=lane)
+                await self._lanes.resolved(remote_lane(portal.key), asked_by=lane)
         except TimeoutError:
             log.info("the network's messages take long; going on", extra={"room_id": room})
 

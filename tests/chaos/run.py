@@ -30,7 +30,7 @@ PER_KILL = 20
 AT_MOST_PER_KILL = 60
 """Nobody speaks after so many, with what they change, until the next life."""
 
-REACH_S = 20.0
+REACH_S = 40.0
 """How long a point may take to be reached; then the bridge is killed all the same, and the point planned once more."""
 
 STALL_S = 90.0
