@@ -27,7 +27,7 @@ from tests.chaos.world import Database, World
 PER_KILL = 20
 """Messages that are accepted between two kills, at least."""
 
-AT_MOST_PER_KILL = 60
+AT_MOST_PER_KILL = 30
 """Nobody speaks after so many, with what they change, until the next life."""
 
 REACH_S = 40.0
