@@ -49,6 +49,8 @@ def assert_good(result: Result, at: Sequence[str], story: str) -> None:
     assert result.problems == [], story
     assert (result.lost, result.duplicated, result.reordered) == (0, 0, 0), story
     assert (result.failed, result.misattributed) == (0, 0), story
+    assert (result.wrong_text, result.wrong_reactions, result.undeleted, result.refused) == (0, 0, 0, 0), story
+    assert min(result.edits, result.reactions, result.deletions) > 0, story
     assert result.uncertain <= (0 if result.dedupe else result.in_flight), story
     # A lower minimum than the long run's three, so that this one is short.
     assert all(result.points[point] >= 1 for point in at), story
