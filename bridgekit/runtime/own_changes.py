@@ -21,6 +21,9 @@ EDITS = 50
 TEXTS = 20
 """So many texts of each: the echo of one edit may come after the next edit was told."""
 
+EARLY = 1_000
+"""So many edits that came back before their call are remembered, over all chats, until it returns."""
+
 REACTIONS = 200
 """So many reactions of each chat, added or taken back, are remembered at most, on disk."""
 
@@ -83,6 +86,7 @@ class OwnChanges:
         self._books = books
         self._clock = clock
         self._edits: _Cached[_Edits] = _Cached()
+        self._early: dict[Nonce, None] = {}  # of edits that came back before the call that made them
         self._reactions: _Cached[list[_Expected]] = _Cached()
 
     # --- edits ------------------------------------------------------------------------------------------------------
@@ -92,6 +96,9 @@ class OwnChanges:
         told = edits.pop(target, [])
         if all(known != nonce for known, _ in told):  # repeated after a crash, it keeps its place
             told = [*told, (nonce, _digest(text))][-TEXTS:]
+        if nonce in self._early:
+            del self._early[nonce]
+            told = told[-1:]
         edits[target] = told
         if len(edits) > EDITS:
             del edits[next(iter(edits))]
@@ -116,6 +123,12 @@ class OwnChanges:
             return ()
         edits[target] = told[places[0] :]
         return _edits_saved(portal, edits)
+
+    def came_early(self, nonce: Nonce) -> None:
+        """An edit with a nonce of ours has come back, of which we do not know yet that we told it."""
+        self._early[nonce] = None
+        if len(self._early) > EARLY:
+            del self._early[next(iter(self._early))]
 
     async def edited_elsewhere(self, portal: PortalKey, target: RemoteMessageID) -> tuple[Fact, ...]:
         """The message says something else than what we told last: what to write down."""

@@ -127,10 +127,14 @@ class OwnEchoes:
         # Where the network shows no nonce, it may show somebody made up for whom a relay speaks, too.
         if not ours and not self._books.is_own_account(edit.sender) and self._books.relay(edit.portal) is None:
             return None
-        await self._in_flight(edit)
+        if not ours:
+            await self._in_flight(edit)
         target = await self._target(edit)
         own = await self._changes.own_edit(edit.portal, target, edit.text, edit.nonce)
-        return () if own is None and ours else own
+        if own is None and ours and edit.nonce is not None:
+            self._changes.came_early(edit.nonce)
+            return ()
+        return own
 
     async def reaction(self, reaction: RemoteReaction) -> OwnReaction | None:
         """A reaction that we left or took back; None for others."""

@@ -158,14 +158,20 @@ def edit_here(harness: Harness, room: RoomID, event_id: str, body: str) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("echo", ["nonce", "plain"])
-async def test_what_we_told_before_may_be_said_again_on_the_phone(echo: Echo, restarted: bool) -> None:
+async def test_what_we_told_before_may_be_said_again_on_the_phone(echo: Echo, early: bool, restarted: bool) -> None:
     harness = Harness(FakeNetwork(echo=echo))
     await harness.start()
     room = await ready(harness)
     typed = harness.homeserver.say(room, ALICE, "typed")
     for body in ("once", "twice"):
+        gate = asyncio.Event()
+        if early:
+            harness.network.next_deeds("edit", Outcome(gate=gate))
         edit_here(harness, room, typed, body)
+        await harness.settle()
+        gate.set()
         await harness.settle()
     assert latest(harness, room) == ["hello", "twice"]
     if restarted:
