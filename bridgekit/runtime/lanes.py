@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from bridgekit.core.lane import room_of
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import Completion, Ending, Entry
@@ -299,7 +300,9 @@ class Lanes:
                 return ready
             except RetryLater as later:
                 wait = await self._defer(lane, entry, later)
-                if not tried_before and lane.buffer and lane.buffer[0].marked_at is None:
+                # What goes to a room has no mark: the homeserver may have taken it, and lost its answer.
+                certain = room_of(lane.key) is not None and lane.buffer and lane.buffer[0].marked_at is None
+                if certain and not tried_before:
                     lane.close(entry.dedupe)
                 return wait
             except StoreUnavailable as error:

@@ -326,3 +326,17 @@ async def test_to_a_message_whose_crossing_the_last_process_did_not_write_down()
     assert deeds(harness) == [("react", HEART)]
     assert notices(harness, room) == []
     await harness.kill()
+
+
+async def test_to_a_message_whose_answer_the_homeserver_has_lost() -> None:
+    """It is in the room, and will be sent again under the same transaction id; until then nobody knows which it is."""
+    harness, room, _ = await started()
+    harness.homeserver.fail("send_event", HomeserverUnreachable("no answer"), times=1, lost=True)
+    harness.network.say("chat", "friend", "there", id="there")
+    await harness.until(lambda: "there" in harness.homeserver.bodies(room))
+    (there,) = (e for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "there")
+    react(harness, room, there["event_id"], HEART)
+    await harness.settle(30)
+    assert deeds(harness) == [("react", HEART)]
+    assert notices(harness, room) == []
+    await harness.kill()
