@@ -98,10 +98,10 @@ def edit_contents(
     """The edit of a message whose events, in order, are `targets` (at least one): `text` is all that it says now.
 
     `already`: whom any version before mentioned (`core.versions.mentioned_before`); only others are notified (MSC3952,
-    "Impact on edits"), and nobody if it is None, not known. The other arguments as in `message_contents`; `reply_mentions` and `thread` are those of the
-    message. An edit carries its text up to four times: where that is too much, first the HTML of what clients without
-    edits see is left out, then their text is cut, with "…"; what the others see is whole. Raises ValueError for no
-    target.
+    "Impact on edits"), and nobody if it is None, not known. The other arguments as in `message_contents`;
+    `reply_mentions` and `thread` are those of the message. An edit carries its text up to four times: where that is too
+    much, first the HTML of what clients without edits see is left out, then their text is cut, with "…"; what the
+    others see is whole. Raises ValueError for no target.
     """
     if not targets:
         raise ValueError("there is no event to edit")

@@ -18,7 +18,7 @@ again when the homeserver has forgotten its transaction id."""
 
 MENTIONED = "io.bridgekit.mentioned"
 """Content key of an edit: whom earlier versions mentioned and this one does not, in the form of ``m.mentions``. The
-homeserver shows an event with its latest edit only (spec: Event replacements), so each has to carry what came before."""
+homeserver shows an event with its latest edit only (spec: Event replacements), so each carries what came before."""
 
 MAX_KEPT = 50
 """So many of them are kept; beyond them somebody may be notified once more."""

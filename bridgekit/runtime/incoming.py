@@ -104,7 +104,9 @@ class Incoming:
         versions = Versions(homeserver)
         echoes = OwnEchoes(books, sessions, targets, changes, status)
         self._messages = MessagesIn(books, portals, ghosts, echoes, targets, posting, catching_up, people, versions)
-        self._edits = EditsIn(books, portals, ghosts, echoes, changes, targets, posting, self._messages, people, versions)
+        self._edits = EditsIn(
+            books, portals, ghosts, echoes, changes, targets, posting, self._messages, people, versions
+        )
         self._reactions = ReactionsIn(books, ghosts, echoes, targets, posting, sessions)
         self._chat_gone = ChatGone(books, homeserver, ghosts, bot=bot, network=network, server_name=server_name)
 
