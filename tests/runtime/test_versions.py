@@ -49,8 +49,9 @@ def whom(content: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def content(harness: Harness, room: RoomID, body: str) -> dict[str, Any]:
-    (found,) = (each["content"] for each in events(harness, room) if each["content"]["body"] == body)
-    return found
+    found: list[dict[str, Any]] = [e["content"] for e in events(harness, room) if e["content"]["body"] == body]
+    assert len(found) == 1
+    return found[0]
 
 
 # --- edits ------------------------------------------------------------------------------------------------------------
