@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core import test_edits, test_mentions, test_reactions, test_replies, test_versions
+from tests.core import test_edits, test_features, test_mentions, test_reactions, test_replies, test_versions
 from tests.core.mapped import ROWS
 
 PAGES = Path(__file__).parents[2] / "docs" / "mappings"
@@ -15,6 +15,7 @@ MODULES = {
     "replies": (test_replies,),
     "edits": (test_edits, test_versions),
     "reactions": (test_reactions,),
+    "features": (test_features,),
 }
 
 
