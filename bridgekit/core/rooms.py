@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bridgekit.core.features import ROOM_FEATURES
-from bridgekit.core.power import ADMIN_LEVEL
+from bridgekit.core.power import ADMIN_LEVEL, ROOM_LEVEL
 from bridgekit.model.ids import ContentURI, PortalKey, RoomID, UserID
 
 JSON = dict[str, Any]
@@ -91,6 +91,7 @@ def power_levels(shape: RoomShape) -> JSON:
         "ban": 50,
         "redact": 50,
         "users": users,
+        "notifications": {"room": ROOM_LEVEL},
         "events": reserved,
     }
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from bridgekit.core.namespace import GhostNamespace
 from bridgekit.core.policy import End, judge_homeserver
-from bridgekit.core.room_power import DEFAULT_ROOM_LEVEL, may_mention_room
+from bridgekit.core.room_power import may_mention_room, raised
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.content import MentionRoom, MentionTarget, MentionUser, Text
 from bridgekit.model.ids import RemoteUserID, RoomID, UserID
@@ -64,20 +62,10 @@ class People:
         try:
             levels = await self._homeserver.get_state(room, "m.room.power_levels") or {}
             if not may_mention_room(levels, ghost):
-                raised = _raised(levels, ghost)
-                if not may_mention_room(raised, ghost):
-                    return False  # the levels are malformed
-                await self._homeserver.send_state(room, "m.room.power_levels", "", raised)
+                await self._homeserver.send_state(room, "m.room.power_levels", "", raised(levels, ghost))
         except MatrixRequestError as error:
             if not isinstance(judge_homeserver(error), End):
                 raise
             log.info("a ghost may not notify its room: %s", error, extra={"room_id": room})
             return False
         return True
-
-
-def _raised(levels: Mapping[str, Any], user: UserID) -> dict[str, Any]:
-    notifications, users = levels.get("notifications"), levels.get("users")
-    needed = notifications.get("room") if isinstance(notifications, Mapping) else None
-    level = needed if isinstance(needed, int) else DEFAULT_ROOM_LEVEL
-    return {**levels, "users": {**(users if isinstance(users, Mapping) else {}), user: level}}

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from bridgekit.core.power import ROOM_LEVEL
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.content import Mention, MentionRoom, MentionUser, Text
 from bridgekit.model.ids import LoginID, RemoteMessageID, RemoteUserID, RoomID, UserID
 from bridgekit.model.records import LoginRecord
-from bridgekit.model.remote import Login
+from bridgekit.model.remote import Login, Role
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
 from tests.runtime.changes import T0, edit, event_of, events, latest
@@ -73,6 +74,22 @@ async def test_an_edit_that_names_the_room_notifies_it_once(harness: Harness) ->
         harness.network.emit(edit("a", naming(f"@room {number}", "@room"), f"r{number}"))
     await harness.settle()
     assert [each["m.mentions"] for each in edits(harness, room)] == [{"room": True}, {}]
+
+
+async def test_roles_do_not_take_away_what_naming_the_room_took(harness: Harness) -> None:
+    room = await ready(harness)
+    roles = [{}, {RemoteUserID("friend"): Role.MODERATOR}, {}]
+    for number, each in enumerate(roles):
+        harness.network.say("chat", "friend", naming(f"@room {number}", "@room"))
+        harness.network.emit(harness.network.chat("chat", "friend", "vera", roles=each))
+    harness.network.say("chat", "friend", naming("@room again", "@room"))
+    await harness.settle()
+    timeline = harness.homeserver.rooms[room].timeline
+    levels = [each["content"]["users"].get(FRIEND) for each in timeline if each["type"] == "m.room.power_levels"]
+    # Given, a moderator's, a member's, and given again: nothing goes back and forth.
+    assert levels == [ROOM_LEVEL, 50, None, ROOM_LEVEL]
+    said = [each["content"] for each in events(harness, room) if each["content"]["body"].startswith("@room")]
+    assert [each["m.mentions"] for each in said] == [{"room": True}] * 4
 
 
 async def test_a_message_of_several_parts(harness: Harness) -> None:
