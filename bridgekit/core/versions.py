@@ -28,7 +28,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """An event as a room shows it.
 
     `mentions`: whom it mentions now. `so_far`: whom any version mentioned. `newly`: whom its latest edit notified.
-    `key`: that edit's transaction id, if it is one of ours, and `edited_at` its time (ms, 0: there is none).
+    `edit`: that edit, `key`: its transaction id, if it is one of ours, `edited_at`: its time (ms, 0: there is none).
     `answers`: whether it is a reply, `unnamed`: whom it notified as it was sent without a pill, which in a reply are
     those whom it answers. `thread`: the root of its thread. `thread_latest`: the last event in the thread of which it
     is the root.
@@ -37,6 +37,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     mentions: Mentions = Mentions()
     so_far: Mentions = Mentions()
     newly: Mentions = Mentions()
+    edit: EventID | None = None
     key: TxnID | None = None
     edited_at: int = 0
     answers: bool = False
@@ -76,6 +77,7 @@ def read_version(raw: bytes) -> Version | None:
         mentions=(read_mentions(new) or Mentions()) if isinstance(new, dict) else own,
         so_far=mentioned_so_far((content, edited, {"m.mentions": edited.get(MENTIONED)})),
         newly=read_mentions(edited) or Mentions(),
+        edit=_text(edit.get("event_id"), EventID),
         key=_text(edited.get(KEY), TxnID),
         edited_at=_number(edit.get("origin_server_ts")),
         answers="m.in_reply_to" in relation and not (in_thread and relation.get("is_falling_back") is True),
@@ -101,6 +103,12 @@ def edited_at(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID])
     if timestamp <= 0:
         return timestamp
     return max(timestamp, *(part.edited_at + 1 for part in parts if part.key not in ours), 0)
+
+
+def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID]) -> bool:
+    """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there. Those of one second
+    count as in order, as many networks count in seconds."""
+    return timestamp > 0 and any(part.edited_at - timestamp >= 1_000 for part in parts if part.key not in ours)
 
 
 def kept(before: Mentions | None, now: Mentions) -> JSON:

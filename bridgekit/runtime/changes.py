@@ -51,6 +51,9 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Han
         # Spec, "Validity of replacement events": servers do not check that the sender is the same.
         log.info("an edit of somebody else's message is ignored", extra={"event_id": a.event.event_id})
         return Handled()
+    if a.entry.is_retried and await _is_outdated(a, found.event_id):
+        log.info("an edit that was retried is older than the next one", extra={"event_id": a.event.event_id})
+        return Handled()
     limits = to.session.limits(a.portal.key)
     too_late = _late(a, found.records, limits.edit_within, "changed")
     if too_late is not None:
@@ -61,6 +64,14 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Han
     texts, hidden = await parts(read.text, to, read.hidden)
     await a.keep_voice(to.voice)
     return await _Edit(a, to, editor, found.event_id, found.records, hidden).carry_out(texts, counted)
+
+
+async def _is_outdated(a: Attempt, original: EventID) -> bool:
+    """Whether the room shows a later edit of the same message."""
+    version = await a.o.versions.of(a.event.room_id, original)
+    if version is None or version.edit == a.event.event_id:
+        return False
+    return version.edited_at >= max(a.event.origin_server_ts, 1)
 
 
 async def _count(a: Attempt, limits: Limits, original: EventID) -> tuple[Fact, ...] | Ending:

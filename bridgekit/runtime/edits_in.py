@@ -11,7 +11,7 @@ from bridgekit.core.changes import marked_as_edited
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
 from bridgekit.core.txnid import event_txn_id
-from bridgekit.core.versions import Version, edited_at, mentioned_before
+from bridgekit.core.versions import Version, edited_at, is_outdated, mentioned_before
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import TxnID, UserID
 from bridgekit.model.records import Fact, Ghost, LoginRecord, MessageDeleted, MessageRecord, PartsDeleted
@@ -98,6 +98,9 @@ class EditsIn:
         found = [await self._versions.of(room, each.event_id) for each in parts]
         known = [each for each in found if each is not None]
         keys = [_key(edit, ghost.user_id, entry, part) for part in range(len(parts))]
+        if entry.is_retried and is_outdated(edit.timestamp, known, keys):
+            log.info("an edit that was retried is older than what the room says", extra={"lane": lane.key})
+            return ()
         first = found[0] or Version()
         contents = edit_contents(
             edit.text,
@@ -161,7 +164,7 @@ class EditsIn:
     ) -> Handled:
         """The edit of a message of which there is no event. It has all of the text: it takes the message's place, and
         the message itself must not follow. But an old one belongs to what was skipped, or is from before the bridge."""
-        if entry.kind == OLD_CHANGE_KIND:
+        if entry.first_kind == OLD_CHANGE_KIND:
             log.debug("an old edit of a message that was not bridged", extra={"lane": lane.key})
             return Handled()
         match await self._targets.shut_out(edit.portal, edit.target, entry):

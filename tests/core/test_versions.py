@@ -15,6 +15,7 @@ from bridgekit.core.versions import (
     MENTIONED,
     Version,
     edited_at,
+    is_outdated,
     kept,
     mentioned_before,
     read_version,
@@ -124,7 +125,7 @@ def test_the_latest_version_says_whom_a_message_mentions() -> None:
     edit = {"m.mentions": {}, "m.new_content": says(BORIS_ID), KEY: "k"}
     found = version(says(VERA_ID), edit)
     assert (found.mentions, found.so_far) == (Mentions((BORIS_ID,)), Mentions((VERA_ID, BORIS_ID)))
-    assert (found.key, found.edited_at) == ("k", 7)
+    assert (found.edit, found.key, found.edited_at) == ("$edit", "k", 7)
 
 
 def test_a_reply_notifies_those_without_a_pill() -> None:
@@ -174,6 +175,15 @@ def test_malformed_bundles_count_for_nothing(value: Any) -> None:
 def test_an_edit_is_dated_after_the_one_before_it(says: int, before: list[int], at: int) -> None:
     parts = [Version(edited_at=each, key=TxnID("other")) for each in before]
     assert edited_at(says, parts, [TxnID("t0")]) == at
+
+
+@pytest.mark.parametrize(("says", "before", "outdated"), [
+    (10_000, 11_000, True), (10_000, 10_999, False), (10_000, 5_000, False), (10_000, 0, False), (0, 11_000, False),
+])  # fmt: skip
+def test_what_is_older_than_the_latest_edit(says: int, before: int, outdated: bool) -> None:
+    parts = [Version(), Version(edited_at=before, key=TxnID("other"))]
+    assert is_outdated(says, parts, [TxnID("t0")]) is outdated
+    assert not is_outdated(says, parts, [TxnID("other")])
 
 
 def test_an_edit_that_is_done_again_has_its_own_date() -> None:

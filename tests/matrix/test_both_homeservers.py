@@ -131,11 +131,11 @@ class Contract:
         await edit("somebody else's", 90, room.other)
         assert await seen() == Version()
         late = await edit("late", 20, room.one)
-        await edit("early", 10, room.one)
+        early = await edit("early", 10, room.one)
         before = Mentions((room.mod,))
-        assert await seen() == Version(mentions=before, so_far=before, edited_at=day + 20)
+        assert await seen() == Version(mentions=before, so_far=before, edit=late, edited_at=day + 20)
         await hs.redact(room.id, late, txn_id=TxnID(uuid4().hex), user=room.one)
-        assert await seen() == Version(mentions=before, so_far=before, edited_at=day + 10)
+        assert await seen() == Version(mentions=before, so_far=before, edit=early, edited_at=day + 10)
         # What comes last in the room ends the thread, whatever its time.
         for at in (50, 40):
             relation = {"rel_type": "m.thread", "event_id": original}

@@ -25,7 +25,7 @@ def asked(harness: Harness) -> int:
 
 
 def is_features(arguments: Mapping[str, Any]) -> bool:
-    return arguments["type"] == ROOM_FEATURES
+    return bool(arguments["type"] == ROOM_FEATURES)
 
 
 async def test_a_new_room_says_it_and_a_message_costs_nothing_for_it(harness: Harness) -> None:

@@ -162,6 +162,63 @@ async def test_edits_of_the_same_moment_are_shown_in_their_order(harness: Harnes
     assert [each["origin_server_ts"] for each in sent] == [T0 + 5, T0 + 6, T0 + 7, T0 + 8]
 
 
+async def retry(harness: Harness) -> None:
+    (letter,) = await harness.store.dead_letters()
+    await harness.store.retry_dead(letter.id, now=harness.clock.now())
+    await harness.kill()
+    await harness.start()
+    await harness.settle()
+
+
+async def test_an_old_edit_that_is_retried_changes_nothing_after_a_newer_one() -> None:
+    harness = Harness()
+    await harness.start()
+    room = await ready(harness, ("a", "one"))
+    harness.homeserver.fail("send_event", MatrixRequestError(413, "M_TOO_LARGE", "no"))
+    harness.network.emit(edit("a", "second", "r2", timestamp=T0 + 60_000))
+    harness.network.emit(edit("a", "third", "r3", timestamp=T0 + 120_000))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "hi", "third"]
+    await retry(harness)
+    assert latest(harness, room) == ["hello", "hi", "third"]
+    # The newest, retried, is carried out; so is one that was not retried, whatever its time.
+    harness.homeserver.fail("send_event", MatrixRequestError(413, "M_TOO_LARGE", "no"))
+    harness.network.emit(edit("a", "fourth", "r4", timestamp=T0 + 180_000))
+    await harness.settle()
+    await retry(harness)
+    assert latest(harness, room) == ["hello", "hi", "fourth"]
+    harness.network.emit(edit("a", "fifth", "r5", timestamp=T0))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "hi", "fifth"]
+    await harness.kill()
+
+
+async def test_an_old_edit_that_is_retried_is_not_told_to_the_network_after_a_newer_one() -> None:
+    harness = Harness()
+    await harness.start()
+    room = await ready(harness)
+    typed = harness.homeserver.say(room, ALICE, "typed")
+
+    def change(body: str) -> None:
+        new = {"msgtype": "m.text", "body": body}
+        relation = {"rel_type": "m.replace", "event_id": typed}
+        harness.homeserver.say(room, ALICE, f"* {body}", **{"m.new_content": new, "m.relates_to": relation})
+
+    await harness.settle()
+    harness.network.next_deeds("edit", RuntimeError("a bug in the adapter"))
+    change("second")
+    change("third")
+    await harness.settle()
+    await retry(harness)
+    assert [each.text.body for each in harness.network.edits] == ["third"]
+    harness.network.next_deeds("edit", RuntimeError("a bug in the adapter"))
+    change("fourth")
+    await harness.settle()
+    await retry(harness)
+    assert [each.text.body for each in harness.network.edits] == ["third", "fourth"]
+    await harness.kill()
+
+
 # --- replies ----------------------------------------------------------------------------------------------------------
 async def test_a_reply_notifies_whom_the_answered_message_mentions(harness: Harness) -> None:
     room = await ready(harness, ("a", naming("hi vera, mine, @room", "vera", "mine", "@room")))
