@@ -120,6 +120,7 @@ class _Edit:
         self._editor = editor
         self._original = original
         self._hidden = hidden
+        self._thread: RemoteMessageID | None = None
         self._sent: dict[int, RemoteMessageID] = {}
         for record in records:
             self._sent.setdefault(record.part, record.remote_id)  # of several ids the first
@@ -133,6 +134,8 @@ class _Edit:
         if len(texts) < len(self._targets) and deleter is None:
             reason = f"the message went as {len(self._targets)} messages, and this network cannot delete any of them"
             return await a.end(a.ending("not_supported", reason))
+        if len(texts) > len(self._targets) and session.limits(a.portal.key).threads:
+            self._thread = await self._its_thread()
         facts: list[Fact] = list(a.progress.facts)
         steps = max(len(texts), len(self._targets))
         for step in range(a.progress.parts, steps):
@@ -177,6 +180,7 @@ class _Edit:
             nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
             timestamp=self._a.event.origin_server_ts,
             speaker=self._to.voice.speaker,
+            thread=self._thread,
         )
         part = max(self._sent) + 1 + step - len(self._targets)
         outcome = await self._a.send(message, sender, self._to)
@@ -185,6 +189,15 @@ class _Edit:
                 facts.append(self._a.uncertain(message, part, event_id=self._original))
             return outcome
         return [self._a.sent(remote_id, part, event_id=self._original) for remote_id in outcome.ids]
+
+    async def _its_thread(self) -> RemoteMessageID | None:
+        """The thread that the message was said in, and what is added to it has to be."""
+        a = self._a
+        version = await a.o.versions.of(a.event.room_id, self._original)
+        if version is None or version.thread is None:
+            return None
+        records = await a.o.targets.records(version.thread, a.portal, a.event.room_id, a.lane)
+        return next((record.remote_id for record in records if record.portal == a.portal.key), None)
 
     async def _delete(self, target: RemoteMessageID, deleter: CanDelete) -> list[Fact] | Ending:
         delete = MatrixDelete(
