@@ -16,7 +16,7 @@ from bridgekit.ports import Clock
 from bridgekit.runtime.books import CACHE_SIZE, Books
 
 EDITS = 50
-"""So many edited messages of each chat are remembered: with what they last said, on disk."""
+"""So many edited messages of each chat are remembered: with digests of their last texts, on disk."""
 
 TEXTS = 20
 """So many texts of each: the echo of one edit may come after the next edit was told."""
