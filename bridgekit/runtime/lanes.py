@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import msgspec
 
@@ -152,6 +152,11 @@ class Lanes:
         finally:
             for wait in waits:
                 wait.cancel()
+
+    def waited_for(self, key: LaneKey) -> AbstractContextManager[None]:
+        """For the time of the block a head waits for this lane by way of another: see `resolved`, `asked_by`."""
+        lane = self._lanes.get(key)
+        return lane.waited_for() if lane is not None else nullcontext()
 
     def next_step(self, key: LaneKey) -> asyncio.Event | None:
         """Set when the lane's next entry has ended and is on disk; None if it has none."""

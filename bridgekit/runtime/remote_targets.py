@@ -57,24 +57,32 @@ class RemoteTargets:
         if not records and room is not None:
             await self.sends_in_flight(room)
             records = await self._books.message_by_remote(portal, remote_id)
-            if not records and await self._echo_passed(portal, remote_id):
+            if not records and await self._echo_passed(portal, remote_id, room):
                 records = await self._books.message_by_remote(portal, remote_id)
         return records
 
-    async def _echo_passed(self, portal: PortalKey, remote_id: RemoteMessageID) -> bool:
+    async def _echo_passed(self, portal: PortalKey, remote_id: RemoteMessageID, room: RoomID) -> bool:
         """Whether the echo of a message of ours was still waiting in a lane of its own (see `addresses`). What follows
         it in the chat may come here first, and only the echo says which event the message is."""
-        key, waited = DedupeKey(message_key(portal, remote_id, "echo")), False
+        key = DedupeKey(message_key(portal, remote_id, "echo"))
         try:
-            async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
-                for record in await self._books.portal_logins(portal):
-                    lane = user_lane(record.login.user)
-                    # Asked before looking: a step in between would be missed.
-                    while (step := self._lanes.next_step(lane)) is not None and await self._find(lane, 0, key):
-                        waited = True
-                        await step.wait()
+            # The echo may itself wait for the room's lane, whose head must not wait for us meanwhile.
+            with self._lanes.waited_for(matrix_lane(room)):
+                async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
+                    waited = await self._steps_until_passed(portal, key)
         except TimeoutError:
             log.info("the echo of a message takes long; going on without it", extra={"lane": remote_lane(portal)})
+            return False
+        return waited
+
+    async def _steps_until_passed(self, portal: PortalKey, key: DedupeKey) -> bool:
+        waited = False
+        for record in await self._books.portal_logins(portal):
+            lane = user_lane(record.login.user)
+            # Asked before looking: a step in between would be missed.
+            while (step := self._lanes.next_step(lane)) is not None and await self._find(lane, 0, key):
+                waited = True
+                await step.wait()
         return waited
 
     async def sends_in_flight(self, room: RoomID) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -412,7 +413,9 @@ async def test_an_edit_of_a_message_whose_send_is_uncertain() -> None:
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_what_comes_right_behind_the_echo_of_a_message_whose_send_is_uncertain(*, deleted: bool) -> None:
+async def test_what_comes_right_behind_the_echo_of_a_message_whose_send_is_uncertain(
+    caplog: pytest.LogCaptureFixture, *, deleted: bool
+) -> None:
     """The process was killed while it was being sent, and the next one is shown all at once."""
     harness = Harness(FakeNetwork(dedupes=False))
     await harness.start()
@@ -426,9 +429,14 @@ async def test_what_comes_right_behind_the_echo_of_a_message_whose_send_is_uncer
     if deleted:
         harness.network.emit(delete("s1", sender="mine"))
     harness.network.say("chat", "friend", "the end")
+    # Behind the message a change of what nobody knows, which waits for what the network says.
+    edit_here(harness, room, "$nowhere", "different")
+    caplog.set_level(logging.INFO)
     await harness.start()
     await harness.until(says(harness, room, "the end"))
     await harness.settle(30)
+    assert "take long" not in caplog.text  # the lanes have not waited for each other
+    assert "takes long" not in caplog.text
     if deleted:
         assert latest(harness, room) == ["hello", "the end"]
     else:
