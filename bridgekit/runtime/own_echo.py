@@ -100,10 +100,16 @@ class OwnEchoes:
         facts: list[Fact] = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
         portal = await self._books.portal(message.portal)
         known = await self._books.message_by_remote(message.portal, message.id)
-        if not known and portal is not None and portal.room is not None:
-            # The send has not returned. If it never will, that is written down first, and resolved by this.
-            await self._targets.sends_in_flight(portal.room)
         uncertain = await self._books.directory.uncertain(nonce)
+        if not known and uncertain is None and portal is not None and portal.room is not None:
+
+            async def is_uncertain() -> bool:
+                return await self._books.directory.uncertain(nonce) is not None
+
+            # The send has not returned. If it never will, that is written down first, and resolved by this: at once, as
+            # what comes behind it in the room may wait for this.
+            await self._targets.sends_in_flight(portal.room, unless=is_uncertain)
+            uncertain = await self._books.directory.uncertain(nonce)
         if uncertain is not None:
             log.info("a message with an unknown outcome has arrived after all", extra={"event_id": uncertain.event_id})
             record = MessageRecord(

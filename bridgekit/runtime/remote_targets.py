@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from bridgekit.core.lane import again_key, matrix_lane, message_key, remote_lane, user_lane
@@ -85,13 +86,30 @@ class RemoteTargets:
                 await step.wait()
         return waited
 
-    async def sends_in_flight(self, room: RoomID) -> None:
-        """Wait, bounded, until what may have been sent to the network from this room is known under its remote id."""
+    async def sends_in_flight(self, room: RoomID, *, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Wait, bounded, until what may have been sent to the network from this room is known under its remote id; or
+        until `unless`, asked after each step, is so."""
+        lane = matrix_lane(room)
+        resolved = asyncio.ensure_future(self._lanes.resolved(lane)) if unless is not None else None
         try:
             async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
-                await self._lanes.resolved(matrix_lane(room))
+                if unless is None or resolved is None:
+                    await self._lanes.resolved(lane)
+                    return
+                # Asked before looking: a step in between would be missed.
+                while (step := self._lanes.next_step(lane)) is not None and not await unless():
+                    stepped = asyncio.ensure_future(step.wait())
+                    try:
+                        await asyncio.wait({resolved, stepped}, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        stepped.cancel()
+                    if resolved.done():
+                        return
         except TimeoutError:
             log.info("sends to the network take long; going on without them", extra={"room_id": room})
+        finally:
+            if resolved is not None:
+                resolved.cancel()
 
     # --- changes that come before their message ---------------------------------------------------------------------
     async def shut_out(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> Claim:

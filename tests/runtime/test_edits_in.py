@@ -443,3 +443,28 @@ async def test_what_comes_right_behind_the_echo_of_a_message_whose_send_is_uncer
         assert latest(harness, room) == ["hello", "typed", "on the phone (edited)", "the end"]
         assert [target for _, target, _ in reactions(harness, room)] == [typed]
     await harness.kill()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["the echo is there", "the echo comes later"])
+async def test_what_is_changed_here_right_behind_a_message_whose_send_is_uncertain(*, late: bool) -> None:
+    """The message shows itself only when the change's turn has come: it is not refused."""
+    harness = Harness(FakeNetwork(dedupes=False, echo="none" if late else "nonce"))
+    await harness.start()
+    room = await ready(harness)
+    harness.network.next_sends(Outcome(gate=asyncio.Event()))
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    await harness.until(lambda: harness.network.texts("chat") == ["typed"])
+    edit_here(harness, room, typed, "better")
+    annotation = {"rel_type": "m.annotation", "event_id": typed, "key": "👍"}
+    harness.homeserver.emit(room, ALICE, "m.reaction", {"m.relates_to": annotation})
+    await harness.kill()
+    await harness.start()
+    if late:
+        await harness.settle(2)
+        nonce = harness.network.spoken[0][1].nonce
+        harness.network.say("chat", "mine", "typed", id="s1", nonce=nonce)
+    await harness.settle(30)
+    assert [(each.target, each.text.body) for each in harness.network.edits] == [("s1", "better")]
+    assert [(each.target, each.emoji) for each in harness.network.reactions] == [("s1", "👍")]
+    assert latest(harness, room) == ["hello", "better"]
+    await harness.kill()
