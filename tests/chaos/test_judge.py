@@ -141,13 +141,14 @@ def test_an_uncertain_message_needs_a_kill_of_its_own() -> None:
 @pytest.mark.parametrize(
     "lines, expected",
     [
-        (["+ 10 !r", "- 20 !r", "+ 110 !r", "- 120 !r"], {}),
-        (["+ 10 !r", "+ 110 !r", "- 120 !r"], {"!r": [100]}),
-        (["+ 10 !r", "- 120 !r"], {"!r": [100]}),  # the next process ended it
-        (["+ 10 !r", "- 320 !r"], {"!r": [100]}),
-        (["+ 10 !r", "+ 110 !r"], {"!r": [100, 200]}),
-        (["+ 10 !r", "+ 20 !r", "- 30 !r"], {}),  # a mark for each part
-        (["+ 310 !r", "+ 10 !s"], {"!s": [100]}),  # killed by nobody
+        (["+ 10 !r 1", "- 20 !r 1", "+ 110 !r 1", "- 120 !r 1"], {}),
+        (["+ 10 !r 1", "+ 110 !r 1", "- 120 !r 1"], {"!r": [100]}),
+        (["+ 10 !r 1", "- 120 !r 1"], {"!r": [100]}),  # the next process ended it
+        (["+ 10 !r 1", "- 320 !r 1"], {"!r": [100]}),
+        (["+ 10 !r 1", "+ 110 !r 1"], {"!r": [100, 200]}),
+        (["+ 10 !r 1", "+ 20 !r 1", "- 30 !r 1"], {}),  # a mark for each part
+        (["+ 10 !r 2", "- 20 !r 1", "- 120 !r 2"], {"!r": [100]}),  # what ended first was another one
+        (["+ 310 !r 1", "+ 10 !s 1"], {"!s": [100]}),  # killed by nobody
     ],
 )
 def test_flights(tmp_path: Path, lines: list[str], expected: dict[str, list[int]]) -> None:
