@@ -270,7 +270,8 @@ async def test_the_matrix_view_shows_and_sends_files(open_page: OpenPage, demo: 
     picture = matrix.get_by_role("group", name="Picture: sky.png")
     await expect(message(matrix, "from the view")).to_contain_text(ARRIVED)
     await expect(picture.get_by_role("img")).to_have_js_property("naturalWidth", 400)
-    await expect(matrix.locator(".file progress:visible")).to_have_count(0)
+    await expect(matrix.get_by_role("group", name="File: notes.txt")).to_be_visible()
+    await expect(matrix.locator(".file .foot :visible")).to_have_count(0)
     await page.reload()
     # Now from the homeserver, not from this page's own copy.
     await expect(picture.get_by_role("img")).to_have_js_property("naturalWidth", 400)
