@@ -19,11 +19,12 @@ out again, so this is for entries whose repeat is harmless (see `Handled.barrier
 
 class Handled(msgspec.Struct, frozen=True):
     """How an entry ended: what to write down with it, and why it failed, if it failed. `barrier`: this must be on disk
-    before the lane's next entry begins, because a repeat would do harm."""
+    before the lane's next entry begins, because a repeat would do harm. `then` is called when it is on disk."""
 
     facts: tuple[Fact, ...] = ()
     dead: Ending | None = None
     barrier: bool = False
+    then: Callable[[], None] | None = None
 
 
 class RetryLater(Exception):

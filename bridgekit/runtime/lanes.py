@@ -327,6 +327,8 @@ class Lanes:
                 lane.committed.set()
                 if lane.task is None and not lane.buffer and not lane.behind and not lane.holds:
                     self._drop(lane)
+            if handled.then is not None:
+                handled.then()
 
         completion = Completion(lane=entry.lane, seq=entry.seq, facts=handled.facts, dead=handled.dead)
         self._completer.add(

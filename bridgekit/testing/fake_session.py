@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +14,7 @@ from bridgekit.adapter.capabilities import (
     CanDelete,
     CanDescribe,
     CanEdit,
+    CanFetchMedia,
     CanInvite,
     CanLeave,
     CanMarkRead,
@@ -35,7 +37,18 @@ from bridgekit.model.matrix import (
     MatrixReceipt,
     MatrixTyping,
 )
-from bridgekit.model.remote import Batch, ChatKind, Cursors, Login, RemoteChat, RemoteEvent, RemoteProfile, Sent
+from bridgekit.model.media import MediaRef, MediaStream
+from bridgekit.model.remote import (
+    Batch,
+    ChatKind,
+    Cursors,
+    Login,
+    RemoteChat,
+    RemoteEvent,
+    RemoteMessage,
+    RemoteProfile,
+    Sent,
+)
 from bridgekit.testing.deeds import Removal, Renaming
 
 if TYPE_CHECKING:
@@ -86,6 +99,9 @@ class FakeMethods(Session):
     async def delete(self, delete: MatrixDelete) -> None:
         await self.far.be_told(self.login, "delete", delete)
 
+    def open_media(self, message: RemoteMessage, ref: MediaRef) -> AbstractAsyncContextManager[MediaStream]:
+        return self.far.open_remote_file(message, ref)
+
     async def react(self, reaction: MatrixReaction) -> None:
         await self.far.be_told(self.login, "react", reaction)
 
@@ -118,6 +134,7 @@ class FakeSession(
     CanResolve,
     CanEdit,
     CanDelete,
+    CanFetchMedia,
     CanReact,
     CanMarkRead,
     CanType,

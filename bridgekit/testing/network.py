@@ -33,6 +33,7 @@ from bridgekit.model.remote import (
 )
 from bridgekit.testing.deeds import Deeds, Echo, Outcome
 from bridgekit.testing.fake_session import ConfirmingSession, FakeSession, ForgetfulSession, session_lacking
+from bridgekit.testing.remote_files import RemoteFiles
 
 __all__ = [
     "ConfirmingSession",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-class FakeNetwork(Deeds):
+class FakeNetwork(Deeds, RemoteFiles):
     """The far end. It outlives the bridges that connect to it.
 
     `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces of
@@ -65,7 +66,8 @@ class FakeNetwork(Deeds):
         yields: Callable[[], int] = lambda: 0,
         lacks: Iterable[type[Capability]] = (),
     ) -> None:
-        super().__init__()
+        Deeds.__init__(self)
+        RemoteFiles.__init__(self)
         self.lacks = frozenset(lacks)
         self.dedupes = dedupes
         self.echo = echo
