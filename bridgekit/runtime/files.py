@@ -30,8 +30,8 @@ from bridgekit.runtime.status import Status
 
 
 class Files:
-    """`jobs` are the files still to be carried, of both directions; `incoming` puts the network's into rooms, `outgoing`
-    gives Matrix's to the network, and `ahead` sees to it that they go ahead."""
+    """`jobs` are the files still to be carried, of both directions; `incoming` puts the network's into rooms,
+    `outgoing` gives Matrix's to the network, and `ahead` sees to it that they go ahead."""
 
     def __init__(
         self,

@@ -10,8 +10,8 @@ from bridgekit.model.records import MediaJob
 
 
 class UploadNote(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`remote`: what the network calls the file, once it has it. `reserved`: what it will be called; `sent`: the message
-    went ahead with that. `code`, `reason`: it has failed for good. `waits`: why the last attempt failed, in words."""
+    """`remote`: what the network calls the file, once it has it. `reserved`: what it will be called; `sent`: the
+    message went ahead with that. `code`, `reason`: it has failed for good. `waits`: why the last attempt failed."""
 
     file: ReadFile
     room: RoomID

@@ -1,4 +1,4 @@
-"""A file on Matrix as the adapter opens it: the homeserver's errors in the adapter's words, and never more than fits."""
+"""A file on Matrix as the adapter opens it: errors in the adapter's words, and never more bytes than fit."""
 
 from __future__ import annotations
 

@@ -118,6 +118,7 @@ class MediaOut:
         login: LoginID,
         file: ReadFile,
         *,
+        ahead: bool = False,
         pending: Callable[[], bool] = lambda: True,
     ) -> None:
         """Give a file to the network as soon as it is its turn, unless it was begun already, or its message is not
@@ -125,7 +126,7 @@ class MediaOut:
         job = _new(event, portal, login, file, self._clock.now())
         async with self._jobs.locked(portal, job.message):
             stored = await self._books.directory.media_job(job.id)
-            if (stored is not None and stored.login == login) or not pending():
+            if (stored is not None and (ahead or stored.login == login)) or not pending():
                 return
             await self._save(job)
         self._jobs.offer(job)
@@ -204,7 +205,7 @@ class MediaOut:
             remote = await self._upload(uploader, job, note, limits)
         except LeaseLost:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the policy's table says what it means
             await self._failed(job, error, session)
             return
         points.reach(points.MEDIA_UPLOADED)
@@ -226,8 +227,7 @@ class MediaOut:
         try:
             remote: object = await watch.over(uploader.upload(job.portal, media))
         except SourceFailed as stalled:
-            assert isinstance(stalled.error, Exception)
-            raise stalled.error from stalled
+            raise stalled.error from None
         except asyncio.CancelledError as error:
             if is_being_cancelled():
                 raise
@@ -252,7 +252,7 @@ class MediaOut:
                 if self._sessions.session(job.login) is session:
                     await self._sessions.auth_failed(job.login, verdict.reason)
                     await self._sessions.disconnect(job.login)
-                self._arrived(job.id, over=False)  # the head looks why nothing comes
+                self._arrived(job.id)  # the head looks why nothing comes
                 raise JobWaits from error
             case End():
                 if verdict.bug:
@@ -307,12 +307,10 @@ class MediaOut:
     async def _save(self, job: MediaJob) -> None:
         await self._books.save(MediaJobSaved(job))
 
-    def _arrived(self, id: str, *, over: bool = True) -> None:
-        arrival = self._arrivals.get(id)
+    def _arrived(self, id: str) -> None:
+        arrival = self._arrivals.pop(id, None)
         if arrival is not None:
             arrival.set()
-            if over:
-                del self._arrivals[id]
 
 
 def _new(

@@ -43,18 +43,28 @@ class Message:
         self._has_file = False
 
     async def handle(self) -> Handled:
+        handled = await self._handle()
+        if handled.dead is None or not self._has_file:
+            return handled
+        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._no_file()))
+
+    async def _no_file(self) -> tuple[Fact, ...]:
+        """Its message has ended without it."""
+        return await self._o.files.forget(self._portal.key, self._event.event_id)
+
+    async def _handle(self) -> Handled:
         a = self._a
         read = read_message(self._event.raw, resolve=self._resolve, may_mention_room=await self._may_mention_room())
         if isinstance(read, Unreadable) and read.code == "redacted":
             return Handled()
         if await a.deleted_meanwhile(*((read.target,) if isinstance(read, ReadEdit) else ())):
             return Handled()
+        self._has_file = isinstance(read, ReadText) and read.file is not None
         voice = await self._voice(read)
         if not isinstance(voice, Voice):
             return await a.unheard(voice)
         if isinstance(read, Unreadable):
             return await a.end(a.ending(read.code, read.reason))
-        self._has_file = isinstance(read, ReadText) and read.file is not None
         to = await a.connected(voice)
         if not isinstance(to, Connected):
             return to
@@ -162,7 +172,7 @@ class Message:
         return await self._o.files.remote(self._a, read.file, to, uploader)
 
     async def _end(self, ending: Ending, facts: tuple[Fact, ...] = ()) -> Handled:
-        gone = await self._o.files.forget(self._portal.key, self._event.event_id) if self._has_file else ()
+        gone = await self._no_file() if self._has_file else ()
         return await self._a.end(ending, (*facts, *gone))
 
     def _placed(self, read: ReadText, limits: Limits) -> ReadText:
@@ -177,7 +187,8 @@ class Message:
         a = self._a
         limits = to.session.limits(self._portal.key)
         read = self._placed(read, limits)
-        media = await self._media(read, to, limits)
+        # What is over is over: its file may be forgotten by now.
+        media = await self._media(read, to, limits) if not a.progress.parts else None
         if isinstance(media, Ending):
             return await self._end(media)
         reply_event, thread_event = answered(read, threads=limits.threads)
@@ -193,8 +204,7 @@ class Message:
         if quote is not None:
             text = with_quotation(text, quote.name, quote.body)
         parts = self._cut(text, limits)
-        alone = media is not None and not limits.captions  # what is said of it follows as a text of its own
-        if alone:
+        if read.file is not None and not limits.captions:  # what is said of it follows as a text of its own
             parts = (Text(), *(part for part in parts if part.body.strip()))
         await a.keep_voice(to.voice)
         if quote is not None and a.progress.quote is None:
@@ -222,9 +232,9 @@ class Message:
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
                 return await self._end(outcome, tuple(facts))
             facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
+            if message.media is not None:
+                facts += await self._o.files.sent(self._event.event_id)
             if part + 1 < len(parts):
                 await a.note_part(part + 1, tuple(facts))
-        if media is not None:
-            facts += await self._o.files.sent(self._event.event_id)
         # Without deduplication a mark is all that keeps the next entry's crash from repeating this one.
         return a.crossed(tuple(facts), barrier=sender.dedupes_for is None)
