@@ -204,12 +204,13 @@ async def test_relayed_files_bear_their_senders_names(start: Start) -> None:
     harness, room = await start()
     bob = UserID("@bob:test")
     harness.homeserver.join_person(room, bob)
+    harness.homeserver.names[bob] = "Bob"
     harness.homeserver.say(room, ALICE, "!fake set-relay")
     await harness.settle(5)
     send(harness, room, user=bob)
     send(harness, room, "look", filename="cat.png", user=bob)
     await harness.until(lambda: len(took(harness)) >= 2)
-    assert took(harness) == ["a.bin=ref1 bob:", "cat.png=ref2 bob: look"]
+    assert took(harness) == ["a.bin=ref1 Bob:", "cat.png=ref2 Bob: look"]
 
 
 @pytest.mark.parametrize("locations", [True, False])
