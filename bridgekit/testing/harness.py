@@ -131,7 +131,7 @@ class Harness:
         self.clock = ManualClock()
         self.network = network or FakeNetwork()
         self.network.yields = yields
-        self.homeserver = FakeHomeserver(IDENTITY.bot, yields=yields)
+        self.homeserver = FakeHomeserver(IDENTITY.bot, yields=yields, clock=self.clock)
         self.homeserver.users.add(IDENTITY.bot)
         memory = MemoryJournal()
         self._new_store = new_store or (lambda: cast(Store, MemoryJournal(sharing=memory)))
