@@ -229,11 +229,15 @@ class Bridge:
             self._ghosts,
             posting,
             retrying,
+            self._status,
+            voices,
+            self._lanes,
             self.counters,
             media or MediaRules(),
+            event=self.inbox.event,
             connection_errors=connection_errors,
         )
-        """Files from the network."""
+        """Files, both ways."""
         self._incoming = Incoming(
             self.books,
             store,
@@ -272,6 +276,7 @@ class Bridge:
             own_changes,
             RoomChanges(lost, upgrades, self.portals, leave_with_room=chats.leave_with_room),
             upgrades,
+            self.files.outgoing,
             command=portal_commands,
             event=self.inbox.event,
             elsewhere=self.starting.before(commands),
@@ -349,6 +354,7 @@ class Bridge:
         await self._reach.until("the bridge's bot could not be set up", self._set_up)
         # What an earlier process had answered and not unpacked comes before whatever is sent or compared now.
         await self.inbox.intake.settled()
+        self.files.ahead.start()
         self._lanes.start()
         self.gaps.start()
         self.sessions.start()

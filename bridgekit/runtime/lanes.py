@@ -182,6 +182,11 @@ class Lanes:
                 lane.released.set()
             self._ensure_worker(lane)
 
+    def is_pending(self, entry: Entry) -> bool:
+        """Whether an entry that was put into memory is still to be carried out, or at the head now."""
+        lane = self._lanes.get(entry.lane)
+        return lane is not None and any(each.dedupe == entry.dedupe for each in lane.buffer)
+
     async def cancel(self, key: LaneKey, event_id: EventID) -> bool:
         """Forget the pending entry of an event. False if its turn has come: it is being carried out, or is done."""
         lane = self._lanes.get(key)

@@ -60,11 +60,11 @@ class Transfers:
 
         Raises `SourceFailed`, `TooLarge`, and whatever `send` raises.
         """
-        watch = _Watch(self._clock, self._rules.stall_timeout_s)
+        watch = Watch(self._clock, self._rules.stall_timeout_s)
         return await watch.over(self._carry(ref, open, send, limit, watch))
 
     async def _carry(
-        self, ref: MediaRef, open: Opener, send: Send[T], limit: int | None, watch: _Watch
+        self, ref: MediaRef, open: Opener, send: Send[T], limit: int | None, watch: Watch
     ) -> tuple[T, MediaRef]:
         try:
             async with _opened(open) as stream:
@@ -81,7 +81,7 @@ class Transfers:
             return await self._spooled(ref, stream, send, limit, watch)
 
     async def _spooled(
-        self, ref: MediaRef, stream: MediaStream, send: Send[T], limit: int | None, watch: _Watch
+        self, ref: MediaRef, stream: MediaStream, send: Send[T], limit: int | None, watch: Watch
     ) -> tuple[T, MediaRef]:
         """The homeserver wants to know the length first."""
         # Without a name from the beginning: whatever happens to the process, nothing of it is left.
@@ -95,7 +95,7 @@ class Transfers:
             known = with_learnt(ref, stream, size)
             return await send(self._read(file, watch), size, known), known
 
-    async def _source(self, chunks: AsyncIterator[bytes], watch: _Watch) -> AsyncIterator[bytes]:
+    async def _source(self, chunks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
         try:
             async for chunk in chunks:
                 watch.seen()
@@ -110,7 +110,7 @@ class Transfers:
         except Exception as error:
             raise SourceFailed(error) from error
 
-    async def _verified(self, chunks: AsyncIterator[bytes], size: int, watch: _Watch) -> AsyncIterator[bytes]:
+    async def _verified(self, chunks: AsyncIterator[bytes], size: int, watch: Watch) -> AsyncIterator[bytes]:
         """The last piece is held back until it is known to be the last: the homeserver takes a file for whole when it
         has as many bytes as it was told."""
         count, held = 0, b""
@@ -128,7 +128,7 @@ class Transfers:
         if held:
             yield held
 
-    async def _read(self, file: IO[bytes], watch: _Watch) -> AsyncIterator[bytes]:
+    async def _read(self, file: IO[bytes], watch: Watch) -> AsyncIterator[bytes]:
         while piece := await self._offloaded(functools.partial(file.read, PIECE)):
             yield piece
             watch.seen()
@@ -170,7 +170,7 @@ async def _opened(open: Opener) -> AsyncIterator[MediaStream]:
         return
 
 
-class _Watch:
+class Watch:
     """Breaks a piece of work off when it has not moved for a while."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:

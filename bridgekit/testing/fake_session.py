@@ -24,6 +24,7 @@ from bridgekit.adapter.capabilities import (
     CanResolve,
     CanSend,
     CanType,
+    CanUploadMedia,
     Capability,
 )
 from bridgekit.model.ids import Nonce, PortalKey, RemoteUserID
@@ -37,7 +38,7 @@ from bridgekit.model.matrix import (
     MatrixReceipt,
     MatrixTyping,
 )
-from bridgekit.model.media import MediaRef, MediaStream
+from bridgekit.model.media import MatrixMedia, MediaRef, MediaStream
 from bridgekit.model.remote import (
     Batch,
     ChatKind,
@@ -102,6 +103,9 @@ class FakeMethods(Session):
     def open_media(self, message: RemoteMessage, ref: MediaRef) -> AbstractAsyncContextManager[MediaStream]:
         return self.far.open_remote_file(message, ref)
 
+    async def upload(self, portal: PortalKey, media: MatrixMedia) -> str:
+        return await self.far.take_file(self.login.id, portal, media)
+
     async def react(self, reaction: MatrixReaction) -> None:
         await self.far.be_told(self.login, "react", reaction)
 
@@ -135,6 +139,7 @@ class FakeSession(
     CanEdit,
     CanDelete,
     CanFetchMedia,
+    CanUploadMedia,
     CanReact,
     CanMarkRead,
     CanType,
@@ -159,6 +164,16 @@ class ConfirmingSession(ForgetfulSession, CanConfirm):
 
     async def find(self, portal: PortalKey, nonce: Nonce) -> Sent | None:
         return self.far.find(nonce)
+
+
+def reserving(kind: type[FakeSession]) -> type[FakeSession]:
+    """A class like `kind` whose network may send a message before its file."""
+
+    class Reserving(kind):  # type: ignore[misc, valid-type]
+        async def reserve(self, portal: PortalKey, media: MatrixMedia) -> str:
+            return self.far.new_reference()
+
+    return Reserving
 
 
 def session_lacking(kind: type[FakeSession], lacks: frozenset[type[Capability]]) -> type[FakeMethods]:
