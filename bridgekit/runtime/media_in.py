@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TypedDict
 
@@ -166,6 +166,7 @@ class MediaIn:
         self._turns = Turns(clock)
         self._full_since: dict[DedupeKey, float] = {}
         self._unsupported_until = 0.0
+        self._before_jobs: Counter[UserID] = Counter()  # places of files whose jobs are not on disk yet
         carrier.on_freed = self._turns.freed
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -202,6 +203,9 @@ class MediaIn:
         """These jobs are on disk now."""
         for job in jobs:
             self._carrier.reserved(job)
+            note = decode_note(job.payload)
+            if note.place is not None and self._before_jobs[note.sender] > 0:
+                self._before_jobs[note.sender] -= 1
             self._jobs.offer(job)
 
     def _job(
@@ -277,9 +281,9 @@ class MediaIn:
         place = await self._reserve(user, entry, has_some=has_some)
         if place is None or ref.thumbnail is None:
             return Slot(place=place)
-        return Slot(place=place, thumbnail=await self._reserve(user, entry, has_some=True))
+        return Slot(place=place, thumbnail=await self._reserve(user, entry, has_some=True, thumbnail=True))
 
-    async def _reserve(self, user: UserID, entry: Entry, *, has_some: bool) -> Place | None:
+    async def _reserve(self, user: UserID, entry: Entry, *, has_some: bool, thumbnail: bool = False) -> Place | None:
         """A place for a file of this message, of which some may have theirs already; None: it comes without one."""
         now = self._clock.monotonic()
         if now < self._unsupported_until:
@@ -293,7 +297,8 @@ class MediaIn:
                 case Answer.FULL:
                     since = self._full_since.setdefault(entry.dedupe, now)
                     # Only what is under way can make room; and this message itself may hold what it waits for.
-                    if has_some or not self._carrier.reserved_by(user) or now - since >= PATIENCE_S:
+                    under_way = self._carrier.reserved_by(user) + self._before_jobs[user]
+                    if has_some or not under_way or now - since >= PATIENCE_S:
                         return None
                     raise WaitFor(functools.partial(self._turns.wait, user, entry.dedupe)) from None
                 case Answer.UNSUPPORTED:
@@ -304,6 +309,8 @@ class MediaIn:
                     log.warning("the homeserver lets a ghost reserve nothing: %s", verdict.reason)
                     return None
             raise
+        if not thumbnail:
+            self._before_jobs[user] += 1
         return Place(made.uri, self._clock.now(), made.expires_at)
 
     # --- changes ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from bridgekit.errors import MatrixRequestError
@@ -129,7 +129,8 @@ class FakeHomeserver(People, FakeMedia):
     async def get_event(self, room: RoomID, event_id: EventID) -> RawEvent | None:
         def effect() -> RawEvent | None:
             timeline = self._joined(room, self.bot).timeline
-            return next((raw(event) for event in timeline if event["event_id"] == event_id), None)
+            found = next((event for event in timeline if event["event_id"] == event_id), None)
+            return raw(_with_edit(found, timeline)) if found is not None else None
 
         return await self._do("get_event", effect, room=room, event_id=event_id)
 
@@ -273,3 +274,15 @@ class FakeHomeserver(People, FakeMedia):
         if where.members.get(user) != "join":
             raise MatrixRequestError(403, "M_FORBIDDEN", f"{user} is not in the room")
         return where
+
+
+def _with_edit(event: JSON, timeline: Sequence[JSON]) -> JSON:
+    """With its latest edit (spec: Server-side aggregation of m.replace)."""
+    edits = [
+        each
+        for each in timeline
+        if each["sender"] == event["sender"]
+        and each["content"].get("m.relates_to", {}).get("rel_type") == "m.replace"
+        and each["content"]["m.relates_to"].get("event_id") == event["event_id"]
+    ]
+    return {**event, "unsigned": {"m.relations": {"m.replace": edits[-1]}}} if edits else event
