@@ -235,9 +235,9 @@ async def test_places(start: Start, locations: bool) -> None:
         (
             Limits(max_media_size=50),
             {"info": {"size": 100}},
-            "a.bin has 100 bytes, and this network takes files of at most 50",
+            "the file has 100 bytes, and this network takes at most 50 bytes",
         ),
-        (Limits(media=frozenset({MediaKind.IMAGE})), {}, "takes no files like a.bin"),
+        (Limits(media=frozenset({MediaKind.IMAGE})), {}, "takes no files of this kind"),
         (Limits(), {"file": {"url": "mxc://a/b"}}, "encrypted"),
         (Limits(), {"url": "mxc://../admin"}, "does not say where its file is"),
     ],
@@ -259,7 +259,7 @@ async def test_refused_when_it_turns_out_to_be_larger_than_its_sender_said(start
     send(harness, room, info={"size": said})
     harness.homeserver.say(room, ALICE, "after")
     await harness.until(lambda: took(harness) == ["after"])
-    assert "a.bin has 100 bytes" in notices(harness, room)[0]
+    assert "the file has 100 bytes" in notices(harness, room)[0]
     assert given(harness) == []
     await nothing_is_left(harness)
 
@@ -321,7 +321,7 @@ async def test_a_file_that_is_not_there(start: Start) -> None:
     put(harness, room, "mxc://test/nothing")
     harness.homeserver.say(room, ALICE, "after")
     await harness.until(lambda: took(harness) == ["after"])
-    assert "a.bin is not on the homeserver any more" in notices(harness, room)[0]
+    assert "the file is not on the homeserver any more" in notices(harness, room)[0]
     await nothing_is_left(harness)
 
 
