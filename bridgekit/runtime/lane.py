@@ -80,6 +80,11 @@ class Lane:
         carries out ahead of their commit when that process ended."""
         return entry.dedupe in self._suspects  # not by number: a gap check may give it another
 
+    @property
+    def has_suspects(self) -> bool:
+        """Whether there is anything of which that may be true."""
+        return bool(self._suspects)
+
     def noted(self, entry: Entry) -> None:
         """What is on disk about the head has changed: its next attempt, after whatever it waits for, must know."""
         if self.buffer and self.buffer[0].seq == entry.seq:

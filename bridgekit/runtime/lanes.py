@@ -188,11 +188,16 @@ class Lanes:
         return lane is not None and any(each.dedupe == entry.dedupe for each in lane.buffer)
 
     async def cancel(self, key: LaneKey, event_id: EventID) -> bool:
-        """Forget the pending entry of an event. False if its turn has come: it is being carried out, or is done."""
+        """Forget the pending entry of an event. False if its turn has come: it is being carried out, or is done, or may
+        have been carried out by an earlier process that could not write it down."""
         lane = self._lanes.get(key)
         if lane is not None and lane.current is not None and lane.current.event_id == event_id:
             return False
         async with self.hold(key):
+            if lane is not None and lane.has_suspects:
+                first = await self._journal.peek(key, limit=AHEAD_OF_COMMIT)
+                if any(entry.event_id == event_id and lane.may_have_been_tried(entry) for entry in first):
+                    return False
             cancelled = await self._journal.cancel(key, event_id, epoch=self._lease.epoch)
         if cancelled is not None and lane is not None:
             lane.close(cancelled)
