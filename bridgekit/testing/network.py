@@ -54,7 +54,8 @@ class FakeNetwork(Deeds, RemoteFiles, MatrixFiles):
     the same account.
     `accepted` holds what it took from the bridge, in its order: (chat, text); `spoken` the same with who sent it.
     `relays_as`: it shows relayed messages under this sender instead of the account that sent them.
-    `reserves`: a message can be sent before its file. `lacks`: capabilities that its sessions do not have. What it was told besides messages: see `Deeds`.
+    `reserves`: a message can be sent before its file. `lacks`: capabilities that its sessions do not have. What it was
+    told besides messages: see `Deeds`.
     """
 
     def __init__(
