@@ -236,11 +236,11 @@ class MediaJobs:
         if self._of_login[job.login] >= self._rules.per_login:
             return None
         if self._sessions.session(job.login) is not None and self._is_active(job.login):
-            return job.not_before
+            return job.not_before if job.urgent_at is None else min(job.not_before, job.urgent_at)
         if self._books.login(job.login) is None:
             return job.not_before  # that it will never come has to be said
         self._watch(job.login)
-        return None if job.urgent_at is None else max(job.urgent_at, job.not_before)
+        return job.urgent_at
 
     def _is_active(self, login: LoginID) -> bool:
         record = self._books.login(login)
@@ -352,5 +352,8 @@ class MediaJobs:
         except StoreUnavailable:
             pass  # what is known of it is good enough to look again
         portal, waiting, _ = self._running[job.id]
-        waiting.not_before, waiting.urgent_at = not_before, carrier.urgent_at(stored)
+        urgent_at = carrier.urgent_at(stored)
+        if urgent_at is not None and urgent_at <= self._clock.now():
+            urgent_at = max(urgent_at, not_before)  # that was just tried
+        waiting.not_before, waiting.urgent_at = not_before, urgent_at
         self._put(portal, waiting)

@@ -40,6 +40,7 @@ from bridgekit.model.matrix import (
 )
 from bridgekit.model.media import MatrixMedia, MediaRef, MediaStream
 from bridgekit.model.remote import (
+    Avatar,
     Batch,
     ChatKind,
     Cursors,
@@ -81,6 +82,9 @@ class FakeMethods(Session):
         if self.far.describe_errors:
             raise self.far.describe_errors.popleft()
         return RemoteProfile(user=user, name=self.far.names.get(user, f"Name of {user}"))
+
+    def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
+        return self.far.open_picture(avatar)
 
     async def resolve(self, identifier: str) -> RemoteProfile | None:
         if self.far.resolve_errors:

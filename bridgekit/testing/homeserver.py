@@ -261,7 +261,7 @@ class FakeHomeserver(People, FakeMedia):
         await self._do("set_displayname", lambda: self.names.update({user or self.bot: name}), user=user, name=name)
 
     async def set_avatar_url(self, user: UserID | None, mxc: ContentURI | Literal[""]) -> None:
-        await self._do("set_avatar_url", lambda: None, user=user, mxc=mxc)
+        await self._do("set_avatar_url", lambda: self.avatars.update({user or self.bot: mxc}), user=user, mxc=mxc)
 
     # --- inside -----------------------------------------------------------------------------------------------------
     def _room(self, room: RoomID) -> FakeRoom:

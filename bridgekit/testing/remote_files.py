@@ -11,7 +11,7 @@ from typing import Any
 
 from bridgekit.errors import Rejected
 from bridgekit.model.media import MediaRef, MediaStream
-from bridgekit.model.remote import RemoteMessage
+from bridgekit.model.remote import Avatar, RemoteMessage
 
 
 @dataclass
@@ -41,6 +41,15 @@ class RemoteFiles:
 
     def __init__(self) -> None:
         self.remote_files: dict[str, RemoteFile] = {}
+        self.pictures: dict[str, bytes] = {}  # avatars by their ids
+        self.pictures_opened: list[str] = []
+
+    async def open_picture(self, avatar: Avatar) -> AsyncIterator[bytes]:
+        """A session opens an avatar."""
+        if avatar.id not in self.pictures:
+            raise Rejected("there is no such picture")
+        self.pictures_opened.append(avatar.id)
+        yield self.pictures[avatar.id]
 
     def add_remote_file(
         self, data: bytes, *, id: str | None = None, says: int | None = -1, known: bool = True, **more: Any
