@@ -142,6 +142,7 @@ class App:
             appservice_id=self._registration.id,
             clock=clock,
             random=random.random,
+            stall_timeout_s=config.media.stall_timeout_s,
         )
         listen = f"http://{config.appservice.host}:{config.appservice.port}"
         self._pinger = Pinger(
