@@ -198,8 +198,8 @@ class MediaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         MediaMode,
         msgspec.Meta(
             description="async: a file from the network is in the room at once, in its place, and its bytes follow; "
-            "whoever opens it meanwhile waits. wait: the message waits for its file, and what was said after it for both; for "
-            "people whose clients show a file badly that is not there yet."
+            "whoever opens it meanwhile waits. wait: the message waits for its file, and what was said after it for "
+            "both; for people whose clients show a file badly that is not there yet."
         ),
     ] = DEFAULT_MODE
     stall_timeout_s: Annotated[
