@@ -12,7 +12,6 @@ from bridgekit.core.media_info import geo_uri
 from bridgekit.core.mentions import Mentions, Person, with_names
 from bridgekit.core.rooms import clean
 from bridgekit.core.to_matrix import (
-    KEY,
     MAX_REPLY_MENTIONS,
     Users,
     encoded_size,
@@ -22,6 +21,7 @@ from bridgekit.core.to_matrix import (
     text_content,
     text_parts,
 )
+from bridgekit.core.versions import KEY
 from bridgekit.model.content import Text
 from bridgekit.model.ids import EventID, TxnID, UserID
 from bridgekit.model.media import Location
@@ -133,6 +133,7 @@ def file_parts(
     reply_to: EventID | None = None,
     reply_mentions: Sequence[UserID] = (),
     thread: EventID | None = None,
+    thread_latest: EventID | None = None,
 ) -> list[Part]:
     """The events that a message with files or a place becomes, in their order: the files, the place, and the text where
     it is nobody's caption. `files`: those events without captions; the other arguments as in `message_contents`."""
@@ -147,7 +148,7 @@ def file_parts(
         if not parts:
             notified = joined_mentions(_mentions_of(content), answered)
             content = content | {"m.mentions": notified.to_content()}
-        if related := relation(reply_to if not parts else None, thread, None):
+        if related := relation(reply_to if not parts else None, thread, thread_latest):
             content = content | {"m.relates_to": related}
         key = txn_id(len(parts))
         parts.append(Part(key, type, content | {KEY: key}, file, event, is_text))
@@ -196,14 +197,16 @@ def location_content(place: Location) -> JSON:
     return {"msgtype": "m.location", "body": clean(words), "geo_uri": uri, "m.mentions": {}}
 
 
-def replacement(event: FileEvent, target: EventID, key: TxnID) -> JSON:
+def replacement(
+    event: FileEvent, target: EventID, key: TxnID, *, newly: Mentions | None = None, more: JSON | None = None
+) -> JSON:
     """The content of an edit that leaves `event` in the place of `target` (spec: Event replacements), and notifies
-    nobody. Clients that know no edits see a file, too: an ``m.image`` without ``url`` is none."""
+    nobody but `newly`; `more` goes beside it. Clients that know no edits see a file, too: an ``m.image`` without ``url`` is none."""
     new = event.content()
-    content: JSON = {**new, "body": f"* {new['body']}", "m.mentions": {}}
+    content: JSON = {**new, "body": f"* {new['body']}", "m.mentions": (newly or Mentions()).to_content()}
     if "formatted_body" in new:
         content["formatted_body"] = f"* {new['formatted_body']}"
     content["m.new_content"] = new
     content["m.relates_to"] = {"rel_type": "m.replace", "event_id": target}
     content[KEY] = key
-    return content
+    return content | (more or {})

@@ -12,6 +12,7 @@ from bridgekit.core.media_contents import edited_caption
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
 from bridgekit.core.txnid import event_txn_id
+from bridgekit.core.versions import Version, edited_at, is_outdated, mentioned_before
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import TxnID, UserID
 from bridgekit.model.records import Fact, Ghost, LoginRecord, MessageDeleted, MessageRecord, PartsDeleted
@@ -28,6 +29,7 @@ from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import Claim, RemoteTargets
 from bridgekit.runtime.saved import saved
+from bridgekit.runtime.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class EditsIn:
         messages: MessagesIn,
         people: People,
         files: MediaIn,
+        versions: Versions,
     ) -> None:
         self._files = files
         self._books = books
@@ -59,6 +62,7 @@ class EditsIn:
         self._posting = posting
         self._messages = messages
         self._people = people
+        self._versions = versions
 
     # --- edits ------------------------------------------------------------------------------------------------------
     async def edit(
@@ -101,16 +105,28 @@ class EditsIn:
             parts = texts
         room, remote_id = parts[0].room, parts[0].remote_id
         names = await self._people.named(edit.text)
+        found = [await self._versions.of(room, each.event_id) for each in parts]
+        known = [each for each in found if each is not None]
+        keys = [_key(edit, ghost.user_id, entry, part) for part in range(len(parts))]
+        if entry.is_retried and is_outdated(edit.timestamp, known, keys):
+            log.info("an edit that was retried is older than what the room says", extra={"lane": lane.key})
+            return ()
+        first = found[0] or Version()
         contents = edit_contents(
             edit.text,
             targets=[each.event_id for each in parts],
             txn_id=lambda part: _key(edit, ghost.user_id, entry, part),
             mention=names.get,
             may_mention_room=await self._people.may_mention_room(edit.text, room, ghost.user_id),
+            # Where one is gone from the room, nobody knows whom it mentioned.
+            already=mentioned_before(known, keys) if len(known) == len(parts) else None,
+            reply_mentions=first.unnamed if first.answers else (),
+            thread=first.thread,
         )
         await self._ghosts.ensure_joined(room, ghost)
         words = [*((key, content) for key, _, content in contents.replaced), *contents.added]
-        events = await self._posting.post(room, ghost, words, entry, lane, timestamp=edit.timestamp)
+        timestamp = edited_at(edit.timestamp, known, keys)
+        events = await self._posting.post(room, ghost, words, entry, lane, timestamp=timestamp)
         facts = saved(
             edit.portal,
             remote_id,
@@ -141,7 +157,10 @@ class EditsIn:
         may_mention_room = await self._people.may_mention_room(edit.text, first.room, ghost.user_id)
         caption = edited_caption(edit.text, mention=names.get, may_mention_room=may_mention_room)
         await self._ghosts.ensure_joined(first.room, ghost)
-        done = await self._files.edit_caption(first, ghost, _key(edit, ghost.user_id, entry, 0), caption)
+        key = _key(edit, ghost.user_id, entry, 0)
+        version = await self._versions.of(first.room, first.event_id)
+        already = mentioned_before([version], [key]) if version is not None else None
+        done = await self._files.edit_caption(first, ghost, key, caption, already)
         if not edit.text.body.strip() or (done and caption is not None):
             return ()
         contents = message_contents(
@@ -193,7 +212,7 @@ class EditsIn:
     ) -> Handled:
         """The edit of a message of which there is no event. It has all of the text: it takes the message's place, and
         the message itself must not follow. But an old one belongs to what was skipped, or is from before the bridge."""
-        if entry.kind == OLD_CHANGE_KIND:
+        if entry.first_kind == OLD_CHANGE_KIND:
             log.debug("an old edit of a message that was not bridged", extra={"lane": lane.key})
             return Handled()
         match await self._targets.shut_out(edit.portal, edit.target, entry):

@@ -24,10 +24,11 @@ from bridgekit.core.media_contents import (
     shown_content,
 )
 from bridgekit.core.media_info import described, file_content, kind_of
-from bridgekit.core.mentions import Person
+from bridgekit.core.mentions import Mentions, Person, read_mentions
 from bridgekit.core.policy import End
 from bridgekit.core.reservation import Answer, Place, judge_create
 from bridgekit.core.to_matrix import JSON, as_notice
+from bridgekit.core.versions import kept
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.entry import Direction, Entry
 from bridgekit.model.ids import DedupeKey, EventID, PortalKey, RemoteMessageID, RoomID, TxnID, UserID
@@ -86,6 +87,7 @@ class Words(TypedDict):
     reply_to: EventID | None
     reply_mentions: Sequence[UserID]
     thread: EventID | None
+    thread_latest: EventID | None
 
 
 def is_with_files(message: RemoteMessage, session: Session | None) -> bool:
@@ -314,9 +316,12 @@ class MediaIn:
         return Place(made.uri, self._clock.now(), made.expires_at)
 
     # --- changes ----------------------------------------------------------------------------------------------------
-    async def edit_caption(self, record: MessageRecord, ghost: Ghost, key: TxnID, caption: JSON | None) -> bool:
-        """Give a file another caption, or none; `caption` is a text's content. The file stays what it is now. False if
-        it cannot have one, or had none and gets none."""
+    async def edit_caption(
+        self, record: MessageRecord, ghost: Ghost, key: TxnID, caption: JSON | None, already: Mentions | None
+    ) -> bool:
+        """Give a file another caption, or none; `caption` is a text's content, `already`: whom any version before
+        mentioned (None: not known). The file stays what it is now. False if it cannot have one, or had none and gets
+        none."""
         async with self._jobs.locked(record.portal, record.remote_id):
             id = job_id(record.portal, record.sender, record.remote_id, record.part)
             job = await self._books.directory.media_job(id)
@@ -324,7 +329,9 @@ class MediaIn:
             if event is None or not may_have_caption(event) or caption is event.caption is None:
                 return False
             event = msgspec.structs.replace(event, caption=caption)
-            content = replacement(event, record.event_id, key)
+            now = read_mentions(caption or {}) or Mentions()
+            newly = now.without(already) if already is not None else Mentions()
+            content = replacement(event, record.event_id, key, newly=newly, more=kept(already, now))
             # With the present time: clients show the latest edit, and there may be one of the file itself.
             await self._posting.send(record.room, ghost, MESSAGE, content, key, 0)
             if job is not None:

@@ -41,6 +41,9 @@ POINTS = (
     MEDIA_UPLOADED,
 )
 
+OF_FILES = (MEDIA_RESERVED, MEDIA_SENT, MEDIA_HALF, MEDIA_UPLOADED)
+"""Those that only a message with a file reaches."""
+
 hook: Callable[[str], None] | None = None
 """Called with the name of each point that is reached. For tests."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from bridgekit.errors import MatrixRequestError
@@ -11,7 +11,7 @@ from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
 from bridgekit.ports import Clock
 from bridgekit.testing.clock import ManualClock
 from bridgekit.testing.media import FakeMedia
-from bridgekit.testing.rooms import JSON, FakeRoom, People, raw
+from bridgekit.testing.rooms import JSON, FakeRoom, People, bundled, raw
 
 __all__ = ["FakeHomeserver", "FakeRoom", "raw"]
 
@@ -66,7 +66,8 @@ class FakeHomeserver(People, FakeMedia):
         def effect() -> EventID:
             if txn_id not in self._transactions:
                 where = self._joined(room, user or self.bot)
-                self._transactions[txn_id] = self._event(where, user or self.bot, type, dict(content))
+                more = {} if timestamp is None else {"origin_server_ts": timestamp}
+                self._transactions[txn_id] = self._event(where, user or self.bot, type, dict(content), **more)
             return self._transactions[txn_id]
 
         return await self._do("send_event", effect, room=room, type=type, content=content, user=user or self.bot)
@@ -130,7 +131,7 @@ class FakeHomeserver(People, FakeMedia):
         def effect() -> RawEvent | None:
             timeline = self._joined(room, self.bot).timeline
             found = next((event for event in timeline if event["event_id"] == event_id), None)
-            return raw(_with_edit(found, timeline)) if found is not None else None
+            return raw(bundled(found, timeline, self.redacted)) if found is not None else None
 
         return await self._do("get_event", effect, room=room, event_id=event_id)
 
@@ -274,15 +275,3 @@ class FakeHomeserver(People, FakeMedia):
         if where.members.get(user) != "join":
             raise MatrixRequestError(403, "M_FORBIDDEN", f"{user} is not in the room")
         return where
-
-
-def _with_edit(event: JSON, timeline: Sequence[JSON]) -> JSON:
-    """With its latest edit (spec: Server-side aggregation of m.replace)."""
-    edits = [
-        each
-        for each in timeline
-        if each["sender"] == event["sender"]
-        and each["content"].get("m.relates_to", {}).get("rel_type") == "m.replace"
-        and each["content"]["m.relates_to"].get("event_id") == event["event_id"]
-    ]
-    return {**event, "unsigned": {"m.relations": {"m.replace": edits[-1]}}} if edits else event

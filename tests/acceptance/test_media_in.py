@@ -162,9 +162,7 @@ async def test_killed_on_the_way(homeserver: Homeserver, tmp_path: Path, point: 
         assert sha256(await files.alice.download(said[1]["url"])) == sha256(data)
 
 
-async def test_a_reservation_is_renewed_before_it_expires(
-    private_homeserver: Callable[..., Any], tmp_path: Path
-) -> None:
+async def test_a_reservation_is_renewed_before_it_expires(tmp_path: Path) -> None:
     homeserver = Homeserver(tmp_path / "synapse", slots=1, config={"unused_expiration_time": "8s"})
     async with homeserver.synapse:
         more = {"media": {"stall_timeout_s": 1}}

@@ -16,11 +16,8 @@ NETWORKS = [(True, "nonce"), (True, "plain"), (True, "none"), (False, "nonce"), 
 STAGED = [points.INTAKE_STAGED, points.APPEND_BEFORE, points.APPEND_AFTER, points.ANSWER_BEFORE, points.NETWORK_SENT]
 """Where it makes a difference whether what is pushed is staged first."""
 
-FILES = (points.MEDIA_RESERVED, points.MEDIA_SENT, points.MEDIA_HALF, points.MEDIA_UPLOADED)
-"""See `test_media_killed`."""
-
 POINTS = [
-    *((p, None) for p in points.POINTS if p not in (points.PARTS_BETWEEN, points.INTAKE_STAGED, *FILES)),
+    *((p, None) for p in points.POINTS if p not in (points.PARTS_BETWEEN, points.INTAKE_STAGED, *points.OF_FILES)),
     *((p, 0) for p in STAGED),
 ]
 """With how many events in a transaction at most none is staged."""
