@@ -37,6 +37,7 @@ from bridgekit.runtime.bridge import Bridge, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.identity import Identity
+from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.retrying import Delivery
 from bridgekit.runtime.status import StatusRules
@@ -141,6 +142,7 @@ class App:
             appservice_id=self._registration.id,
             clock=clock,
             random=random.random,
+            stall_timeout_s=config.media.stall_timeout_s,
         )
         listen = f"http://{config.appservice.host}:{config.appservice.port}"
         self._pinger = Pinger(
@@ -176,6 +178,13 @@ class App:
                 command_prefix=config.relay.command_prefix,
                 ignore=config.relay.ignore,
                 avatar_url=config.relay.avatar_url,
+            ),
+            media=MediaRules(
+                mode=config.media.mode,
+                stall_timeout_s=config.media.stall_timeout_s,
+                at_once=config.media.at_once,
+                per_login=config.media.per_login,
+                directory=(directory / config.media.directory) if config.media.directory else None,
             ),
             status=StatusRules(
                 receipts=config.status.receipts, events=config.status.events, notices=config.status.notices

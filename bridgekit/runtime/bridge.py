@@ -27,6 +27,7 @@ from bridgekit.runtime.completer import Completer
 from bridgekit.runtime.copies import Copies
 from bridgekit.runtime.counters import Counters, counting
 from bridgekit.runtime.ephemeral import Ephemeral
+from bridgekit.runtime.files import Files
 from bridgekit.runtime.gaps import GapCheck
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.identity import Identity
@@ -36,11 +37,13 @@ from bridgekit.runtime.lanes import Handled, Lane, Lanes
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.logins import Logins
 from bridgekit.runtime.lost import Lost
+from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.members import Members
 from bridgekit.runtime.outgoing import Outgoing
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.reach import Reach
 from bridgekit.runtime.relay import Relay, RelaySettings
 from bridgekit.runtime.retrying import Delivery, Retrying
@@ -85,6 +88,7 @@ class Bridge:
         permissions: Permissions | None = None,
         relay: RelaySettings | None = None,
         status: StatusRules | None = None,
+        media: MediaRules | None = None,
         connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
     ) -> None:
         self._store = store
@@ -214,6 +218,26 @@ class Bridge:
         own_changes = OwnChanges(self.books, clock)
         lost = Lost(self.books, homeserver, self._ghosts, bot=bot, server_name=identity.server_name)
         upgrades = Upgrades(self.books, homeserver, self.portals, self._ghosts, bot=bot)
+        connection_errors = (*connection_errors, OSError, EOFError)
+        posting = Posting(homeserver, self._ghosts, retrying, bot=bot)
+        self.files = Files(
+            self.books,
+            store,
+            self.lease,
+            homeserver,
+            self.sessions,
+            self._ghosts,
+            posting,
+            retrying,
+            self._status,
+            voices,
+            self._lanes,
+            self.counters,
+            media or MediaRules(),
+            event=self.inbox.event,
+            connection_errors=connection_errors,
+        )
+        """Files, both ways."""
         self._incoming = Incoming(
             self.books,
             store,
@@ -230,6 +254,8 @@ class Bridge:
             self._status,
             lost,
             upgrades,
+            posting,
+            self.files.incoming,
             bot=bot,
             network=network.name,
             server_name=identity.server_name,
@@ -250,6 +276,7 @@ class Bridge:
             own_changes,
             RoomChanges(lost, upgrades, self.portals, leave_with_room=chats.leave_with_room),
             upgrades,
+            self.files.outgoing,
             command=portal_commands,
             event=self.inbox.event,
             elsewhere=self.starting.before(commands),
@@ -292,6 +319,7 @@ class Bridge:
         await self.books.open()
         await self._beside.open()
         await self._lanes.recover()
+        await self.files.jobs.load()
         self._completer.start()
 
     def start(self) -> None:
@@ -314,6 +342,7 @@ class Bridge:
         await self.gaps.stop()
         if not await self._lanes.stop(drain_s=self._times.drain_s):
             log.info("not everything was finished in time; it goes on at the next start")
+        await self.files.stop()
         await self.sessions.stop()
         await self._status.stop()
         await self.inbox.stop()
@@ -325,9 +354,11 @@ class Bridge:
         await self._reach.until("the bridge's bot could not be set up", self._set_up)
         # What an earlier process had answered and not unpacked comes before whatever is sent or compared now.
         await self.inbox.intake.settled()
+        self.files.ahead.start()
         self._lanes.start()
         self.gaps.start()
         self.sessions.start()
+        self.files.jobs.start()
         await self._reach.until_pinged()
         self.ready.set()
         await self._reach.until("the first event could not be sent", self._reach.wake_homeserver)

@@ -63,8 +63,13 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Han
     if isinstance(counted, Ending):
         return await a.end(counted)
     texts, hidden = await parts(read.text, to, read.hidden)
+    records = found.records
+    if read.file is not None and not limits.captions:
+        # The first part is the file itself, which stays; what was said of it followed as texts.
+        records = tuple(record for record in records if record.part > 0)
+        texts = tuple(text for text in texts if text.body.strip())
     await a.keep_voice(to.voice)
-    return await _Edit(a, to, editor, found.event_id, found.records, hidden).carry_out(texts, counted)
+    return await _Edit(a, to, editor, found.event_id, records, hidden).carry_out(texts, counted)
 
 
 async def _is_outdated(a: Attempt, original: EventID) -> bool:
@@ -185,7 +190,7 @@ class _Edit:
             speaker=self._to.voice.speaker,
             thread=self._thread,
         )
-        part = max(self._sent) + 1 + step - len(self._targets)
+        part = max(self._sent, default=0) + 1 + step - len(self._targets)
         outcome = await self._a.send(message, sender, self._to)
         if isinstance(outcome, Ending):
             if outcome.code == "uncertain":
@@ -219,6 +224,9 @@ async def redact(a: Attempt) -> Handled:
     target = a.event.redacts
     if target is None:
         return Handled()
+    unsent = await a.o.files.forget(a.portal.key, target)
+    if unsent:
+        await a.o.books.save(*unsent)
     records = await a.o.targets.records(target, a.portal, a.event.room_id, a.lane)
     if records:
         # One message of the network may stand for several parts, or have several ids for one.

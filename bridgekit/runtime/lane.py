@@ -20,11 +20,12 @@ out again, so this is for entries whose repeat is harmless (see `Handled.barrier
 
 class Handled(msgspec.Struct, frozen=True):
     """How an entry ended: what to write down with it, and why it failed, if it failed. `barrier`: this must be on disk
-    before the lane's next entry begins, because a repeat would do harm."""
+    before the lane's next entry begins, because a repeat would do harm. `then` is called when it is on disk."""
 
     facts: tuple[Fact, ...] = ()
     dead: Ending | None = None
     barrier: bool = False
+    then: Callable[[], None] | None = None
 
 
 class RetryLater(Exception):
@@ -79,6 +80,11 @@ class Lane:
         """Whether an earlier process may have begun this entry without leaving a mark: it was among those that a lane
         carries out ahead of their commit when that process ended."""
         return entry.dedupe in self._suspects  # not by number: a gap check may give it another
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether there is anything of which that may be true."""
+        return bool(self._suspects)
 
     def noted(self, entry: Entry) -> None:
         """What is on disk about the head has changed: its next attempt, after whatever it waits for, must know."""

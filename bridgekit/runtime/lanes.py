@@ -194,12 +194,22 @@ class Lanes:
                 lane.released.set()
             self._ensure_worker(lane)
 
+    def is_pending(self, entry: Entry) -> bool:
+        """Whether an entry that was put into memory is still to be carried out, or at the head now."""
+        lane = self._lanes.get(entry.lane)
+        return lane is not None and any(each.dedupe == entry.dedupe for each in lane.buffer)
+
     async def cancel(self, key: LaneKey, event_id: EventID) -> bool:
-        """Forget the pending entry of an event. False if its turn has come: it is being carried out, or is done."""
+        """Forget the pending entry of an event. False if its turn has come: it is being carried out, or is done, or may
+        have been carried out by an earlier process that could not write it down."""
         lane = self._lanes.get(key)
         if lane is not None and lane.current is not None and lane.current.event_id == event_id:
             return False
         async with self.hold(key):
+            if lane is not None and lane.has_suspects:
+                first = await self._journal.peek(key, limit=AHEAD_OF_COMMIT)
+                if any(entry.event_id == event_id and lane.may_have_been_tried(entry) for entry in first):
+                    return False
             cancelled = await self._journal.cancel(key, event_id, epoch=self._lease.epoch)
         if cancelled is not None and lane is not None:
             lane.close(cancelled)
@@ -341,6 +351,8 @@ class Lanes:
                 lane.committed.set()
                 if lane.task is None and not lane.buffer and not lane.behind and not lane.holds:
                     self._drop(lane)
+            if handled.then is not None:
+                handled.then()
 
         completion = Completion(lane=entry.lane, seq=entry.seq, facts=handled.facts, dead=handled.dead)
         self._completer.add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -139,7 +140,7 @@ class MatrixApi:
         query: Mapping[str, str | int | None] | None = None,
         *,
         json: Any = None,
-        data: bytes | None = None,
+        data: io.BytesIO | None = None,
         content_type: str | None = None,
     ) -> aiohttp.client._RequestContextManager:
         if self._http is None:
@@ -290,7 +291,8 @@ class MatrixApi:
     async def upload(self, data: bytes, content_type: str = "application/octet-stream", filename: str = "") -> str:
         """Returns the `mxc://` URI."""
         query = {"filename": filename or None}
-        async with self._open("POST", "media/v3/upload", query, data=data, content_type=content_type) as response:
+        body = io.BytesIO(data)  # aiohttp warns of large bytes
+        async with self._open("POST", "media/v3/upload", query, data=body, content_type=content_type) as response:
             return str((await raise_for_error(response))["content_uri"])
 
     async def download(self, mxc: str) -> bytes:

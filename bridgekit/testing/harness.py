@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import msgspec
+
 from bridgekit.adapter.base import Adapter
 from bridgekit.core.permissions import Permissions
 from bridgekit.errors import StoreError, StoreUnavailable
@@ -21,6 +23,7 @@ from bridgekit.runtime.bridge import Bridge, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.identity import Identity
+from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.status import StatusRules
 from bridgekit.testing.clock import ManualClock, idle, until
@@ -120,6 +123,7 @@ class Harness:
         permissions: Mapping[str, str] | None = None,
         relay: RelaySettings | None = None,
         status: StatusRules | None = None,
+        media: MediaRules | None = None,
     ) -> None:
         self.rng = random.Random(seed) if seed is not None else None
         rng = self.rng
@@ -127,7 +131,7 @@ class Harness:
         self.clock = ManualClock()
         self.network = network or FakeNetwork()
         self.network.yields = yields
-        self.homeserver = FakeHomeserver(IDENTITY.bot, yields=yields)
+        self.homeserver = FakeHomeserver(IDENTITY.bot, yields=yields, clock=self.clock)
         self.homeserver.users.add(IDENTITY.bot)
         memory = MemoryJournal()
         self._new_store = new_store or (lambda: cast(Store, MemoryJournal(sharing=memory)))
@@ -140,6 +144,7 @@ class Harness:
         """As the configuration has them; read by `start`."""
         self._relay = relay
         self._status = status
+        self._media = msgspec.structs.replace(media or MediaRules(), offload=False)
         self._before = asyncio.all_tasks()
         self._pump: asyncio.Task[None] | None = None
         self._transactions = 0
@@ -172,6 +177,7 @@ class Harness:
             permissions=Permissions(self.permissions) if self.permissions is not None else None,
             relay=self._relay,
             status=self._status,
+            media=self._media,
             direct_events=self.direct_events,
             **cast(Any, self._rules),
         )

@@ -13,14 +13,13 @@ from random import Random
 
 import msgspec
 
-from bridgekit.runtime.points import POINTS
 from bridgekit.testing.process import tail
 from tests.chaos.bridge import KILL_AT, STAGED
 from tests.chaos.ends import Ends
 from tests.chaos.inflight import read_flights, unexplained
 from tests.chaos.judge import Findings, judge
 from tests.chaos.load import Load
-from tests.chaos.plan import Kill, make_plan
+from tests.chaos.plan import SPOKEN, Kill, make_plan
 from tests.chaos.result import Result
 from tests.chaos.world import Database, World
 
@@ -45,7 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     dedupe: bool = True
     database: Database = "sqlite"
-    at: Sequence[str] = POINTS
+    at: Sequence[str] = SPOKEN
     min_hits: int = 3
     synapse_every: int = 8
     people: int = 2
