@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 
@@ -14,6 +15,8 @@ from example_bridge.webchat.client import (
     Event,
     MessageEvent,
     ReactionEvent,
+    ReadSignal,
+    TypingSignal,
     WebchatClient,
 )
 from example_bridge.webchat.client import Mention as WebchatMention
@@ -41,6 +44,19 @@ class WebchatRemote(Remote):
             self._tokens[id] = made.token
         self._friend = await self._stack.enter_async_context(self._client("friend"))
         self._me = await self._stack.enter_async_context(self._client("me"))
+        self._read: dict[str, str | None] = {}
+        self._typing: set[str] = set()
+        watching = asyncio.create_task(self._watch())
+        self._stack.push_async_callback(asyncio.wait, {watching})
+        self._stack.callback(watching.cancel)
+        await self._friend.wait_caught_up()
+
+    async def _watch(self) -> None:
+        async for seen in self._friend.stream_and_signals({}):
+            if isinstance(seen, ReadSignal) and seen.account == "me":
+                self._read[seen.chat] = seen.message
+            elif isinstance(seen, TypingSignal) and seen.account == "me":
+                (self._typing.add if seen.typing else self._typing.discard)(seen.chat)
 
     async def stop(self) -> None:
         await self._stack.aclose()
@@ -106,6 +122,13 @@ class WebchatRemote(Remote):
         async for event in self._friend.history(chat.chat):
             replay(posts, event)
         return list(posts.values())
+
+    async def read_up_to(self, chat: PortalKey) -> RemoteMessageID | None:
+        read = self._read.get(chat.chat)
+        return RemoteMessageID(read) if read is not None else None
+
+    async def is_typing(self, chat: PortalKey) -> bool:
+        return chat.chat in self._typing
 
     async def members(self, chat: PortalKey) -> Collection[RemoteUserID]:
         return [RemoteUserID(member.id) for member in (await self._friend.chat(chat.chat)).members]

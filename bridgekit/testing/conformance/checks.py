@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL_S = 0.01
+TESTS_PATIENCE = 20
+"""A whole test may take so many times what a step may take."""
 
 
 class Fault(AssertionError):
@@ -66,12 +68,20 @@ def check(
                         raise NotHere(f"{self.remote.__name__}.stranger is None")
                     await body(self, scene)
 
+            seconds = TESTS_PATIENCE * self.remote.patience_s
+            hangs = f"this test had not ended after {seconds:g} s: something of {self.remote.__name__} does not return"
+            reason = fault = ""
             try:
-                run_alone(run())
-            except NotHere as reason:
-                pytest.skip(str(reason))
-            except Fault as fault:
-                pytest.fail(str(fault), pytrace=False)
+                run_alone(within(seconds, run(), hangs))
+            except NotHere as error:
+                reason = str(error)
+            except Fault as error:
+                fault = str(error)
+            # Outside of the handlers, or pytest would show all of it twice.
+            if fault:
+                pytest.fail(fault, pytrace=False)
+            if reason:
+                pytest.skip(reason)
 
         test.__name__, test.__qualname__, test.__doc__ = body.__name__, body.__qualname__, body.__doc__
         test.__module__ = body.__module__

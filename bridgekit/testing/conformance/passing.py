@@ -64,6 +64,9 @@ class Passing(Topic):
     async def test_who_writes_comes(self, scene: Scene) -> None:
         chat = await scene.remote.chat()
         async with scene.line() as line:
+            text = scene.words()
+            await scene.remote.say(chat, text)
+            await said(line, text)  # what passes is for those who listen already
             for typing in (True, False):
                 await scene.remote.set_typing(chat, typing)
                 what = "is writing" if typing else "has stopped writing"
