@@ -14,6 +14,7 @@ from bridgekit.adapter.capabilities import Capability
 from bridgekit.errors import AuthFailed, NotSupported, Rejected, Transient, Uncertain
 from bridgekit.matrix.broken import CONNECTION_ERRORS
 from bridgekit.testing.conformance.remote import has
+from bridgekit.testing.harness import Killed
 
 if TYPE_CHECKING:
     from bridgekit.testing.conformance.scene import Scene
@@ -100,6 +101,7 @@ def _of_driver(needs: tuple[Need, ...], remote: Any) -> None:
 def run_alone(work: Coroutine[Any, Any, T]) -> T:
     """Run it on an event loop of its own, which no plugin and no other test shares."""
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_not_of_the_dead)
     try:
         return loop.run_until_complete(work)
     finally:
@@ -111,6 +113,12 @@ def run_alone(work: Coroutine[Any, Any, T]) -> T:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+
+def _not_of_the_dead(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a killed bridge leaves behind is collected in silence."""
+    if not isinstance(context.get("exception"), Killed):
+        loop.default_exception_handler(context)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------

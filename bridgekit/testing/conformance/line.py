@@ -65,6 +65,8 @@ class Line:
                 f"the connection was to be closed, and was not after {self.patience_s:g} s: `events` or `connect`"
                 " holds back CancelledError, or waits when it is left"
             )
+        if not self._task.cancelled():
+            self._task.exception()  # judged already, where it mattered
 
     async def _run(self) -> None:
         async with self._adapter.connect(self._login) as session:

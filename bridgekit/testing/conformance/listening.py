@@ -44,7 +44,14 @@ class Listening(Topic):
         chat = await scene.remote.chat()
         async with scene.line() as line:
             texts = await say_many(scene, chat, 20)
-            await said(line, texts[-1])
+
+            def lacking() -> str:
+                return f"the friend said {texts}, and `events` yielded only {messages(line, texts)}"
+
+            await line.until(lambda event: set(messages(line, texts)) == set(texts), lacking)
+            fence = scene.words("end")
+            await scene.remote.say(chat, fence)
+            await said(line, fence)
             compare_order(messages(line, texts), texts, "`events` yields")
 
     @check()
