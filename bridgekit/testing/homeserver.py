@@ -119,7 +119,8 @@ class FakeHomeserver(People):
         def effect() -> EventID:
             if txn_id not in self._transactions:
                 where = self._joined(room, user or self.bot)
-                self._transactions[txn_id] = self._event(where, user or self.bot, type, dict(content))
+                more = {} if timestamp is None else {"origin_server_ts": timestamp}
+                self._transactions[txn_id] = self._event(where, user or self.bot, type, dict(content), **more)
             return self._transactions[txn_id]
 
         return await self._do("send_event", effect, room=room, type=type, content=content, user=user or self.bot)
@@ -129,6 +130,8 @@ class FakeHomeserver(People):
     ) -> EventID:
         def effect() -> EventID:
             where = self._joined(room, user or self.bot)
+            if not where.may_set(user or self.bot, type):
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{user or self.bot} has not the power to set {type}")
             where.state[type, state_key] = dict(content)
             return self._event(where, user or self.bot, type, dict(content), state_key=state_key)
 
@@ -157,9 +160,14 @@ class FakeHomeserver(People):
         device_id: str | None = None,
     ) -> EventID:
         def effect() -> EventID:
-            self._joined(room, user or self.bot)
-            self.redacted.append(event_id)
-            return event_id
+            where = self._joined(room, user or self.bot)
+            self._redacted(where, event_id, user or self.bot)
+            if txn_id not in self._transactions:
+                content = {"redacts": event_id} | ({} if reason is None else {"reason": reason})
+                more = {"redacts": event_id}
+                redaction = self._event(where, user or self.bot, "m.room.redaction", content, **more)
+                self._transactions[txn_id] = redaction
+            return self._transactions[txn_id]
 
         return await self._do("redact", effect, room=room, event_id=event_id, user=user or self.bot)
 
@@ -223,7 +231,11 @@ class FakeHomeserver(People):
         return await self._do("resolve_alias", lambda: self.aliases.get(alias), alias=alias)
 
     async def create_alias(self, alias: RoomAlias, room: RoomID) -> None:
-        await self._do("create_alias", lambda: self.aliases.setdefault(alias, room), alias=alias)
+        def effect() -> None:
+            if self.aliases.setdefault(alias, room) != room:
+                raise MatrixRequestError(409, "M_UNKNOWN", "the alias names another room")
+
+        await self._do("create_alias", effect, alias=alias)
 
     async def delete_alias(self, alias: RoomAlias) -> None:
         await self._do("delete_alias", lambda: self.aliases.pop(alias, None), alias=alias)
@@ -313,12 +325,20 @@ class FakeHomeserver(People):
         await self._do("set_displayname", lambda: self.names.update({user or self.bot: name}), user=user, name=name)
 
     async def set_avatar_url(self, user: UserID | None, mxc: ContentURI | Literal[""]) -> None:
-        await self._do("set_avatar_url", lambda: None, user=user, mxc=mxc)
+        await self._do("set_avatar_url", lambda: self.avatars.update({user or self.bot: mxc}), user=user, mxc=mxc)
 
     async def upload(self, data: bytes, *, mimetype: str, filename: str | None = None) -> ContentURI:
         return await self._do("upload", lambda: ContentURI(f"mxc://{self.server_name}/{len(data)}"), data=data)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+    def _redacted(self, room: FakeRoom, event_id: EventID, by: UserID) -> None:
+        target = next((event for event in room.timeline if event["event_id"] == event_id), None)
+        if target is not None:
+            if target["sender"] != by and not room.may_redact(by):
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{by} has not the power to redact {target['sender']}'s")
+            target["content"] = {}
+        self.redacted.append(event_id)
+
     def _room(self, room: RoomID) -> FakeRoom:
         if room not in self.rooms:
             raise MatrixRequestError(404, "M_NOT_FOUND", "no such room")

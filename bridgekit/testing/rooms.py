@@ -39,6 +39,18 @@ class FakeRoom:
         has = self.power(by)
         return has > self.power(target) and all(has >= levels.get(need, 50) for need in needs)
 
+    def may_set(self, user: UserID, type: str) -> bool:
+        """Whether somebody may set state of this type. Of the defaults for single types, a few are left out."""
+        levels = self.state.get(("m.room.power_levels", ""))
+        if levels is None:  # spec: "If the room contains no m.room.power_levels event, the state_default is 0"
+            return True
+        needs = 100 if type == "m.room.power_levels" else levels.get("state_default", 50)
+        return self.power(user) >= levels.get("events", {}).get(type, needs)
+
+    def may_redact(self, user: UserID) -> bool:
+        """Whether somebody may redact what others have said."""
+        return self.power(user) >= self.state.get(("m.room.power_levels", ""), {}).get("redact", 50)
+
 
 class People:
     """The half of the fake that people use: they make rooms, come and go, and write; and what they see."""
@@ -60,8 +72,9 @@ class People:
         return room.id
 
     def invite_bot(self, user: UserID, *, encrypted: bool = False) -> RoomID:
-        """A person opens a room with the bot."""
+        """A person opens a room with the bot, who then may do there what the person may (``trusted_private_chat``)."""
         room = self.add_room(user, encrypted=encrypted)
+        self.rooms[room].state["m.room.power_levels", ""] = {"users": {user: 100, self.bot: 100}}
         self.set_membership(room, user, self.bot, "invite")
         return room
 
@@ -108,7 +121,7 @@ class People:
         return [
             event["content"]["body"]
             for event in self.rooms[room].timeline
-            if event["type"] == "m.room.message" and event["content"].get("msgtype") == wanted
+            if event["type"] == "m.room.message" and event["content"].get("msgtype") == wanted  # empty: redacted
             if event["sender"] in self.users or event["sender"] == self.bot
         ]
 

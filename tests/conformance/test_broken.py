@@ -40,7 +40,11 @@ FAULTS: tuple[tuple[type[Session] | type[Adapter], str, str], ...] = (
         "test_messages_come_in_order_and_once",
         "`events` yields messages in another order than they were said in",
     ),
-    (broken.YieldsTwice, "test_messages_come_in_order_and_once", "`events` yields not all messages once: twice ['words"),
+    (
+        broken.YieldsTwice,
+        "test_messages_come_in_order_and_once",
+        "`events` yields not all messages once: twice ['words",
+    ),
     (broken.YieldsTwice, "test_a_conversation", "of what the friend said, Matrix shows not all messages once"),
     (
         broken.HidesTheEnd,
@@ -48,7 +52,11 @@ FAULTS: tuple[tuple[type[Session] | type[Adapter], str, str], ...] = (
         "the connection was cut, and `events` neither ended nor raised",
     ),
     (broken.CountsInSeconds, "test_what_is_said_comes", "it must be ms since the epoch"),
-    (broken.YieldsLists, "test_what_is_said_comes", "RemoteMessage.aliases is not the same when it has been written down"),
+    (
+        broken.YieldsLists,
+        "test_what_is_said_comes",
+        "RemoteMessage.aliases is not the same when it has been written down",
+    ),
     (
         broken.YieldsNumbers,
         "test_what_is_said_comes",
@@ -76,7 +84,11 @@ FAULTS: tuple[tuple[type[Session] | type[Adapter], str, str], ...] = (
         "test_a_repeat_is_dropped",
         "a message was sent again with the same nonce, and the network has it 2 times: `dedupes_for` promises",
     ),
-    (broken.DropsTheNonce, "test_a_crash_behind_a_send", "the network has the message 2 times: `dedupes_for` or `find`"),
+    (
+        broken.DropsTheNonce,
+        "test_a_crash_behind_a_send",
+        "the network has the message 2 times: `dedupes_for` or `find`",
+    ),
     (
         broken.ReturnsTooEarly,
         "test_what_is_refused_is_rejected",
@@ -136,7 +148,11 @@ FAULTS: tuple[tuple[type[Session] | type[Adapter], str, str], ...] = (
         "test_a_revoked_account_has_to_log_in_again",
         "the credentials no longer count, and `connect` and `events` raised Transient",
     ),
-    (broken.AnotherLoginEachTime, "test_the_same_account_is_the_same_login", "to log in again would make a second login"),
+    (
+        broken.AnotherLoginEachTime,
+        "test_the_same_account_is_the_same_login",
+        "to log in again would make a second login",
+    ),
     (broken.NobodyIsRefused, "test_who_has_no_account_is_refused", "for somebody who has no account; raise Rejected"),
     (
         broken.ForgetsACapability,

@@ -199,5 +199,3 @@ def shown(text: str, mentions: tuple[WebchatMention, ...]) -> tuple[tuple[str, R
         for each in mentions
         if each.user is not None
     )
-
-

@@ -38,9 +38,7 @@ class Bench(Harness):
     """`Harness`, with the author's adapter and network."""
 
     def __init__(self, adapter: Callable[[], Adapter], patience_s: float) -> None:
-        super().__init__(
-            adapter=lambda network: adapter(), clock=PassingClock(), connection_errors=CONNECTION_ERRORS
-        )
+        super().__init__(adapter=lambda network: adapter(), clock=PassingClock(), connection_errors=CONNECTION_ERRORS)
         self.patience_s = patience_s
         self._number = 0
         self._login: Login | None = None

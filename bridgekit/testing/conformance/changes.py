@@ -32,7 +32,9 @@ class Changes(Topic):
                     raise Fault(f"{what} returned {answer!r}; it must return a Sent")
                 await scene.post(chat, edit.text.body, f"{what} returned, and the network shows the message unchanged")
                 if await scene.posts(chat, old):
-                    raise Fault(f"{what} left the old text there and sent the new one as another message: `edit.target` is ignored")
+                    raise Fault(
+                        f"{what} left the old text there and sent the new one as another message: `edit.target` is ignored"
+                    )
                 if len(await scene.posts(chat, edit.text.body)) > 1:
                     raise Fault(f"after {what}, the new text is there twice: a repeat must do no harm")
             more = scene.edit(chat, answer.ids[0] if answer.ids else target, scene.words("edited"))
@@ -71,10 +73,14 @@ class Changes(Topic):
                 if edit.target not in names_of(message):
                     raise Fault(f"RemoteEdit.target is {edit.target!r}; {message.id!r} was edited")
                 if edit.portal != chat or edit.sender != scene.remote.friend:
-                    raise Fault(f"RemoteEdit says {edit.sender!r} in {edit.portal!r}; it was {scene.remote.friend!r} in {chat!r}")
+                    raise Fault(
+                        f"RemoteEdit says {edit.sender!r} in {edit.portal!r}; it was {scene.remote.friend!r} in {chat!r}"
+                    )
                 revisions.append(edit.revision)
         if revisions[0] == revisions[1]:
-            raise Fault(f"two edits of a message have the same RemoteEdit.revision ({revisions[0]!r}): the second would be taken for a repeat")
+            raise Fault(
+                f"two edits of a message have the same RemoteEdit.revision ({revisions[0]!r}): the second would be taken for a repeat"
+            )
 
     # --- deletions --------------------------------------------------------------------------------------------------
     @check(CanSend, CanDelete)
@@ -99,7 +105,9 @@ class Changes(Topic):
             id = await scene.remote.say(chat, text)
             message = await said(line, text)
             await scene.remote.delete(chat, id)
-            delete = await line.first(RemoteDelete, "the friend deleted a message, and `events` yielded no RemoteDelete")
+            delete = await line.first(
+                RemoteDelete, "the friend deleted a message, and `events` yielded no RemoteDelete"
+            )
         if delete.target not in names_of(message) or delete.portal != chat:
             raise Fault(f"RemoteDelete says {delete.target!r} in {delete.portal!r}; {id!r} was deleted, in {chat!r}")
 
@@ -147,10 +155,14 @@ class Changes(Topic):
                 if last.emoji != emoji:
                     raise Fault(f"the friend reacted with {emoji!r}, and RemoteReaction.emoji is {last.emoji!r}")
                 if last.added is not added:
-                    raise Fault(f"the friend {'reacted' if added else 'took a reaction back'}, and RemoteReaction.added is {last.added}")
+                    raise Fault(
+                        f"the friend {'reacted' if added else 'took a reaction back'}, and RemoteReaction.added is {last.added}"
+                    )
         occurrences = [each.occurrence for each in seen]
         if any(occurrences) and len(set(occurrences)) != len(occurrences):
-            raise Fault(f"the friend reacted, took it back and reacted again, and RemoteReaction.occurrence was {occurrences}: each needs its own, or the last is taken for a repeat of the first")
+            raise Fault(
+                f"the friend reacted, took it back and reacted again, and RemoteReaction.occurrence was {occurrences}: each needs its own, or the last is taken for a repeat of the first"
+            )
 
 
 async def sent(scene: Scene, line: Line, chat: PortalKey) -> tuple[RemoteMessageID, str]:
@@ -173,7 +185,9 @@ async def shows(scene: Scene, chat: PortalKey, text: str, wanted: set[tuple[str,
         return last == wanted
 
     await eventually(
-        scene.patience_s, look, lambda: f"{what}, and the message has the reactions {sorted(last)} instead of {sorted(wanted)}"
+        scene.patience_s,
+        look,
+        lambda: f"{what}, and the message has the reactions {sorted(last)} instead of {sorted(wanted)}",
     )
 
 

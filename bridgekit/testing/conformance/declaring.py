@@ -29,7 +29,9 @@ class Declaring(Topic):
         if not isinstance(network, Network):
             raise Fault(f"{scene.adapter_type.__name__}.network is {network!r}; it must be a bridgekit.adapter.Network")
         if re.fullmatch(r"[a-z][a-z0-9]*", network.id) is None:
-            raise Fault(f"Network.id is {network.id!r}; it must be short, of a-z and 0-9: names on Matrix begin with it")
+            raise Fault(
+                f"Network.id is {network.id!r}; it must be short, of a-z and 0-9: names on Matrix begin with it"
+            )
         if not network.name.strip():
             raise Fault("Network.name is empty; people read it")
 
@@ -82,7 +84,9 @@ class Declaring(Topic):
                         f" from what `connect` or `events` has learnt{trace(error)}"
                     ) from None
                 except Exception as error:
-                    raise Fault(f"limits() raised {show(error)} for {chat!r}; it must not raise{trace(error)}") from None
+                    raise Fault(
+                        f"limits() raised {show(error)} for {chat!r}; it must not raise{trace(error)}"
+                    ) from None
                 if inspect.iscoroutine(limits):
                     limits.close()
                     raise Fault("limits() is `async`; it must answer at once, from what is known")

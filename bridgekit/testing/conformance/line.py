@@ -162,7 +162,9 @@ def checked(item: object) -> Batch:
         try:
             same = msgspec.json.decode(msgspec.json.encode(event), type=type(event))
         except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
-            raise Fault(f"{type(event).__name__} cannot be written down as it was yielded: {error}\n{event!r}") from None
+            raise Fault(
+                f"{type(event).__name__} cannot be written down as it was yielded: {error}\n{event!r}"
+            ) from None
         for name in event.__struct_fields__:
             if getattr(same, name) != getattr(event, name):
                 raise Fault(

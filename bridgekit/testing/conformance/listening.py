@@ -37,7 +37,9 @@ class Listening(Topic):
                 raise Fault(f"RemoteMessage.id is {message.id!r}; the network calls it {id!r}")
             now = time.time() * 1000
             if not isinstance(message.timestamp, int) or not SECONDS < message.timestamp < now + 86_400_000:
-                raise Fault(f"RemoteMessage.timestamp is {message.timestamp!r}; it must be ms since the epoch, about {now:.0f}")
+                raise Fault(
+                    f"RemoteMessage.timestamp is {message.timestamp!r}; it must be ms since the epoch, about {now:.0f}"
+                )
 
     @check()
     async def test_messages_come_in_order_and_once(self, scene: Scene) -> None:
@@ -138,7 +140,9 @@ class Listening(Topic):
             )
         allowed = (*CONNECTION_ERRORS, Transient, asyncio.CancelledError)
         if error is not None and not isinstance(error, allowed):
-            raise wrong_error("`events`", error, "the connection was cut", "nothing (end), a connection error or Transient")
+            raise wrong_error(
+                "`events`", error, "the connection was cut", "nothing (end), a connection error or Transient"
+            )
         async with scene.line(line.cursors, line.state) as again:
             after = scene.words()
             await scene.remote.say(chat, after)
@@ -157,7 +161,9 @@ class Listening(Topic):
                 "send() waits for the iterator to be resumed: the bridge pauses `events` while it waits for its disk,"
                 " and sends must go on meanwhile. Read answers and events with a task of your own",
             )
-            await scene.post(chat, message.text.body, "what was sent while `events` was paused never got to the network")
+            await scene.post(
+                chat, message.text.body, "what was sent while `events` was paused never got to the network"
+            )
             await said(line, texts[-1], "`events` yielded nothing more after it had been paused for a send")
             compare_order(messages(line, texts), texts, "after a pause, `events` yields")
 
@@ -175,7 +181,9 @@ class Listening(Topic):
             error: BaseException | None = None
             try:
                 await line.opened()
-                error = await line.end("the credentials no longer count, and `connect` and `events` go on without a word")
+                error = await line.end(
+                    "the credentials no longer count, and `connect` and `events` go on without a word"
+                )
             except Fault:
                 raise
             except Exception as failure:  # noqa: BLE001 - judged below
@@ -226,4 +234,6 @@ def compare_order(came: list[str], texts: list[str], what: str) -> None:
         raise Fault(f"{what} not all messages once: twice {twice}, never {lost}")
     if came != texts:
         at = next(index for index, pair in enumerate(zip(came, texts, strict=True)) if pair[0] != pair[1])
-        raise Fault(f"{what} messages in another order than they were said in: {came[at]!r} where {texts[at]!r} belongs")
+        raise Fault(
+            f"{what} messages in another order than they were said in: {came[at]!r} where {texts[at]!r} belongs"
+        )

@@ -29,7 +29,9 @@ class Passing(Topic):
                 async def read(wanted: str = shown) -> bool:
                     return await scene.remote.read_up_to(chat) == wanted
 
-                await eventually(scene.patience_s, read, f"mark_read() up to {shown!r} returned, and the friend does not see it")
+                await eventually(
+                    scene.patience_s, read, f"mark_read() up to {shown!r} returned, and the friend does not see it"
+                )
 
     @check("mark_read")
     async def test_what_was_read_comes(self, scene: Scene) -> None:
@@ -58,7 +60,9 @@ class Passing(Topic):
                 async def seen(wanted: bool = typing) -> bool:
                     return await scene.remote.is_typing(chat) is wanted
 
-                await eventually(scene.patience_s, seen, f"set_typing() of {typing} returned, and the friend does not see it")
+                await eventually(
+                    scene.patience_s, seen, f"set_typing() of {typing} returned, and the friend does not see it"
+                )
 
     @check("set_typing")
     async def test_who_writes_comes(self, scene: Scene) -> None:
@@ -78,4 +82,6 @@ class Passing(Topic):
                 if seen.user != scene.remote.friend or seen.portal != chat:
                     raise Fault(f"the friend {what} in {chat!r}, and `events` yielded {seen!r}")
                 if typing and not 0 < seen.expires_s < 600:
-                    raise Fault(f"RemoteTyping.expires_s is {seen.expires_s!r}; it is in seconds, and about 15 is usual")
+                    raise Fault(
+                        f"RemoteTyping.expires_s is {seen.expires_s!r}; it is in seconds, and about 15 is usual"
+                    )

@@ -147,4 +147,6 @@ async def are_there(scene: Scene, chat: PortalKey, user: RemoteUserID, there: bo
     async def look() -> bool:
         return (user in await scene.remote.members(chat)) is there
 
-    await eventually(scene.patience_s, look, f"{what} returned, and {user!r} is {'not ' if there else 'still '}in the chat")
+    await eventually(
+        scene.patience_s, look, f"{what} returned, and {user!r} is {'not ' if there else 'still '}in the chat"
+    )

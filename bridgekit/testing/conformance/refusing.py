@@ -24,7 +24,9 @@ class Refusing(Topic):
                     " only when the network has said that it took it, and let its refusal out as Rejected"
                 )
             if not isinstance(error, Rejected):
-                raise wrong_error("send()", error, "the network refused a message for good", "Rejected (or NotSupported)")
+                raise wrong_error(
+                    "send()", error, "the network refused a message for good", "Rejected (or NotSupported)"
+                )
             if not error.reason.strip():
                 raise Fault("send() raised Rejected without a reason; the message's sender reads it")
             after = scene.message(chat, scene.words())
@@ -65,7 +67,9 @@ class Refusing(Topic):
         if error is not None and not isinstance(error, (Uncertain, *CONNECTION_ERRORS)):
             if not isinstance(error, Transient) or not dedupes:
                 raise wrong_error("send()", error, situation, wanted)
-            raise Fault(f"{situation}, and send() raised {error!r}, which says that the network took nothing. Raise {wanted}")
+            raise Fault(
+                f"{situation}, and send() raised {error!r}, which says that the network took nothing. Raise {wanted}"
+            )
         async with scene.line() as line:
             if isinstance(line.session, CanConfirm):
                 found = await done("find()", line.session.find(chat, message.nonce), scene.patience_s)

@@ -25,7 +25,9 @@ class Sending(Topic):
             sent = await done("send()", line.can(CanSend).send(message), scene.patience_s)
             if not isinstance(sent, Sent):
                 raise Fault(f"send() returned {sent!r}; it must return a Sent")
-            post = await scene.post(chat, message.text.body, "send() returned, and the network does not have the message")
+            post = await scene.post(
+                chat, message.text.body, "send() returned, and the network does not have the message"
+            )
             me = (await scene.login()).user
             if post.sender != me:
                 raise Fault(f"the message is there as {post.sender!r}'s; Login.user says that the account is {me!r}")
@@ -155,7 +157,9 @@ class Sending(Topic):
             sends = (done("send()", line.can(CanSend).send(message), scene.patience_s) for message in sent)
             await asyncio.gather(*sends)
             for message in sent:
-                await scene.post(message.portal, message.text.body, "of sends to several chats at once, one is not there")
+                await scene.post(
+                    message.portal, message.text.body, "of sends to several chats at once, one is not there"
+                )
 
     @check(CanConfirm)
     async def test_the_network_can_be_asked_what_became_of_a_message(self, scene: Scene) -> None:

@@ -27,11 +27,15 @@ class Texts(Topic):
             start = len(BEFORE)
             text = Text(f"{BEFORE}@Friend{end}", mentions=(Mention(start, start + 7, MentionUser(friend)),))
             await done("send() of a mention", line.can(CanSend).send(scene.message(chat, text)), scene.patience_s)
-            post = await scene.post(chat, text.body, "a message with a mention was sent, and the network has no such text")
+            post = await scene.post(
+                chat, text.body, "a message with a mention was sent, and the network has no such text"
+            )
         if isinstance(post.mentions, msgspec.UnsetType):
             raise NotHere(f"{type(scene.remote).__name__}.look does not say what is mentioned")
         if not post.mentions:
-            raise Fault(f"a message mentions {friend!r}, and arrived without a mention: give `message.text.mentions` on")
+            raise Fault(
+                f"a message mentions {friend!r}, and arrived without a mention: give `message.text.mentions` on"
+            )
         shown, whom = post.mentions[0]
         if whom != friend:
             raise Fault(f"a message mentions {friend!r}, and arrived with a mention of {whom!r}")
@@ -71,7 +75,9 @@ class Texts(Topic):
             raise NotHere(f"{type(scene.remote).__name__}.look does not say what is answered")
         if post.reply_to != id:
             what = "answers nothing there" if post.reply_to is None else f"answers {post.reply_to!r} there"
-            raise Fault(f"a message was sent that answers {id!r}, and it {what}: give `message.reply_to` on, or say Limits(replies=False)")
+            raise Fault(
+                f"a message was sent that answers {id!r}, and it {what}: give `message.reply_to` on, or say Limits(replies=False)"
+            )
 
     @check("reply")
     async def test_a_reply_comes(self, scene: Scene) -> None:

@@ -96,11 +96,15 @@ class Whole(Topic):
                 texts += [scene.words("theirs") for _ in range(3)]
                 for text in texts[-3:]:
                     await scene.remote.say(chat, text)
-                await within(scene.patience_s, dead.wait(), f"the friend said {texts[-3:]}, and `events` yielded nothing")
+                await within(
+                    scene.patience_s, dead.wait(), f"the friend said {texts[-3:]}, and `events` yielded nothing"
+                )
                 texts.append(scene.words("missed"))
                 await scene.remote.say(chat, texts[-1])
                 await bench.again()
-                await bench.sees(room, texts[-1], f"the bridge crashed ({point}), and what was said then was never seen")
+                await bench.sees(
+                    room, texts[-1], f"the bridge crashed ({point}), and what was said then was never seen"
+                )
             seen = [body for body in bench.homeserver.bodies(room) if body in texts]
             compare_order(seen, texts, "of what was said while the bridge crashed, Matrix shows")
 
@@ -191,7 +195,9 @@ class Whole(Topic):
             post = (await scene.posts(chat, text))[0]
             if not isinstance(post.reactions, (tuple, list, set, frozenset)):
                 raise NotHere(f"{type(scene.remote).__name__}.look does not say what the reactions are")
-            target = next(e["event_id"] for e in bench.homeserver.rooms[room].timeline if e["content"].get("body") == text)
+            target = next(
+                e["event_id"] for e in bench.homeserver.rooms[room].timeline if e["content"].get("body") == text
+            )
             relation = {"rel_type": "m.annotation", "event_id": target, "key": THUMB}
             reaction = bench.homeserver.emit(room, ALICE, "m.reaction", {"m.relates_to": relation})
             await shows(scene, chat, text, {(login.user, THUMB)}, "Alice reacted")
