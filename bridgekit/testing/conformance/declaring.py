@@ -14,7 +14,7 @@ from unittest import mock
 
 from bridgekit.adapter.base import Network
 from bridgekit.adapter.capabilities import CAPABILITIES
-from bridgekit.errors import Rejected
+from bridgekit.errors import AuthFailed, Rejected
 from bridgekit.model.ids import ChatID, PortalKey
 from bridgekit.model.limits import Limits
 from bridgekit.testing.conformance.checks import Fault, check, raised, show, trace, wrong_error
@@ -54,10 +54,10 @@ class Declaring(Topic):
         error, result = await raised("login()", work, scene.patience_s)
         if error is None:
             raise Fault(f"login() returned {result!r} for somebody who has no account; raise Rejected")
-        if not isinstance(error, Rejected):
+        if not isinstance(error, Rejected | AuthFailed):
             raise wrong_error("login()", error, "somebody without an account logged in", "Rejected")
         if not error.reason:
-            raise Fault("login() raised Rejected without a reason; the person reads it")
+            raise Fault(f"login() raised {type(error).__name__} without a reason; the person reads it")
 
     @check()
     async def test_methods_belong_to_capabilities(self, scene: Scene) -> None:
