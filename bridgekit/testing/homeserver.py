@@ -161,7 +161,9 @@ class FakeHomeserver(People):
     ) -> EventID:
         def effect() -> EventID:
             where = self._joined(room, user or self.bot)
-            self._redacted(where, event_id, user or self.bot)
+            if not where.redact(event_id, user or self.bot):
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{user or self.bot} has not the power to redact it")
+            self.redacted.append(event_id)
             if txn_id not in self._transactions:
                 content = {"redacts": event_id} | ({} if reason is None else {"reason": reason})
                 more = {"redacts": event_id}
@@ -331,14 +333,6 @@ class FakeHomeserver(People):
         return await self._do("upload", lambda: ContentURI(f"mxc://{self.server_name}/{len(data)}"), data=data)
 
     # --- inside -----------------------------------------------------------------------------------------------------
-    def _redacted(self, room: FakeRoom, event_id: EventID, by: UserID) -> None:
-        target = next((event for event in room.timeline if event["event_id"] == event_id), None)
-        if target is not None:
-            if target["sender"] != by and not room.may_redact(by):
-                raise MatrixRequestError(403, "M_FORBIDDEN", f"{by} has not the power to redact {target['sender']}'s")
-            target["content"] = {}
-        self.redacted.append(event_id)
-
     def _room(self, room: RoomID) -> FakeRoom:
         if room not in self.rooms:
             raise MatrixRequestError(404, "M_NOT_FOUND", "no such room")

@@ -45,11 +45,17 @@ class FakeRoom:
         if levels is None:  # spec: "If the room contains no m.room.power_levels event, the state_default is 0"
             return True
         needs = 100 if type == "m.room.power_levels" else levels.get("state_default", 50)
-        return self.power(user) >= levels.get("events", {}).get(type, needs)
+        return self.power(user) >= float(levels.get("events", {}).get(type, needs))
 
-    def may_redact(self, user: UserID) -> bool:
-        """Whether somebody may redact what others have said."""
-        return self.power(user) >= self.state.get(("m.room.power_levels", ""), {}).get("redact", 50)
+    def redact(self, event_id: EventID, by: UserID) -> bool:
+        """Empty an event, if it is there; False if that is not allowed."""
+        for event in self.timeline:
+            if event["event_id"] == event_id:
+                needs = self.state.get(("m.room.power_levels", ""), {}).get("redact", 50)
+                if event["sender"] != by and self.power(by) < needs:
+                    return False
+                event["content"] = {}
+        return True
 
 
 class People:

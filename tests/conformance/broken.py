@@ -6,7 +6,7 @@ import asyncio
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import msgspec
@@ -59,7 +59,7 @@ class IgnoresTheCursor(Broken):
 class ConfirmsTooEarly(Broken):
     """Keeps its place itself, and moves it before the event is on disk."""
 
-    places: dict[str, dict[str, str]] = {}
+    places: ClassVar[dict[str, dict[str, str]]] = {}
 
     async def events(self, after: bk.Cursors) -> Events:
         mine = self.places.setdefault(self._client.token or "", {})
@@ -178,7 +178,7 @@ class SwallowsErrors(Broken):
     async def send(self, message: bk.MatrixMessage) -> bk.Sent:
         try:
             return await super().send(message)
-        except Exception:
+        except Exception:  # noqa: BLE001 - this is the fault
             return bk.Sent(ids=())
 
 
@@ -310,6 +310,30 @@ class ConnectsAnyway(WebchatAdapter):
                 yield session
         except bk.AuthFailed as error:
             raise bk.Transient(error.reason) from error
+
+
+class BeginsNow(WebchatAdapter):
+    """A new login begins with what happens from now on, and nobody is told where that is."""
+
+    @asynccontextmanager
+    async def connect(self, login: bk.Login) -> AsyncIterator[bk.Session]:
+        async with super().connect(login) as good:
+            assert isinstance(good, WebchatSession)
+            session = FromNowOn(good._client, good._me, good._info)
+            for chat in await good._client.chats():
+                session.places[chat.id] = str([event.seq async for event in good._client.history(chat.id)][-1])
+            yield session
+
+
+class FromNowOn(Broken):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.places: dict[str, str] = {}
+
+    async def events(self, after: bk.Cursors) -> Events:
+        async with aclosing(super().events(after or self.places)) as stream:  # type: ignore[type-var]  # a generator
+            async for item in stream:
+                yield item
 
 
 class ForgetsACapability(WebchatAdapter):

@@ -26,6 +26,7 @@ class Changes(Topic):
         async with scene.line() as line:
             target, old = await sent(scene, line, chat)
             edit = scene.edit(chat, target, scene.words("edited"))
+            answer = Sent(())
             for what in ("edit()", "edit() of the same nonce"):
                 answer = await done(what, line.can(CanEdit).edit(edit), scene.patience_s)
                 if not isinstance(answer, Sent):
@@ -33,7 +34,8 @@ class Changes(Topic):
                 await scene.post(chat, edit.text.body, f"{what} returned, and the network shows the message unchanged")
                 if await scene.posts(chat, old):
                     raise Fault(
-                        f"{what} left the old text there and sent the new one as another message: `edit.target` is ignored"
+                        f"{what} left the old text there and sent the new one as another message: `edit.target` is"
+                        " ignored"
                     )
                 if len(await scene.posts(chat, edit.text.body)) > 1:
                     raise Fault(f"after {what}, the new text is there twice: a repeat must do no harm")
@@ -74,12 +76,14 @@ class Changes(Topic):
                     raise Fault(f"RemoteEdit.target is {edit.target!r}; {message.id!r} was edited")
                 if edit.portal != chat or edit.sender != scene.remote.friend:
                     raise Fault(
-                        f"RemoteEdit says {edit.sender!r} in {edit.portal!r}; it was {scene.remote.friend!r} in {chat!r}"
+                        f"RemoteEdit says {edit.sender!r} in {edit.portal!r}; it was {scene.remote.friend!r} in"
+                        f" {chat!r}"
                     )
                 revisions.append(edit.revision)
         if revisions[0] == revisions[1]:
             raise Fault(
-                f"two edits of a message have the same RemoteEdit.revision ({revisions[0]!r}): the second would be taken for a repeat"
+                f"two edits of a message have the same RemoteEdit.revision ({revisions[0]!r}): the second would be"
+                " taken for a repeat"
             )
 
     # --- deletions --------------------------------------------------------------------------------------------------
@@ -143,10 +147,11 @@ class Changes(Topic):
             message = await said(line, text)
             seen = []
             for number, added in enumerate((True, False, True)):
+                did = "reacted" if added else "took a reaction back"
                 await (scene.remote.react if added else scene.remote.unreact)(chat, id, emoji)
                 await line.until(
                     lambda event, number=number: sum(isinstance(e, RemoteReaction) for e in line.events) > number,  # type: ignore[misc]  # the default binds it
-                    f"the friend {'reacted' if added else 'took a reaction back'}, and `events` yielded no RemoteReaction",
+                    f"the friend {did}, and `events` yielded no RemoteReaction",
                 )
                 seen = [event for event in line.events if isinstance(event, RemoteReaction)]
                 last = seen[number]
@@ -155,13 +160,12 @@ class Changes(Topic):
                 if last.emoji != emoji:
                     raise Fault(f"the friend reacted with {emoji!r}, and RemoteReaction.emoji is {last.emoji!r}")
                 if last.added is not added:
-                    raise Fault(
-                        f"the friend {'reacted' if added else 'took a reaction back'}, and RemoteReaction.added is {last.added}"
-                    )
+                    raise Fault(f"the friend {did}, and RemoteReaction.added is {last.added}")
         occurrences = [each.occurrence for each in seen]
         if any(occurrences) and len(set(occurrences)) != len(occurrences):
             raise Fault(
-                f"the friend reacted, took it back and reacted again, and RemoteReaction.occurrence was {occurrences}: each needs its own, or the last is taken for a repeat of the first"
+                "the friend reacted, took it back and reacted again, and RemoteReaction.occurrence was"
+                f" {occurrences}: each needs its own, or the last is taken for a repeat of the first"
             )
 
 
@@ -194,4 +198,4 @@ async def shows(scene: Scene, chat: PortalKey, text: str, wanted: set[tuple[str,
 def allowed(line: Line, scene: Scene, chat: PortalKey) -> str:
     """An emoji that may be used in a chat."""
     emoji = line.session.limits(chat).reactions
-    return THUMB if emoji is None or THUMB in emoji else sorted(emoji)[0]
+    return THUMB if emoji is None or THUMB in emoji else min(emoji)

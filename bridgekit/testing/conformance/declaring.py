@@ -83,7 +83,7 @@ class Declaring(Topic):
                         f"limits() {error}: it is asked before every message, and everything waits meanwhile. Answer"
                         f" from what `connect` or `events` has learnt{trace(error)}"
                     ) from None
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - the adapter's; it is told with its traceback
                     raise Fault(
                         f"limits() raised {show(error)} for {chat!r}; it must not raise{trace(error)}"
                     ) from None

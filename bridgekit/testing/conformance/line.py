@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from bridgekit.adapter.base import Adapter, Session
-from bridgekit.adapter.capabilities import Capability
+from bridgekit.adapter.capabilities import Capability, capability
 from bridgekit.model.remote import Batch, Login, Passing, RemoteEvent
-from bridgekit.testing.conformance.checks import Fault, raised, show, trace
+from bridgekit.testing.conformance.checks import Fault, show, trace
 
 C = TypeVar("C", bound=Capability)
 E = TypeVar("E")
@@ -43,18 +43,21 @@ class Line:
 
     def can(self, kind: type[C]) -> C:
         """The session, as one that has this capability."""
-        assert isinstance(self.session, kind)
-        return self.session
+        able = capability(self.session, kind)
+        assert able is not None
+        return able
 
     async def opened(self) -> None:
         """Wait until `connect` has given a session. Raises what it raised."""
-        await asyncio.wait({self._session, self._task}, timeout=self.patience_s, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {self._session, self._task}
+        await asyncio.wait(either, timeout=self.patience_s, return_when=asyncio.FIRST_COMPLETED)
         if not self._session.done():
             if self._task.done() and (error := self._task.exception()) is not None:
                 raise error
             raise Fault(f"`connect` had not given a session after {self.patience_s:g} s")
-        if not isinstance(self.session, Session):
-            raise Fault(f"`connect` gave {self.session!r}, which is no bridgekit.adapter.Session")
+        session: object = self.session
+        if not isinstance(session, Session):
+            raise Fault(f"`connect` gave {session!r}, which is no bridgekit.adapter.Session")
 
     async def close(self) -> None:
         """End the connection, as the bridge does when it stops."""
@@ -145,12 +148,6 @@ class Line:
         for event in batch.events:
             if not isinstance(event, Passing) and event.cursor is not None:
                 self.cursors[event.cursor.scope] = event.cursor.value
-
-    # --- calling ----------------------------------------------------------------------------------------------------
-    async def fails(self, call: str, work: object) -> BaseException | None:
-        """What a call of the adapter's raised, None if it returned."""
-        error, _ = await raised(call, work, self.patience_s)  # type: ignore[arg-type]  # an awaitable of anything
-        return error
 
 
 def checked(item: object) -> Batch:

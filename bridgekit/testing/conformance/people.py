@@ -19,17 +19,17 @@ class People(Topic):
         chat, login = await scene.remote.chat(), await scene.login()
         async with scene.line() as line:
             able = line.can(CanDescribe)
-            described = await done("describe_chat()", able.describe_chat(chat), scene.patience_s)
+            described: object = await done("describe_chat()", able.describe_chat(chat), scene.patience_s)
             if not isinstance(described, RemoteChat) or described.portal != chat:
                 raise Fault(f"describe_chat({chat!r}) returned {described!r}")
             if described.members is not None:
                 lacking = {scene.remote.friend, login.user} - set(described.members)
                 if lacking:
                     raise Fault(
-                        f"describe_chat() returned the members {list(described.members)}, without {sorted(lacking)}; list"
-                        " everybody, the account too, or leave `members` None"
+                        f"describe_chat() returned the members {list(described.members)}, without {sorted(lacking)};"
+                        " list everybody, the account too, or leave `members` None"
                     )
-            profile = await done("describe_user()", able.describe_user(scene.remote.friend), scene.patience_s)
+            profile: object = await done("describe_user()", able.describe_user(scene.remote.friend), scene.patience_s)
             if not isinstance(profile, RemoteProfile) or profile.user != scene.remote.friend:
                 raise Fault(f"describe_user({scene.remote.friend!r}) returned {profile!r}")
 
@@ -64,7 +64,8 @@ class People(Topic):
                 what = "brought somebody in" if joined else "removed somebody"
                 await line.until(
                     says(chat, user, joined),
-                    f"the friend {what}, and `events` yielded no RemoteMember that says so, and no RemoteChat with members",
+                    f"the friend {what}, and `events` yielded no RemoteMember that says so, and no RemoteChat with"
+                    " members",
                 )
 
     @check(CanInvite, "members", "stranger")

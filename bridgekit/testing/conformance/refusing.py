@@ -20,8 +20,8 @@ class Refusing(Topic):
             error, _ = await raised("send()", line.can(CanSend).send(message), scene.patience_s)
             if error is None:
                 raise Fault(
-                    "the network refused a message, and send() returned: its sender believes that it has arrived. Return"
-                    " only when the network has said that it took it, and let its refusal out as Rejected"
+                    "the network refused a message, and send() returned: its sender believes that it has arrived."
+                    " Return only when the network has said that it took it, and let its refusal out as Rejected"
                 )
             if not isinstance(error, Rejected):
                 raise wrong_error(

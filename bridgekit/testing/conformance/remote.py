@@ -26,7 +26,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     sender: RemoteUserID
     text: str
     mentions: tuple[tuple[str, RemoteUserID], ...] | msgspec.UnsetType = msgspec.UNSET
-    reply_to: RemoteMessageID | None | msgspec.UnsetType = msgspec.UNSET
+    reply_to: RemoteMessageID | msgspec.UnsetType | None = msgspec.UNSET
     reactions: Collection[tuple[RemoteUserID, str]] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -42,7 +42,7 @@ class Remote(ABC):
     stranger: RemoteUserID | None = None
     """The id of somebody who is in no chat yet, and can be brought into one."""
     remembers: ClassVar[bool] = True
-    """What is said while nobody is connected can be fetched later. False: it is lost, and the adapter cannot help it."""
+    """What is said while nobody is connected can be fetched later. False: it is lost, and no adapter can help that."""
     returns_nonces: ClassVar[bool] = False
     """The network shows the account its own messages together with the nonces that they were sent with."""
     patience_s: ClassVar[float] = 10.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -80,7 +79,7 @@ class Scene:
             )
         except (Fault, NotHere):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the adapter's; it is told with its traceback
             raise Fault(f"`login` raised {show(error)}, though all answers were right{trace(error)}") from None
         if not isinstance(login, Login):
             raise Fault(f"`login` returned {login!r}, which is no Login")
@@ -104,7 +103,7 @@ class Scene:
                 await line.opened()
             except Fault:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the adapter's; it is told with its traceback
                 raise Fault(f"`connect` raised {show(error)}, though nothing was wrong{trace(error)}") from None
             yield line
         finally:
@@ -175,8 +174,3 @@ def one_id(sent: object, call: str = "send()") -> RemoteMessageID:
     if not sent.ids:
         raise NotHere(f"{call} does not say the message's id")
     return sent.ids[0]
-
-
-async def settled() -> None:
-    """Let what was just called go on."""
-    await asyncio.sleep(0)

@@ -76,7 +76,8 @@ class Texts(Topic):
         if post.reply_to != id:
             what = "answers nothing there" if post.reply_to is None else f"answers {post.reply_to!r} there"
             raise Fault(
-                f"a message was sent that answers {id!r}, and it {what}: give `message.reply_to` on, or say Limits(replies=False)"
+                f"a message was sent that answers {id!r}, and it {what}: give `message.reply_to` on, or"
+                " say Limits(replies=False)"
             )
 
     @check("reply")

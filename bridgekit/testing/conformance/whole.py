@@ -66,7 +66,7 @@ class Whole(Topic):
         chat = await scene.remote.chat()
         async with scene.bridge() as bench:
             room = await begun(scene, bench, chat)
-            session = bench.bridge.sessions.session((await scene.login()).id)
+            session: object = bench.bridge.sessions.session((await scene.login()).id)
             sure = isinstance(session, CanConfirm) or (isinstance(session, CanSend) and session.dedupes_for is not None)
             dead = bench.kill_at(points.NETWORK_SENT)
             text, after = scene.words("ours"), scene.words("ours")
