@@ -10,3 +10,14 @@ from tests.conformance.webchat import WebchatRemote
 class TestWebchat(AdapterContract):
     adapter = WebchatAdapter
     remote = WebchatRemote
+
+
+class Forgetful(WebchatRemote):
+    """A webchat that takes every repeat for a new message."""
+
+    dedupe_seconds = 0
+
+
+class TestForgetfulWebchat(AdapterContract):
+    adapter = WebchatAdapter
+    remote = Forgetful
