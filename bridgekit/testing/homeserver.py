@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
 from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
-from bridgekit.testing.rooms import JSON, FakeRoom, People, raw
+from bridgekit.testing.rooms import JSON, FakeRoom, People, bundled, raw
 
 __all__ = ["FakeHomeserver", "FakeRoom", "raw"]
 
@@ -192,7 +192,8 @@ class FakeHomeserver(People):
     async def get_event(self, room: RoomID, event_id: EventID) -> RawEvent | None:
         def effect() -> RawEvent | None:
             timeline = self._joined(room, self.bot).timeline
-            return next((raw(event) for event in timeline if event["event_id"] == event_id), None)
+            found = next((event for event in timeline if event["event_id"] == event_id), None)
+            return raw(bundled(found, timeline, self.redacted)) if found is not None else None
 
         return await self._do("get_event", effect, room=room, event_id=event_id)
 

@@ -62,15 +62,13 @@ class FakeRemote(Remote):
     async def say(self, chat: PortalKey, text: str) -> RemoteMessageID:
         return self._say(chat, text).id
 
-    def _say(self, chat: PortalKey, text: str, **more: Any) -> RemoteMessage:
+    def _say(self, chat: PortalKey, text: str | Text, **more: Any) -> RemoteMessage:
         # Now: what is old when a session connects is not bridged as what is new.
         return self.network.say(chat.chat, FRIEND, text, at=time.time_ns() // 1_000_000, **more)
 
     async def say_mention(self, chat: PortalKey, before: str, name: str, after: str, user: RemoteUserID) -> None:
-        said = self._say(chat, before + name + after)
         mention = Mention(len(before), len(before) + len(name), MentionUser(user))
-        # Said already, and nobody has been given the turn to hear it.
-        self.network._stream[-1] = (replace(said, text=Text(said.text.body, mentions=(mention,))), None)
+        self._say(chat, Text(before + name + after, mentions=(mention,)))
 
     async def reply(self, chat: PortalKey, text: str, to: RemoteMessageID) -> RemoteMessageID:
         return self._say(chat, text, reply_to=to).id
