@@ -49,12 +49,12 @@ class FakeRoom:
 
     def redact(self, event_id: EventID, by: UserID) -> bool:
         """Empty an event, if it is there; False if that is not allowed."""
-        for event in self.timeline:
+        for number, event in enumerate(self.timeline):
             if event["event_id"] == event_id:
                 needs = self.state.get(("m.room.power_levels", ""), {}).get("redact", 50)
                 if event["sender"] != by and self.power(by) < needs:
                     return False
-                event["content"] = {}
+                self.timeline[number] = {**event, "content": {}}
         return True
 
 
@@ -65,6 +65,8 @@ class People:
         self.bot = bot
         self.rooms: dict[RoomID, FakeRoom] = {}
         self.users: set[UserID] = set()
+        self.sent: list[JSON] = []
+        """All events as they were sent, also those that were redacted since."""
         self.outbox: deque[JSON] = deque()
         self.pushed = asyncio.Event()
         self._count = 0
@@ -151,6 +153,7 @@ class People:
             **more,
         }
         room.timeline.append(event)
+        self.sent.append(event)
         self.outbox.append(event)
         self.pushed.set()
         return EventID(event["event_id"])
