@@ -175,7 +175,7 @@ def reserving(kind: type[FakeSession]) -> type[FakeSession]:
 
     class Reserving(kind):  # type: ignore[misc, valid-type]
         async def reserve(self, portal: PortalKey, media: MatrixMedia) -> str:
-            return self.far.new_reference()
+            return str(self.far.new_reference())
 
     return Reserving
 
