@@ -201,7 +201,8 @@ def replacement(
     event: FileEvent, target: EventID, key: TxnID, *, newly: Mentions | None = None, more: JSON | None = None
 ) -> JSON:
     """The content of an edit that leaves `event` in the place of `target` (spec: Event replacements), and notifies
-    nobody but `newly`; `more` goes beside it. Clients that know no edits see a file, too: an ``m.image`` without ``url`` is none."""
+    nobody but `newly`; `more` goes beside it. Clients that know no edits see a file, too: an ``m.image`` without
+    ``url`` is none."""
     new = event.content()
     content: JSON = {**new, "body": f"* {new['body']}", "m.mentions": (newly or Mentions()).to_content()}
     if "formatted_body" in new:
