@@ -11,7 +11,7 @@ import msgspec
 
 from bridgekit.adapter.capabilities import CanFetchMedia, capability
 from bridgekit.core.media_contents import replacement
-from bridgekit.core.media_info import described, file_content, filename_of, kind_of, mimetype_of, size_in_words
+from bridgekit.core.media_info import file_content, filename_of, kind_of, mimetype_of
 from bridgekit.core.policy import INTERNAL_ERROR, End, Pause, Retry, judge_homeserver, judge_network
 from bridgekit.core.reservation import MAX_LOST, Answer, Place, judge_create, judge_fill, renew_at
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
@@ -23,9 +23,11 @@ from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.counters import Counters
 from bridgekit.runtime.ghosts import Ghosts
-from bridgekit.runtime.media_jobs import JobLater, JobWaits, MediaJobs
+from bridgekit.runtime.media_carrier import QUOTA, JobLater, JobWaits
+from bridgekit.runtime.media_jobs import MediaJobs
 from bridgekit.runtime.media_note import FileNote, decode_note, with_note
 from bridgekit.runtime.media_stream import SourceFailed, TooLarge, Transfers
+from bridgekit.runtime.media_words import failed_words, too_large
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.sessions import Sessions
 
@@ -33,6 +35,12 @@ log = logging.getLogger(__name__)
 
 NOT_FETCHED = "this bridge cannot fetch files from the network"
 LOGGED_OUT = "the account that received it has logged out"
+THUMBNAIL_TRIES = 3
+"""After so many failures a file goes without its thumbnail, if it is that which fails."""
+
+LOOK_MS = 1_000
+"""How long the homeserver may wait for a file that it says to have."""
+
 LOST = "the homeserver did not keep the place that was reserved for it"
 
 
@@ -130,6 +138,10 @@ class FileCarrier:
                 thumbnail, _ = await self.transfer(job.login, note, note.ref.thumbnail, note.thumbnail)
             except (Refused, _Gone) as error:
                 log.info("a file goes without its thumbnail: %s", error)
+            except JobLater as later:
+                if job.attempts < THUMBNAIL_TRIES:
+                    raise
+                log.info("a file goes without its thumbnail: %s", later)
         uri, ref = await self.transfer(job.login, note, note.ref, note.place)
         return uri, thumbnail, ref
 
@@ -168,6 +180,10 @@ class FileCarrier:
                     if verdict.bug:
                         log.error("the adapter failed to open a file", exc_info=failed.error)
                     raise Refused(verdict.reason) from failed
+        except OSError as error:
+            # Not of the network's, nor of the homeserver's, which come as the errors above: of the bridge's own disk.
+            log.error("a file could not be kept meanwhile: %s", error)
+            raise JobLater(Retry(code="disk", reason="the bridge could not keep it on its disk")) from error
         except (HomeserverUnreachable, MatrixRequestError) as refused:
             raise _as_decided(judge_fill(refused, reserved=place is not None)) from refused
 
@@ -182,7 +198,20 @@ class FileCarrier:
         except MatrixRequestError as error:
             if judge_fill(error, reserved=True) is not Answer.DONE:
                 raise
+            await self._look(place.uri)
         return place.uri
+
+    async def _look(self, uri: ContentURI) -> None:
+        """Make sure that a file is there which the homeserver does not take because it has it. Synapse says so, too,
+        while an earlier upload is still being stored (and for two minutes after it was killed then): that one may come
+        to nothing. Raises as a failed upload does, where it is to be tried again."""
+        try:
+            async with self._homeserver.open_media(uri, timeout_ms=LOOK_MS):
+                return
+        except MatrixRequestError as error:
+            if isinstance(judge_homeserver(error), Retry):
+                raise
+            log.debug("a file that is there is not shown to the bridge: %s", error)
 
     # --- the reservation --------------------------------------------------------------------------------------------
     async def _renewed(self, job: MediaJob, note: FileNote) -> FileNote:
@@ -222,7 +251,7 @@ class FileCarrier:
             if isinstance(verdict, Retry):
                 raise JobLater(verdict) from error
             # Whatever it is, the old place has some time left yet.
-            raise JobLater(Retry(code="reserve", reason=str(error), forever=verdict is Answer.FULL)) from error
+            raise JobLater(Retry(code=QUOTA, reason=str(error), forever=verdict is Answer.FULL)) from error
         return Place(made.uri, now, made.expires_at)
 
     # --- the event --------------------------------------------------------------------------------------------------
@@ -311,17 +340,6 @@ class FileCarrier:
 
     async def _end(self, job: MediaJob) -> None:
         await self._books.save(MediaJobEnded(job.id))
-
-
-def too_large(limit: int | None) -> str:
-    """Why a file is not there, in words."""
-    most = f" of {size_in_words(limit)}" if limit is not None else ""
-    return f"it is larger than this homeserver's limit{most}"
-
-
-def failed_words(ref: MediaRef, reason: str) -> str:
-    """What stands in a file's place."""
-    return f"{described(ref)} could not be transferred: {reason}"
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -38,7 +38,6 @@ from bridgekit.model.records import (
     Fact,
     Ghost,
     MediaJob,
-    MediaJobEnded,
     MediaJobSaved,
     MessageRecord,
 )
@@ -48,7 +47,7 @@ from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import Lane, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
-from bridgekit.runtime.media_carry import FileCarrier, failed_words, too_large
+from bridgekit.runtime.media_carry import FileCarrier
 from bridgekit.runtime.media_jobs import MediaJobs
 from bridgekit.runtime.media_note import (
     FileNote,
@@ -62,6 +61,7 @@ from bridgekit.runtime.media_note import (
 )
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.media_waiting import Waiting
+from bridgekit.runtime.media_words import failed_words, too_large
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.saved import saved
 
@@ -344,9 +344,9 @@ class MediaIn:
         event = await self._homeserver.get_event(record.room, record.event_id)
         return file_event(shown_content(event.raw)) if event is not None else None
 
-    async def cancel(self, portal: PortalKey, remote_id: RemoteMessageID) -> tuple[Fact, ...]:
-        """The message was deleted: what to write down."""
-        return tuple(MediaJobEnded(id) for id in await self._jobs.cancel(portal, remote_id))
+    async def cancel(self, portal: PortalKey, remote_id: RemoteMessageID) -> None:
+        """The message was deleted."""
+        await self._jobs.cancel(portal, remote_id)
 
 
 def _shown(ref: MediaRef, slot: Slot) -> FileEvent:

@@ -228,6 +228,9 @@ class Message:
             if isinstance(outcome, Ending):
                 if outcome.code == "uncertain":
                     facts.append(a.uncertain(message, part))
+                    if message.media is not None:  # a file that is to follow has to, if the message is there
+                        facts += await self._o.files.sent(self._event.event_id)
+                        self._has_file = False
                     if part + 1 < len(parts):
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
                 return await self._end(outcome, tuple(facts))
