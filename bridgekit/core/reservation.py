@@ -47,7 +47,7 @@ class Answer(Enum):
 def renew_at(place: Place) -> int:
     """From when on (ms) a place that is still empty must be renewed, so that no reader finds it gone."""
     expires_at = place.expires_at
-    if expires_at is None or expires_at <= place.since:  # the clocks differ: else it were renewed with each attempt
+    if expires_at is None or expires_at < place.since:  # the clocks differ: else it were renewed with each attempt
         expires_at = place.since + UNKNOWN_LIFE_MS
     return expires_at - min(RENEW_BEFORE_MS, (expires_at - place.since) // 4)
 
