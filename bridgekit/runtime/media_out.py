@@ -155,10 +155,16 @@ class MediaOut:
         return ()
 
     async def forget(self, portal: PortalKey, event_id: EventID) -> tuple[Fact, ...]:
-        """The message will not be sent, or is deleted: what to write down."""
+        """The message is deleted: what to write down."""
         self._arrivals.pop(upload_id(event_id), None)
         await self._jobs.cancel(portal, event_id)
         return (MediaJobEnded(upload_id(event_id)),) if await self.is_known(event_id) else ()
+
+    async def unsent(self, event_id: EventID) -> tuple[Fact, ...]:
+        """The message will not be sent: what to write down. Nothing, if it may be there and its file is to follow."""
+        self._arrivals.pop(upload_id(event_id), None)
+        job = await self._books.directory.media_job(upload_id(event_id))
+        return () if job is None or note_of(job).sent else await self.forget(job.portal, event_id)
 
     async def withdrawn(self, records: Sequence[MessageRecord]) -> None:
         """These events of the network's people were redacted on Matrix: what is still to come of their files must not

@@ -214,6 +214,24 @@ async def test_a_file_follows_a_message_that_may_be_there(start: Start) -> None:
     assert await harness.store.media_jobs() == []
 
 
+async def test_a_message_that_fails_otherwise_leaves_no_job(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness, room = await start()
+    gate = harness.network.gates["slow.bin"] = asyncio.Event()
+    for name in ("slow.bin", "a.bin"):
+        uri = harness.homeserver.add_file(DATA)
+        harness.homeserver.emit(room, ALICE, "m.room.message", {"msgtype": "m.file", "body": name, "url": uri})
+    await harness.until(lambda: [each.media.name for each in harness.network.given] == ["a.bin"])
+
+    def buggy(*_: Any, **__: Any) -> Any:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("bridgekit.runtime.message.outgoing_nonce", buggy)
+    gate.set()
+    await harness.settle(60)
+    assert len(await harness.store.dead_letters()) == 2
+    assert await harness.store.media_jobs() == []
+
+
 # --- one transfer ---------------------------------------------------------------------------------------------------
 def opener(*lengths: int) -> Callable[[], Any]:
     left = deque(lengths)
