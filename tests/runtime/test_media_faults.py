@@ -189,7 +189,7 @@ async def test_what_is_redacted_on_matrix_does_not_come_back(
     harness.network.remote_files[file.id].errors.append(Rejected("deleted"))
     gate.set()
     said = "Your deletion was not carried out: this network cannot delete what was sent."
-    await settled(harness, room, *([b"other", said] if lacks else []))
+    await settled(harness, room, *((b"other", said) if lacks else ()))
     assert harness.network.remote_files[file.id].opened == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from bridgekit.errors import Rejected
-from bridgekit.testing.synapse import free_ports
+from bridgekit.testing.process import free_ports
 from example_bridge.webchat.pictures import is_public, open_picture
 
 PICTURE = b"\x89PNG\r\n\x1a\n"
