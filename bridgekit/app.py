@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import aiohttp
 import msgspec
 
 from bridgekit.adapter.base import Adapter
@@ -25,6 +24,7 @@ from bridgekit.core.namespace import exclusive_alias_regex
 from bridgekit.errors import AddressTaken, ConfigError
 from bridgekit.logs import redact
 from bridgekit.matrix import registration as registrations
+from bridgekit.matrix.broken import CONNECTION_ERRORS
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.matrix.ping import Pinger
 from bridgekit.matrix.registration import Registration
@@ -47,14 +47,6 @@ from bridgekit.web.server import MonitoringServer
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
-
-CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
-    OSError,
-    EOFError,
-    aiohttp.ClientConnectionError,
-    aiohttp.ClientPayloadError,
-)
-"""What escapes from a broken connection, whatever the adapter talks with. `TimeoutError` is an `OSError`."""
 
 
 class SystemClock:
@@ -142,6 +134,7 @@ class App:
             appservice_id=self._registration.id,
             clock=clock,
             random=random.random,
+            stall_timeout_s=config.media.stall_timeout_s,
         )
         listen = f"http://{config.appservice.host}:{config.appservice.port}"
         self._pinger = Pinger(

@@ -26,6 +26,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     `edit_within`, `delete_within`: how long after a message that is possible, None for always; `edits_per_message`:
     how often. `hidden_mentions`: a person can be notified without being named in the text. `room_mentions`: everybody
     can be.
+
+    `media`: the kinds of files that the network takes, None for all; what it does not take goes as a plainer kind if it
+    takes that (a sticker as a picture, a voice message as audio, anything as a file). `max_media_size`: how large they
+    may be, in bytes. `captions`: a file can have a text, which otherwise follows as a message of its own. `locations`:
+    there are places; otherwise they become a text with a link.
     """
 
     max_text_length: int | None = None

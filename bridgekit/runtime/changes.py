@@ -27,6 +27,7 @@ from bridgekit.model.records import (
     ValueSaved,
 )
 from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.own_changes import OwnReaction
 from bridgekit.runtime.relay import Voice
 from bridgekit.runtime.sending import Attempt, Connected, checked
 from bridgekit.runtime.targets import Missing
@@ -157,6 +158,8 @@ class _Edit:
             facts += done
             if step + 1 < steps:
                 await a.note_part(step + 1, tuple(facts))
+        if steps > 1:
+            facts += await a.o.own_changes.edits_saved(a.portal.key)
         more = len(texts) > len(self._targets) and sender is not None and sender.dedupes_for is None
         return a.crossed((*facts, *counted), barrier=more)
 
@@ -309,8 +312,9 @@ async def _take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
     outcome = await a.call(lambda: reactor.unreact(back), to)
     if isinstance(outcome, Ending):
         return await a.end(outcome, (gone,))
-    a.o.own_changes.reacted(reaction.portal, reaction.target, reaction.emoji, added=False)
-    return a.crossed((gone,))
+    told = OwnReaction(reaction.portal, reaction.target, reaction.emoji, added=False)
+    await a.o.own_changes.reacted(told, back.nonce)
+    return a.crossed((gone, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 
 class _Content(msgspec.Struct):

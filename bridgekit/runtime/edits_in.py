@@ -69,8 +69,9 @@ class EditsIn:
         self, edit: RemoteEdit, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
     ) -> Handled:
         """A message says something else now."""
-        if await self._echoes.edit(edit):
-            return Handled()
+        own = await self._echoes.edit(edit)
+        if own is not None:
+            return Handled(facts=own)
         portal = await self._books.portal(edit.portal)
         room = portal.room if portal is not None else None
         records = await self._targets.find(edit.portal, edit.target, lane, room=room)
@@ -80,12 +81,14 @@ class EditsIn:
         if not here:
             log.debug("an edit of a message in a room that the chat has left", extra={"lane": lane.key})
             return Handled()
-        facts = await self._changes.edited_elsewhere(edit.portal, records[0].remote_id)
         by_ghosts = [each for each in here if self._ghosts.namespace.is_ghost(each.sender)]
         ghost = await self._ghosts.by_user(by_ghosts[0].sender) if by_ghosts else None
         if ghost is not None:
-            return Handled(facts=(*facts, *await self._replace(edit, entry, lane, ghost, by_ghosts, here)))
-        return Handled(facts=(*facts, *await self._beside(edit, entry, lane, session, here)))
+            facts = await self._replace(edit, entry, lane, ghost, by_ghosts, here)
+        else:
+            facts = await self._beside(edit, entry, lane, session, here)
+        # Once it is done: if the homeserver is away, all of this is done again.
+        return Handled(facts=(*facts, *await self._changes.edited_elsewhere(edit.portal, records[0].remote_id)))
 
     async def _replace(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -94,6 +95,5 @@ class Ahead:
         if login is None or session is None or uploader is None or reserves(uploader):
             return
         if self._out.refusal(read.file, session.limits(portal.key), uploader) is None:
-            await self._out.begin(
-                event, portal.key, login, read.file, ahead=True, pending=lambda: self._lanes.is_pending(entry)
-            )
+            pending = functools.partial(self._lanes.is_pending, entry)
+            await self._out.begin(event, portal.key, login, read.file, ahead=True, pending=pending)

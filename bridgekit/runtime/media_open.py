@@ -1,7 +1,11 @@
-"""A file on Matrix as the adapter opens it: errors in the adapter's words, and never more bytes than fit."""
+"""A file on Matrix as the adapter opens it: errors in the adapter's words, and never more bytes than fit.
+
+The words do not hold the file's name: they stay in dead letters, which show the admin nobody's words.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -45,12 +49,12 @@ def fitting(kind: MediaKind, limits: Limits) -> MediaKind | None:
     return found
 
 
-def too_large(name: str, size: int | None, limits: Limits) -> str | None:
+def too_large(size: int | None, limits: Limits) -> str | None:
     """Why the network does not take it, in words; None: it does, as far as is known."""
     most = limits.max_media_size
     if most is None or size is None or size <= most:
         return None
-    return f"{name} has {size_in_words(size)}, and this network takes files of at most {size_in_words(most)}"
+    return f"the file has {size_in_words(size)}, and this network takes at most {size_in_words(most)}"
 
 
 def media_of(
@@ -69,10 +73,10 @@ def media_of(
             try:
                 stream = await stack.enter_async_context(homeserver.open_media(file.uri))
             except (HomeserverUnreachable, MatrixRequestError) as error:
-                raise in_words(error, file.name) from error
-            if (why := too_large(file.name, stream.size, limits)) is not None:
+                raise in_words(error) from error
+            if (why := too_large(stream.size, limits)) is not None:
                 raise Rejected(why)
-            yield _with(stream, _read(stream, file.name, limits, moved))
+            yield dataclasses.replace(stream, chunks=_read(stream, limits, moved))
 
     return MatrixMedia(
         kind=fitting(file.kind, limits) or file.kind,
@@ -88,34 +92,30 @@ def media_of(
     )
 
 
-def _with(stream: MediaStream, chunks: AsyncIterator[bytes]) -> MediaStream:
-    return MediaStream(chunks, stream.size, stream.mimetype, stream.name)
-
-
-async def _read(stream: MediaStream, name: str, limits: Limits, moved: Callable[[int], None]) -> AsyncIterator[bytes]:
+async def _read(stream: MediaStream, limits: Limits, moved: Callable[[int], None]) -> AsyncIterator[bytes]:
     count = 0
     try:
         async for chunk in stream.chunks:
             count += len(chunk)
-            if (why := too_large(name, count, limits)) is not None:
+            if (why := too_large(count, limits)) is not None:
                 raise Rejected(why)
             moved(len(chunk))
             yield chunk
     except (HomeserverUnreachable, MatrixRequestError) as error:
-        raise in_words(error, name) from error
+        raise in_words(error) from error
 
 
-def in_words(error: HomeserverUnreachable | MatrixRequestError, name: str) -> Exception:
+def in_words(error: HomeserverUnreachable | MatrixRequestError) -> Exception:
     """What the adapter sees of a homeserver's error."""
     if isinstance(error, MatrixRequestError):
         if error.errcode == NOT_YET:
             # Not for ever, as other 504s are: the sender's client may never do it.
-            return HomeserverSays(Retry(code=NOT_YET, reason=f"{name} has not been uploaded to Matrix yet"))
+            return HomeserverSays(Retry(code=NOT_YET, reason="its file has not been uploaded to Matrix yet"))
         if error.status == 404:
-            return Rejected(f"{name} is not on the homeserver any more")
+            return Rejected("the file is not on the homeserver any more")
         if error.errcode == "BAD_REDIRECT":
-            return Rejected(f"the homeserver says that {name} is where the bridge must not go")
+            return Rejected("the homeserver says that the file is where the bridge must not go")
     verdict = judge_homeserver(error)
     if isinstance(verdict, Retry):
-        return HomeserverSays(msgspec.structs.replace(verdict, reason=f"{name} cannot be read from the homeserver"))
-    return Rejected(f"the homeserver does not give out {name} ({verdict.code})")
+        return HomeserverSays(msgspec.structs.replace(verdict, reason="the file cannot be read from the homeserver"))
+    return Rejected(f"the homeserver does not give out the file ({verdict.code})")

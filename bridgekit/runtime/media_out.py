@@ -79,8 +79,8 @@ class MediaOut:
         if uploader is None:
             return "not_supported", NO_FILES
         if fitting(file.kind, limits) is None:
-            return "not_supported", f"this network takes no files like {file.name}"
-        why = too_large(file.name, file.size, limits)
+            return "not_supported", "this network takes no files of this kind"
+        why = too_large(file.size, limits)
         return None if why is None else ("too_large", why)
 
     async def remote(self, a: Attempt, file: ReadFile, to: Connected, uploader: CanUploadMedia) -> MatrixMedia | Ending:

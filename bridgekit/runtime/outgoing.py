@@ -73,7 +73,9 @@ class Outgoing:
         self.ghosts = ghosts
         self.sessions = sessions
         self.retrying = retrying
-        self.targets = Targets(books, homeserver, lanes, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms)
+        self.targets = Targets(
+            books, homeserver, lanes, retrying.clock, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms
+        )
         self.versions = Versions(homeserver)
         self.status = status
         self.limit = TimeLimit(retrying.delivery.send_timeout_ms / 1000)

@@ -175,7 +175,8 @@ def reserving(kind: type[FakeSession]) -> type[FakeSession]:
 
     class Reserving(kind):  # type: ignore[misc, valid-type]
         async def reserve(self, portal: PortalKey, media: MatrixMedia) -> str:
-            return str(self.far.new_reference())
+            far: FakeNetwork = self.far
+            return far.new_reference()
 
     return Reserving
 

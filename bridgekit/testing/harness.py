@@ -124,11 +124,13 @@ class Harness:
         relay: RelaySettings | None = None,
         status: StatusRules | None = None,
         media: MediaRules | None = None,
+        clock: ManualClock | None = None,
+        connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
     ) -> None:
         self.rng = random.Random(seed) if seed is not None else None
         rng = self.rng
         yields: Callable[[], int] = (lambda: 0) if rng is None else lambda: rng.randrange(4)
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.network = network or FakeNetwork()
         self.network.yields = yields
         self.homeserver = FakeHomeserver(IDENTITY.bot, yields=yields, clock=self.clock)
@@ -145,6 +147,7 @@ class Harness:
         self._relay = relay
         self._status = status
         self._media = msgspec.structs.replace(media or MediaRules(), offload=False)
+        self._connection_errors = connection_errors
         self._before = asyncio.all_tasks()
         self._pump: asyncio.Task[None] | None = None
         self._transactions = 0
@@ -179,6 +182,7 @@ class Harness:
             status=self._status,
             media=self._media,
             direct_events=self.direct_events,
+            connection_errors=self._connection_errors,
             **cast(Any, self._rules),
         )
         await self._bridge.open()
@@ -200,12 +204,16 @@ class Harness:
         self.door.dead = True
         await self._end_pump()
         self.bridge._lanes._running = False  # or a lane would begin anew when its worker has ended
-        tasks = asyncio.all_tasks() - self._before - {asyncio.current_task()}
+        tasks = self._tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._bridge = None
         self.clock.jump(20)
+
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        """All that belong to the process."""
+        return asyncio.all_tasks() - self._before
 
     def kill_at(self, point: str, *, after: int = 0) -> asyncio.Event:
         """Kill the process when it comes to this point for the time after the next `after`. Set when it is dead:

@@ -77,6 +77,8 @@ class FakeHomeserver(People, FakeMedia):
     ) -> EventID:
         def effect() -> EventID:
             where = self._joined(room, user or self.bot)
+            if not where.may_set(user or self.bot, type):
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{user or self.bot} has not the power to set {type}")
             where.state[type, state_key] = dict(content)
             return self._event(where, user or self.bot, type, dict(content), state_key=state_key)
 
@@ -105,9 +107,16 @@ class FakeHomeserver(People, FakeMedia):
         device_id: str | None = None,
     ) -> EventID:
         def effect() -> EventID:
-            self._joined(room, user or self.bot)
+            where = self._joined(room, user or self.bot)
+            if not where.redact(event_id, user or self.bot):
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{user or self.bot} has not the power to redact it")
             self.redacted.append(event_id)
-            return event_id
+            if txn_id not in self._transactions:
+                content = {"redacts": event_id} | ({} if reason is None else {"reason": reason})
+                more = {"redacts": event_id}
+                redaction = self._event(where, user or self.bot, "m.room.redaction", content, **more)
+                self._transactions[txn_id] = redaction
+            return self._transactions[txn_id]
 
         return await self._do("redact", effect, room=room, event_id=event_id, user=user or self.bot)
 
@@ -172,7 +181,11 @@ class FakeHomeserver(People, FakeMedia):
         return await self._do("resolve_alias", lambda: self.aliases.get(alias), alias=alias)
 
     async def create_alias(self, alias: RoomAlias, room: RoomID) -> None:
-        await self._do("create_alias", lambda: self.aliases.setdefault(alias, room), alias=alias)
+        def effect() -> None:
+            if self.aliases.setdefault(alias, room) != room:
+                raise MatrixRequestError(409, "M_UNKNOWN", "the alias names another room")
+
+        await self._do("create_alias", effect, alias=alias)
 
     async def delete_alias(self, alias: RoomAlias) -> None:
         await self._do("delete_alias", lambda: self.aliases.pop(alias, None), alias=alias)

@@ -247,9 +247,7 @@ class FakeAdapter(Adapter):
             raise self.settings.connect_errors.popleft()
         self.settings.connections += 1
         far = self.settings
-        kind: type[FakeSession] = (
-            FakeSession if far.dedupes else ConfirmingSession if far.confirms else ForgetfulSession
-        )
+        kind = FakeSession if far.dedupes else ConfirmingSession if far.confirms else ForgetfulSession
         if far.reserves:
             kind = reserving(kind)
         yield (session_lacking(kind, far.lacks) if far.lacks else kind)(far, login)

@@ -27,8 +27,8 @@ def read(content: Any, type: str = "m.room.message") -> ReadText | ReadEdit | Un
     return read_message(msgspec.json.encode({"type": type, "content": content}), resolve=resolve)
 
 
-def file(type: str = "m.room.message", **content: Any) -> ReadFile:
-    result = read({"msgtype": "m.file", "body": "a.bin", "url": URL, **content}, type)
+def file(**content: Any) -> ReadFile:
+    result = read({"msgtype": "m.file", "body": "a.bin", "url": URL, **content})
     assert isinstance(result, ReadText), result
     assert result.file is not None
     return result.file
@@ -64,7 +64,11 @@ def test_a_picture_with_everything() -> None:
 
 
 def test_a_sticker() -> None:
-    found = file("m.sticker", body="a cat waves", info={"mimetype": "image/webp", "w": 5, "h": 5})
+    info = {"mimetype": "image/webp", "w": 5, "h": 5}
+    result = read({"body": "a cat waves", "url": URL, "info": info}, "m.sticker")
+    assert isinstance(result, ReadText)
+    found = result.file
+    assert found is not None
     assert (found.kind, found.name, found.has_caption, found.width) == (MediaKind.STICKER, "a cat waves", False, 5)
 
 
