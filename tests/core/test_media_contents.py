@@ -255,7 +255,8 @@ def test_what_an_event_shows_now() -> None:
         "unsigned": {"m.relations": {"m.replace": {"content": {"m.new_content": new}}}},
     }
     assert shown_content(msgspec.json.encode(edited)) == new
-    for unsigned in ({}, {"m.relations": 5}, {"m.relations": {"m.replace": {"content": {}}}}):
+    nothing: tuple[dict[str, Any], ...] = ({}, {"m.relations": 5}, {"m.relations": {"m.replace": {"content": {}}}})
+    for unsigned in nothing:
         assert shown_content(msgspec.json.encode({"content": {"body": "old"}, "unsigned": unsigned})) == {"body": "old"}
 
 
