@@ -29,7 +29,8 @@ from bridgekit.core.media_info import (
     size_in_words,
     with_learnt,
 )
-from bridgekit.core.to_matrix import KEY, MAX_CONTENT_BYTES, encoded_size
+from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, encoded_size
+from bridgekit.core.versions import KEY
 from bridgekit.model.content import Mention, MentionUser, Run, Style, Text
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, TxnID, UserID
 from bridgekit.model.media import Location, MediaKind, MediaRef, MediaStream
