@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from bridgekit.core.policy import Retry
+from bridgekit.core.policy import INTERNAL_ERROR, End, Retry
+from bridgekit.core.reservation import Answer
 from bridgekit.model.records import MediaJob
+from bridgekit.runtime.media_words import too_large
 
 QUOTA = "reserve"
 """`Retry.code`: as many places are reserved as the homeserver gives."""
 
 _ITS_OWN = frozenset({"M_LIMIT_EXCEEDED", QUOTA})
 """What passes by itself, and says nothing of the file."""
+
+
+LOST = "the homeserver did not keep the place that was reserved for it"
+
+
+class Refused(Exception):
+    """The file will never be there; why, in words."""
+
+
+class Gone(Exception):
+    """The place is not ours any more."""
 
 
 class JobLater(Exception):
@@ -50,3 +63,22 @@ async def is_forever(verdict: Retry, is_away: Callable[[], Awaitable[bool]]) -> 
     """Whether a file is tried on, however long it has failed: the homeserver is away. Where that answers everything but
     this file's calls (it, or a proxy before it, hangs up on them each time), it is the file."""
     return verdict.forever and (verdict.code in _ITS_OWN or await is_away())
+
+
+def as_exception(error: BaseException) -> Exception:
+    """What an adapter has raised, as something to judge."""
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+
+def as_decided(verdict: Answer | Retry | End) -> Exception:
+    """What to raise where an upload has failed so."""
+    match verdict:
+        case Answer.TOO_LARGE:
+            return Refused(too_large(None))
+        case Answer.GONE:
+            return Gone(LOST)
+        case Retry():
+            return JobLater(verdict)
+        case End():
+            return Refused(f"the homeserver refused it ({verdict.code})")
+    return Refused(INTERNAL_ERROR)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -19,6 +19,7 @@ from bridgekit.ports import Clock
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.media_carrier import Carrier, JobLater, JobWaits, is_forever
+from bridgekit.runtime.media_locks import MessageLocks
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.sessions import Sessions
 
@@ -29,9 +30,6 @@ AGAIN_S = 1.0
 
 FAR_MS = 2 * 3_600_000
 """No job waits so long: where it seems so, the clock was set back."""
-
-Message = tuple[PortalKey, str]
-"""A portal and `MediaJob.message`."""
 
 
 class _Waiting(msgspec.Struct):
@@ -75,7 +73,7 @@ class MediaJobs:
         self._turns: deque[PortalKey] = deque()
         self._running: dict[str, tuple[PortalKey, _Waiting, asyncio.Task[None]]] = {}
         self._of_login: Counter[LoginID] = Counter()
-        self._locks: dict[Message, tuple[asyncio.Lock, int]] = {}
+        self.locked = MessageLocks().of
         self._timer: asyncio.Task[None] | None = None
         self._watched: dict[LoginID, asyncio.Task[None]] = {}
         self._started = False
@@ -135,22 +133,6 @@ class MediaJobs:
     def running(self) -> int:
         """How many are being carried now."""
         return len(self._running)
-
-    @asynccontextmanager
-    async def locked(self, portal: PortalKey, message: str) -> AsyncIterator[None]:
-        """Nobody else changes the jobs or the events of this message's files meanwhile."""
-        key = (portal, message)
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[key]
-            if users == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, users - 1)
 
     async def cancel(self, portal: PortalKey, message: str, *, only: str | None = None) -> None:
         """The message was deleted: carry its files (`only`: the one of that job) no further, and end their jobs on
@@ -248,9 +230,7 @@ class MediaJobs:
             return
         if error is not None:
             log.error("a file's job failed; it is tried again", exc_info=error)
-            job.not_before = self._clock.now() + int(self._backoff.max_s * 1000)
-            if job.urgent_at is not None:
-                job.urgent_at = max(job.urgent_at, job.not_before)  # else it were begun again at once, and again
+            self._rest(job, self._clock.now() + int(self._backoff.max_s * 1000), job.urgent_at)
             self._put(portal, job)
         self._pump()
 
@@ -311,6 +291,8 @@ class MediaJobs:
 
     async def _later_or_never(self, job: MediaJob, later: JobLater, carrier: Carrier) -> bool:
         now, verdict = self._clock.now(), later.verdict
+        with contextlib.suppress(StoreUnavailable):
+            job = await self._books.directory.media_job(job.id) or job  # what fails may be another thing than before
         since = job.failed_since if job.failed_since is not None else now
         over = expired(now=now, failed_since=job.failed_since, retry_for_ms=self._retry_for_ms)
         try:
@@ -319,7 +301,7 @@ class MediaJobs:
                 carrier.ended(job)
                 return False
         except JobLater as again:
-            verdict = again.verdict
+            verdict, since = again.verdict, now  # to give it up is another thing, too
         except StoreUnavailable as error:
             log.warning("%s; a file waits", error)
         delay = self._backoff.delay(job.attempts, self._random(), verdict.retry_after_s)
@@ -347,8 +329,11 @@ class MediaJobs:
         except StoreUnavailable:
             pass  # what is known of it is good enough to look again
         portal, waiting, _ = self._running[job.id]
-        urgent_at = carrier.urgent_at(stored)
-        if urgent_at is not None and urgent_at <= self._clock.now():
-            urgent_at = max(urgent_at, not_before)  # that was just tried
-        waiting.not_before, waiting.urgent_at = not_before, urgent_at
+        self._rest(waiting, not_before, carrier.urgent_at(stored))
         self._put(portal, waiting)
+
+    def _rest(self, waiting: _Waiting, not_before: int, urgent_at: int | None) -> None:
+        """Not before that time (ms), but for what becomes urgent sooner; what is urgent already was just tried."""
+        if urgent_at is not None and urgent_at <= self._clock.now():
+            urgent_at = max(urgent_at, not_before)
+        waiting.not_before, waiting.urgent_at = not_before, urgent_at

@@ -17,8 +17,8 @@ from bridgekit.model.entry import Entry
 from bridgekit.model.ids import DedupeKey, EventID, LoginID, RoomID, UserID
 from bridgekit.model.remote import RemoteMessage
 from bridgekit.runtime.lanes import WaitFor
-from bridgekit.runtime.media_carrier import JobLater, JobWaits, is_forever
-from bridgekit.runtime.media_carry import THUMBNAIL_TRIES, FileCarrier, Refused
+from bridgekit.runtime.media_carrier import JobLater, JobWaits, Refused, is_forever
+from bridgekit.runtime.media_carry import THUMBNAIL_TRIES, FileCarrier
 from bridgekit.runtime.media_note import FileNote, Slot
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.retrying import Retrying

@@ -153,6 +153,17 @@ async def test_a_clock_that_is_set_back_does_not_put_a_file_off(start: Start) ->
     await settled(harness, room, DATA)
 
 
+async def test_a_file_that_came_at_the_last_moment_is_not_called_lost(start: Start) -> None:
+    harness, room = await start()
+    errors = deque(Transient("busy", retry_after=1800) for _ in range(48))
+    file = harness.network.add_remote_file(DATA, says=None, known=False, errors=errors)
+    harness.network.say("chat", "friend", "", media=(file,))
+    await harness.until(lambda: not errors, within_s=2 * DAY_S)
+    stumbles = MatrixRequestError(500, "M_UNKNOWN", "Internal server error")
+    harness.homeserver.fail("send_event", stumbles, times=5)
+    await settled(harness, room, DATA)
+
+
 # --- deletions ------------------------------------------------------------------------------------------------------
 async def test_a_deletion_that_stumbles_leaves_no_job(start: Start) -> None:
     harness, room = await start()
