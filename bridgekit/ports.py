@@ -46,6 +46,7 @@ from bridgekit.model.records import (
     Fact,
     Ghost,
     LoginRecord,
+    MediaJob,
     Membership,
     MessageRecord,
     Portal,
@@ -220,6 +221,14 @@ class Directory(Protocol):
         """What is there on a message, oldest first."""
 
     async def reaction_by_event(self, room: RoomID, event_id: EventID) -> ReactionRecord | None: ...
+
+    async def media_jobs(self, *, after: int = 0, limit: int = 1000) -> list[MediaJob]:
+        """The files that are still to be carried with a number above `after`, in order."""
+
+    async def media_job(self, id: str) -> MediaJob | None: ...
+
+    async def picture(self, key: str) -> ContentURI | None:
+        """Where a picture was put (`PictureSaved`)."""
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None: ...
 

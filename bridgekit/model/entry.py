@@ -5,23 +5,14 @@ All times are milliseconds since the epoch.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID, RoomID
-from bridgekit.model.records import Fact
+from bridgekit.model.records import Direction, Fact
 from bridgekit.model.remote import Cursor
 
 PARTITIONS = 64
 """Every lane belongs to one of this many partitions, by a stable hash of its key, stored with the lane."""
-
-
-class Direction(StrEnum):
-    """Where an entry comes from."""
-
-    MATRIX = "matrix"
-    REMOTE = "remote"
 
 
 class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +206,8 @@ class Stats(msgspec.Struct, frozen=True):
     received (ms), None if none waits. `pending_*` and `dead` are counted up to `COUNTED`.
 
     `staged`: events of pushed transactions that are not unpacked into entries yet. They are not among `pending_matrix`,
-    but `oldest_matrix_ms` knows of them.
+    but `oldest_matrix_ms` knows of them. `media`: files that are still to be carried, counted up to `COUNTED`, and when
+    the first of them came (ms).
     """
 
     pending_matrix: int
@@ -224,3 +216,5 @@ class Stats(msgspec.Struct, frozen=True):
     oldest_remote_ms: int | None
     dead: int
     staged: int = 0
+    media: int = 0
+    oldest_media_ms: int | None = None

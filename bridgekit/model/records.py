@@ -24,6 +24,13 @@ from bridgekit.model.ids import (
 from bridgekit.model.remote import Login
 
 
+class Direction(StrEnum):
+    """Where something comes from."""
+
+    MATRIX = "matrix"
+    REMOTE = "remote"
+
+
 class PortalState(StrEnum):
     """How far a portal's room is. It is written before createRoom is called, so that a crash cannot forget it."""
 
@@ -80,7 +87,8 @@ class LoginRecord(msgspec.Struct, frozen=True, kw_only=True):
 class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """This event is that remote message. A message of several parts has several records with `part` from 0.
 
-    `sender` is the Matrix user that sent the event, `timestamp` the original one.
+    `sender` is the Matrix user that sent the event, `timestamp` the original one. `file`: the event is a file of the
+    network's message, not (only) its text.
     """
 
     portal: PortalKey
@@ -90,6 +98,29 @@ class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
     event_id: EventID
     sender: UserID
     timestamp: int
+    file: bool = False
+
+
+class MediaJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that is still to be carried across, so that nothing waits for it.
+
+    `id` is unique in the bridge. `direction` is where the file comes from. It belongs to the message `message` (the
+    network's id, or the event's) of `portal`, and goes through `login`. `payload` is what its carrier noted, opaque to
+    the store. `attempts` and `failed_since` are of the current row of failures, `not_before` is when it may be tried
+    again (0: at once). `number` orders them; the store gives it, with the first write, and it stays.
+    """
+
+    id: str
+    direction: Direction
+    portal: PortalKey
+    message: str
+    login: LoginID
+    payload: bytes
+    created_at: int
+    attempts: int = 0
+    failed_since: int | None = None
+    not_before: int = 0
+    number: int = 0
 
 
 class ReactionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +221,25 @@ class PartsDeleted(msgspec.Struct, frozen=True, tag=True):
     first: int
 
 
+class MediaJobSaved(msgspec.Struct, frozen=True, tag=True):
+    """Inserts or replaces a file's job; its `number` and `created_at` stay what they were."""
+
+    job: MediaJob
+
+
+class MediaJobEnded(msgspec.Struct, frozen=True, tag=True):
+    """The file is across, or will never be; or its message was deleted."""
+
+    id: str
+
+
+class PictureSaved(msgspec.Struct, frozen=True, tag=True):
+    """A picture (an avatar) is on the homeserver: `key` says which, by its bytes or by the network's id of it."""
+
+    key: str
+    uri: ContentURI
+
+
 class ReactionSaved(msgspec.Struct, frozen=True, tag=True):
     """Inserts or replaces the reaction of this sender with this emoji to that message."""
 
@@ -255,6 +305,9 @@ Fact = (
     | MessageSaved
     | MessageDeleted
     | PartsDeleted
+    | MediaJobSaved
+    | MediaJobEnded
+    | PictureSaved
     | ReactionSaved
     | ReactionRemoved
     | AliasSaved

@@ -23,6 +23,7 @@ from bridgekit.model.entry import (
     Stats,
 )
 from bridgekit.model.ids import (
+    ContentURI,
     DedupeKey,
     EventID,
     LaneKey,
@@ -38,6 +39,7 @@ from bridgekit.model.records import (
     Fact,
     Ghost,
     LoginRecord,
+    MediaJob,
     Membership,
     MessageRecord,
     Portal,
@@ -267,6 +269,15 @@ class SqlStore(ABC):
 
     async def reaction_by_event(self, room: RoomID, event_id: EventID) -> ReactionRecord | None:
         return await self._read(directory.reaction_by_event, room, event_id)
+
+    async def media_jobs(self, *, after: int = 0, limit: int = 1000) -> list[MediaJob]:
+        return await self._read(directory.media_jobs, after, limit)
+
+    async def media_job(self, id: str) -> MediaJob | None:
+        return await self._read(directory.media_job, id)
+
+    async def picture(self, key: str) -> ContentURI | None:
+        return await self._read(directory.picture, key)
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
         return await self._read(directory.uncertain, nonce)

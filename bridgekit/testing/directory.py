@@ -10,6 +10,7 @@ import msgspec
 
 from bridgekit.model import records
 from bridgekit.model.ids import (
+    ContentURI,
     EventID,
     LoginID,
     Nonce,
@@ -23,6 +24,7 @@ from bridgekit.model.records import (
     Fact,
     Ghost,
     LoginRecord,
+    MediaJob,
     Membership,
     MessageRecord,
     Portal,
@@ -48,6 +50,9 @@ class Knowledge:
     reactions: dict[tuple[PortalKey, RemoteMessageID], dict[tuple[UserID, str], ReactionRecord]] = field(
         default_factory=dict
     )
+    media_jobs: dict[str, MediaJob] = field(default_factory=dict)
+    media_numbers: int = 0
+    pictures: dict[str, ContentURI] = field(default_factory=dict)
     uncertain: dict[Nonce, UncertainSaved] = field(default_factory=dict)
     management: dict[UserID, RoomID] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
@@ -111,6 +116,12 @@ class MemoryDirectory(ABC):
                 parts = known.messages.get((key, remote_id), {})
                 for part in [part for part in parts if part >= first]:
                     del parts[part]
+            case records.MediaJobSaved(job):
+                self._save_job(job)
+            case records.MediaJobEnded(id):
+                known.media_jobs.pop(id, None)
+            case records.PictureSaved(name, uri):
+                known.pictures[name] = uri
             case records.ReactionSaved(reaction):
                 of_message = known.reactions.setdefault((reaction.portal, reaction.target), {})
                 of_message[reaction.sender, reaction.emoji] = reaction
@@ -126,6 +137,15 @@ class MemoryDirectory(ABC):
                 known.management[user_id] = room
             case records.ValueSaved(name, value):
                 known.values[name] = value
+
+    def _save_job(self, job: MediaJob) -> None:
+        known, old = self._known, self._known.media_jobs.get(job.id)
+        if old is None:
+            known.media_numbers += 1
+            job = msgspec.structs.replace(job, number=known.media_numbers)
+        else:
+            job = msgspec.structs.replace(job, number=old.number, created_at=old.created_at)
+        known.media_jobs[job.id] = job
 
     def _session_saved(self, login: LoginID, cursors: Collection[Cursor], state: bytes | None) -> None:
         for cursor in cursors:
@@ -251,6 +271,19 @@ class MemoryDirectory(ABC):
             ),
             None,
         )
+
+    async def media_jobs(self, *, after: int = 0, limit: int = 1000) -> list[MediaJob]:
+        await self._reading()
+        ordered = sorted(self._known.media_jobs.values(), key=lambda job: job.number)
+        return [job for job in ordered if job.number > after][:limit]
+
+    async def media_job(self, id: str) -> MediaJob | None:
+        await self._reading()
+        return self._known.media_jobs.get(id)
+
+    async def picture(self, key: str) -> ContentURI | None:
+        await self._reading()
+        return self._known.pictures.get(key)
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
         await self._reading()

@@ -364,6 +364,7 @@ class MemoryJournal(MemoryDirectory, MemoryIntake):
                 insort(received[entry.direction], entry.received_at)
         staged = self._memory.intake.rows.values()
         matrix, remote = received[Direction.MATRIX], received[Direction.REMOTE]
+        jobs = [job.created_at for job in self._known.media_jobs.values()]
         return Stats(
             pending_matrix=min(len(matrix), COUNTED),
             pending_remote=min(len(remote), COUNTED),
@@ -371,6 +372,8 @@ class MemoryJournal(MemoryDirectory, MemoryIntake):
             oldest_remote_ms=remote[0] if remote else None,
             dead=min(len(self._memory.dead), COUNTED),
             staged=sum(row.events for row in staged),
+            media=min(len(jobs), COUNTED),
+            oldest_media_ms=min(jobs, default=None),
         )
 
     async def secret(self) -> bytes:

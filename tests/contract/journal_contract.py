@@ -12,13 +12,21 @@ from tests.contract.clean_contract import CleanContract
 from tests.contract.directory_contract import DirectoryContract
 from tests.contract.entry_contract import EntryContract
 from tests.contract.lease_contract import LeaseContract
+from tests.contract.media_contract import MediaContract
 from tests.contract.repair_contract import RepairContract
 from tests.contract.staging_contract import StagingContract
 from tests.contract.values import NOW, Database, Opened, opened
 
 
 class JournalContract(
-    LeaseContract, AppendContract, StagingContract, EntryContract, RepairContract, CleanContract, DirectoryContract
+    LeaseContract,
+    AppendContract,
+    StagingContract,
+    EntryContract,
+    RepairContract,
+    CleanContract,
+    DirectoryContract,
+    MediaContract,
 ):
     """All of it. A subclass provides the fixture `database`."""
 

@@ -29,24 +29,38 @@ FILL_DEAD = """
 INSERT INTO dead_letter (direction, kind, dedupe, received_at, ended_at, code, reason, payload)
 SELECT {number} % 2, {blob}, {blob}, {number}, {number}, {blob}, {blob}, {blob} FROM {numbers}
 """
+FILL_MEDIA = """
+INSERT INTO media_job
+    (digest, id, direction, chat, receiver, message, login, payload, created_at, attempts, not_before)
+SELECT {unique}, {blob}, 'remote', {blob}, {blob}, {blob}, {blob}, {blob}, {number}, 0, 0 FROM {numbers}
+"""
+ASKED: dict[str, tuple[int, ...]] = {
+    "entry_oldest": (0,),
+    "entry_count": (0, 10),
+    "dead_letter_count": (10,),
+    "media_job_oldest": (),
+    "media_job_count": (10,),
+}
 
 
 async def test_plans_on_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "bridge.db"
     async with opened(SqliteStore(path)):
         pass
-    words = {"number": "value", "blob": "x'00'", "numbers": "numbers"}
+    words = {"number": "value", "blob": "x'00'", "unique": "value", "numbers": "numbers"}
     numbers = f"WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT {MANY}) "
     with closing(sqlite3.connect(path)) as connection:
-        for fill in (FILL_ENTRIES, FILL_DEAD):
+        for fill in (FILL_ENTRIES, FILL_DEAD, FILL_MEDIA):
             connection.execute(numbers + fill.format(**words))
         plans = {}
-        for name, parameters in {"entry_oldest": (0,), "entry_count": (0, 10), "dead_letter_count": (10,)}.items():
+        for name, parameters in ASKED.items():
             rows = connection.execute("EXPLAIN QUERY PLAN " + queries("sqlite")[name], parameters)
             plans[name] = "; ".join(str(row[3]) for row in rows)
     assert "SEARCH entry USING COVERING INDEX entry_by_age (direction=?)" in plans["entry_oldest"]
     assert "SEARCH entry USING COVERING INDEX entry_by_age (direction=?)" in plans["entry_count"]
     assert "dead_letter USING COVERING INDEX dead_letter_by_age" in plans["dead_letter_count"]
+    assert "media_job USING COVERING INDEX media_job_by_age" in plans["media_job_count"]
+    assert "media_job USING COVERING INDEX media_job_by_age" in plans["media_job_oldest"]
     assert not re.search("TEMP B-TREE", " ".join(plans.values()))
 
 
@@ -54,16 +68,21 @@ async def test_plans_on_sqlite(tmp_path: Path) -> None:
 async def test_plans_on_postgres(postgres_dsn: str, analysed: bool) -> None:
     async with opened(open_store(postgres_dsn)):
         pass
-    words = {"number": "value", "blob": "'\\x00'::bytea", "numbers": f"generate_series(1, {MANY}) AS numbers (value)"}
+    words = {
+        "number": "value",
+        "blob": "'\\x00'::bytea",
+        "unique": "int8send(value)",
+        "numbers": f"generate_series(1, {MANY}) AS numbers (value)",
+    }
     connection = await asyncpg.connect(postgres_dsn, server_settings=READER_SETTINGS)
     try:
-        for table, fill in (("entry", FILL_ENTRIES), ("dead_letter", FILL_DEAD)):
+        for table, fill in (("entry", FILL_ENTRIES), ("dead_letter", FILL_DEAD), ("media_job", FILL_MEDIA)):
             await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
             await connection.execute(fill.format(**words))
         if analysed:
             await connection.execute("VACUUM ANALYZE")
         plans = {}
-        for name, parameters in {"entry_oldest": (0,), "entry_count": (0, 10), "dead_letter_count": (10,)}.items():
+        for name, parameters in ASKED.items():
             sql = queries("postgres")[name]
             for number, parameter in enumerate(parameters, start=1):
                 sql = sql.replace(f"${number}", str(parameter))
@@ -73,6 +92,8 @@ async def test_plans_on_postgres(postgres_dsn: str, analysed: bool) -> None:
     for name, index in {"entry_oldest": "entry_by_age", "entry_count": "entry_by_age"}.items():
         assert re.search(rf"Limit .*Index Only Scan using {index} on entry", plans[name]), plans[name]
     assert re.search("Limit .*Index Only Scan using dead_letter_by_age", plans["dead_letter_count"])
+    for name in ("media_job_count", "media_job_oldest"):
+        assert re.search("Limit .*Index Only Scan using media_job_by_age", plans[name])
     assert not re.search("Seq Scan|Sort", " ".join(plans.values()))
 
 

@@ -16,10 +16,12 @@ from bridgekit.model.ids import (
     UserID,
 )
 from bridgekit.model.records import (
+    Direction,
     Fact,
     Ghost,
     LoginRecord,
     LoginState,
+    MediaJob,
     Membership,
     MessageRecord,
     Portal,
@@ -160,6 +162,21 @@ def reaction_by_event(room: RoomID, event_id: EventID) -> Program[ReactionRecord
     return _reaction(rows[0]) if rows else None
 
 
+def media_jobs(after: int, limit: int) -> Program[list[MediaJob]]:
+    rows = yield Query("media_jobs", (after, limit))
+    return [_media_job(row) for row in rows]
+
+
+def media_job(id: str) -> Program[MediaJob | None]:
+    rows = yield Query("media_job_get", (digest(id),))
+    return _media_job(rows[0]) if rows else None
+
+
+def picture(key: str) -> Program[ContentURI | None]:
+    rows = yield Query("picture_get", (digest(key),))
+    return ContentURI(dec(rows[0][0])) if rows else None
+
+
 def uncertain(nonce: Nonce) -> Program[UncertainSaved | None]:
     for kept, chat, receiver, room, event_id, sender, part, at in (yield Query("uncertain_get", (digest(nonce),))):
         return UncertainSaved(
@@ -233,7 +250,7 @@ def _login(row: Row) -> LoginRecord:
 
 
 def _message(row: Row) -> MessageRecord:
-    chat, receiver, remote_id, part, room, event_id, sender, timestamp = row
+    chat, receiver, remote_id, part, room, event_id, sender, timestamp, file = row
     return MessageRecord(
         portal=dec_portal(chat, receiver),
         remote_id=RemoteMessageID(dec(remote_id)),
@@ -242,6 +259,24 @@ def _message(row: Row) -> MessageRecord:
         event_id=EventID(dec(event_id)),
         sender=UserID(dec(sender)),
         timestamp=timestamp,
+        file=bool(file),
+    )
+
+
+def _media_job(row: Row) -> MediaJob:
+    id, number, direction, chat, receiver, message, login, payload, created_at, attempts, failed_since, not_before = row
+    return MediaJob(
+        id=dec(id),
+        number=number,
+        direction=Direction(direction),
+        portal=dec_portal(chat, receiver),
+        message=dec(message),
+        login=LoginID(dec(login)),
+        payload=bytes(payload),
+        created_at=created_at,
+        attempts=attempts,
+        failed_since=failed_since,
+        not_before=not_before,
     )
 
 

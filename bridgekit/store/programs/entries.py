@@ -102,6 +102,8 @@ def stats() -> Program[Stats]:
         first = oldest[Direction.MATRIX]
         oldest[Direction.MATRIX] = staged_at if first is None else min(first, staged_at)
     ((dead,),) = yield Query("dead_letter_count", (COUNTED,))
+    ((media,),) = yield Query("media_job_count", (COUNTED,))
+    ((media_at,),) = yield Query("media_job_oldest")
     return Stats(
         pending_matrix=pending[Direction.MATRIX],
         pending_remote=pending[Direction.REMOTE],
@@ -109,4 +111,6 @@ def stats() -> Program[Stats]:
         oldest_remote_ms=oldest[Direction.REMOTE],
         dead=dead,
         staged=staged,
+        media=media,
+        oldest_media_ms=media_at,
     )

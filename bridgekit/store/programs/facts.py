@@ -122,6 +122,7 @@ def _message(fact: records.MessageSaved) -> Row:
         enc(message.room),
         enc(message.event_id),
         enc(message.sender),
+        int(message.file),
     )
 
 
@@ -131,6 +132,31 @@ def _message_deleted(fact: records.MessageDeleted) -> Row:
 
 def _parts_deleted(fact: records.PartsDeleted) -> Row:
     return message_key(fact.portal, fact.remote_id), fact.first
+
+
+def _media_job(fact: records.MediaJobSaved) -> Row:
+    job = fact.job
+    return (
+        digest(job.id),
+        enc(job.id),
+        job.direction.value,
+        *enc_portal(job.portal),
+        enc(job.message),
+        enc(job.login),
+        job.payload,
+        job.created_at,
+        job.attempts,
+        job.failed_since,
+        job.not_before,
+    )
+
+
+def _media_job_ended(fact: records.MediaJobEnded) -> Row:
+    return (digest(fact.id),)
+
+
+def _picture(fact: records.PictureSaved) -> Row:
+    return digest(fact.key), enc(fact.uri)
 
 
 def _reaction(fact: records.ReactionSaved) -> Row:
@@ -214,6 +240,9 @@ _STATEMENTS: dict[type[Any], tuple[tuple[str, Callable[[Any], Row]], ...]] = {
         ("reactions_forget", _message_deleted),
     ),
     records.PartsDeleted: (("parts_delete", _parts_deleted),),
+    records.MediaJobSaved: (("media_job_save", _media_job),),
+    records.MediaJobEnded: (("media_job_end", _media_job_ended),),
+    records.PictureSaved: (("picture_save", _picture),),
     records.ReactionSaved: (("reaction_save", _reaction),),
     records.ReactionRemoved: (("reaction_remove", _reaction_removed),),
     records.AliasSaved: (("alias_save", _alias),),

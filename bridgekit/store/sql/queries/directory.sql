@@ -56,12 +56,30 @@ SELECT membership FROM member WHERE room_digest = $1 AND user_digest = $2;
 SELECT user_id FROM member WHERE room_digest = $1 AND membership = 'joined' ORDER BY user_id;
 
 -- message_parts --
-SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp, file
 FROM message WHERE key = $1 ORDER BY part;
 
 -- message_parts_by_alias --
-SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp, file
 FROM message WHERE key = (SELECT target FROM alias WHERE key = $1) ORDER BY part;
+
+-- media_jobs --
+SELECT id, number, direction, chat, receiver, message, login, payload, created_at, attempts, failed_since, not_before
+FROM media_job WHERE number > $1 ORDER BY number LIMIT $2;
+
+-- media_job_get --
+SELECT id, number, direction, chat, receiver, message, login, payload, created_at, attempts, failed_since, not_before
+FROM media_job WHERE digest = $1;
+
+-- media_job_count --
+-- No further than $1.
+SELECT count(*) FROM (SELECT 1 FROM media_job ORDER BY created_at LIMIT $1) AS counted;
+
+-- media_job_oldest --
+SELECT (SELECT created_at FROM media_job ORDER BY created_at LIMIT 1);
+
+-- picture_get --
+SELECT uri FROM picture WHERE digest = $1;
 
 -- reactions --
 SELECT chat, receiver, target, sender, emoji, room, event_id, emoji_id, timestamp

@@ -68,17 +68,32 @@ INSERT INTO member (room_digest, user_digest, user_id, membership) VALUES ($1, $
 ON CONFLICT (room_digest, user_digest) DO UPDATE SET membership = excluded.membership;
 
 -- message_save --
-INSERT INTO message (key, part, event_digest, timestamp, chat, receiver, remote_id, room, event_id, sender)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO message (key, part, event_digest, timestamp, chat, receiver, remote_id, room, event_id, sender, file)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (key, part) DO UPDATE SET
     event_digest = excluded.event_digest, timestamp = excluded.timestamp, room = excluded.room,
-    event_id = excluded.event_id, sender = excluded.sender;
+    event_id = excluded.event_id, sender = excluded.sender, file = excluded.file;
 
 -- message_delete --
 DELETE FROM message WHERE key = $1;
 
 -- parts_delete --
 DELETE FROM message WHERE key = $1 AND part >= $2;
+
+-- media_job_save --
+INSERT INTO media_job
+    (digest, id, direction, chat, receiver, message, login, payload, created_at, attempts, failed_since, not_before)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (digest) DO UPDATE SET
+    login = excluded.login, payload = excluded.payload, attempts = excluded.attempts,
+    failed_since = excluded.failed_since, not_before = excluded.not_before;
+
+-- media_job_end --
+DELETE FROM media_job WHERE digest = $1;
+
+-- picture_save --
+INSERT INTO picture (digest, uri) VALUES ($1, $2)
+ON CONFLICT (digest) DO UPDATE SET uri = excluded.uri;
 
 -- reaction_save --
 INSERT INTO reaction

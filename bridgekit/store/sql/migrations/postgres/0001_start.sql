@@ -185,6 +185,7 @@ CREATE TABLE message (
     room         BYTEA NOT NULL,
     event_id     BYTEA NOT NULL,
     sender       BYTEA NOT NULL,
+    file         BIGINT NOT NULL,
     PRIMARY KEY (key, part)
 );
 CREATE INDEX message_by_event ON message (event_digest);
@@ -215,6 +216,30 @@ CREATE TABLE reaction (
     PRIMARY KEY (key, person)
 );
 CREATE INDEX reaction_by_event ON reaction (event_key);
+
+-- Files that are still to be carried, in the order of their numbers. message: of which message of the chat it is.
+CREATE TABLE media_job (
+    number       BIGSERIAL PRIMARY KEY,
+    digest       BYTEA NOT NULL UNIQUE,
+    id           BYTEA NOT NULL,
+    direction    TEXT NOT NULL,
+    chat         BYTEA NOT NULL,
+    receiver     BYTEA NOT NULL,
+    message      BYTEA NOT NULL,
+    login        BYTEA NOT NULL,
+    payload      BYTEA NOT NULL,
+    created_at   BIGINT NOT NULL,
+    attempts     BIGINT NOT NULL,
+    failed_since BIGINT,
+    not_before   BIGINT NOT NULL
+);
+CREATE INDEX media_job_by_age ON media_job (created_at);
+
+-- digest: of a picture's bytes, or of the network's id of it.
+CREATE TABLE picture (
+    digest BYTEA PRIMARY KEY,
+    uri    BYTEA NOT NULL
+);
 
 CREATE TABLE uncertain (
     digest   BYTEA PRIMARY KEY,

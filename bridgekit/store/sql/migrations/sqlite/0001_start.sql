@@ -184,7 +184,8 @@ CREATE TABLE message (
     remote_id    BLOB NOT NULL,
     room         BLOB NOT NULL,
     event_id     BLOB NOT NULL,
-    sender       BLOB NOT NULL
+    sender       BLOB NOT NULL,
+    file         INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX message_by_key ON message (key, part);
 CREATE INDEX message_by_age ON message (timestamp);
@@ -232,6 +233,30 @@ CREATE TABLE reaction (
     PRIMARY KEY (key, person)
 ) WITHOUT ROWID;
 CREATE INDEX reaction_by_event ON reaction (event_key);
+
+-- Files that are still to be carried, in the order of their numbers. message: of which message of the chat it is.
+CREATE TABLE media_job (
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest       BLOB NOT NULL UNIQUE,
+    id           BLOB NOT NULL,
+    direction    TEXT NOT NULL,
+    chat         BLOB NOT NULL,
+    receiver     BLOB NOT NULL,
+    message      BLOB NOT NULL,
+    login        BLOB NOT NULL,
+    payload      BLOB NOT NULL,
+    created_at   INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL,
+    failed_since INTEGER,
+    not_before   INTEGER NOT NULL
+);
+CREATE INDEX media_job_by_age ON media_job (created_at);
+
+-- digest: of a picture's bytes, or of the network's id of it.
+CREATE TABLE picture (
+    digest BLOB PRIMARY KEY,
+    uri    BLOB NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE uncertain (
     digest   BLOB PRIMARY KEY,

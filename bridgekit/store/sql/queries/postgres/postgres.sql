@@ -6,11 +6,11 @@ SELECT epoch FROM lease WHERE owner IS NOT NULL FOR SHARE;
 
 -- message_by_event --
 -- An event that the network took in several pieces: the first of them.
-SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp, file
 FROM message WHERE event_digest = $1 ORDER BY part, remote_id LIMIT 1;
 
 -- messages_by_event --
-SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp, file
 FROM message WHERE event_digest = $1 ORDER BY part, remote_id;
 
 -- schema_version_table --

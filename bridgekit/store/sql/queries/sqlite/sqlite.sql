@@ -17,7 +17,7 @@ DELETE FROM entry WHERE (lane_id, seq) IN (VALUES ($1, $2));
 
 -- message_by_event --
 -- An event that the network took in several pieces: the first of them. What the index does not hold yet is looked through.
-SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp, file
 FROM (SELECT * FROM message WHERE id IN (SELECT id FROM message_event WHERE event_digest = $1)
       UNION ALL
       SELECT * FROM message WHERE id > (SELECT until FROM message_events) AND event_digest = $1)
@@ -25,7 +25,7 @@ ORDER BY part, remote_id LIMIT 1;
 
 -- messages_by_event --
 -- The same, all pieces.
-SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp
+SELECT chat, receiver, remote_id, part, room, event_id, sender, timestamp, file
 FROM (SELECT * FROM message WHERE id IN (SELECT id FROM message_event WHERE event_digest = $1)
       UNION ALL
       SELECT * FROM message WHERE id > (SELECT until FROM message_events) AND event_digest = $1)
