@@ -43,6 +43,7 @@ from bridgekit.model.ids import (
 from bridgekit.model.media import MediaStream, Reservation
 from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
 from bridgekit.model.records import (
+    CallRecord,
     Fact,
     Ghost,
     LoginRecord,
@@ -229,6 +230,9 @@ class Directory(Protocol):
 
     async def picture(self, key: str) -> ContentURI | None:
         """Where a picture was put (`PictureSaved`)."""
+
+    async def calls(self) -> list[CallRecord]:
+        """All calls that go on, by when they began."""
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None: ...
 
