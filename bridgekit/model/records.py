@@ -124,8 +124,8 @@ class MediaJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that goes on, kept so that a restart of the bridge does not end it. `id` is unique in the bridge; `login` is
-    the one that it goes through; `memory` is what it needs to go on, opaque to the store; `at` is when it began."""
+    """A call that goes on, kept so that a restart of the bridge does not end it. `id` is unique in the bridge; `login`
+    is the one that it goes through; `memory` is what it needs to go on, opaque to the store; `at` is when it began."""
 
     id: str
     portal: PortalKey

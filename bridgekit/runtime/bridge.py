@@ -204,6 +204,7 @@ class Bridge:
             clock,
             entry=self.inbox.entry,
             settled=self.inbox.intake.settled,
+            append=self.inbox.take,
             is_ours=self.inbox.is_ours,
             random=random,
         )
