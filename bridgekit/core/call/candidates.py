@@ -43,13 +43,12 @@ def must_gather(trickle: Trickle, sdp_type: SDPType) -> bool:
 def due_at(gathering: Gathering, pool: Iterable[Candidate], *, ended: bool) -> int:
     """When the description goes on, with what there is then; a time in the past means now."""
     facts = sdp.facts(gathering.sdp)
+    deadline = gathering.since + (OFFER_MS if gathering.sdp_type == "offer" else ANSWER_MS)
+    if not facts.candidates and not has_usable(gathering.sdp, pool):
+        return deadline
     if ended or facts.complete:
         return gathering.since
-    if gathering.sdp_type == "offer":
-        return gathering.since + OFFER_MS
-    if facts.candidates or has_usable(gathering.sdp, pool):
-        return min(gathering.since + ANSWER_MS, gathering.last + QUIET_MS)
-    return gathering.since + ANSWER_MS
+    return deadline if gathering.sdp_type == "offer" else min(deadline, gathering.last + QUIET_MS)
 
 
 def has_usable(text: str, pool: Iterable[Candidate]) -> bool:

@@ -3,7 +3,7 @@ outlives the bridge's process."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -44,10 +44,11 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A candidate of one of Matrix's parties, or of one of the network's legs."""
+    """A candidate of one of Matrix's parties, or of one of the network's legs; `passed`: on to the other side."""
 
     of: str
     candidate: Candidate
+    passed: bool = False
 
 
 class Memory(msgspec.Struct, kw_only=True):
@@ -58,7 +59,10 @@ class Memory(msgspec.Struct, kw_only=True):
     passed on yet, or kept to be merged again; `matrix_ended`: the parties (`remote_ended`: legs) that have no more.
     `gathering`: Matrix's description that waits for candidates. `offer`: the network's, until it can be sent.
     `ufrags`: the generations of the description of Matrix's that the network has. `offering`: whose offer of a
-    renegotiation has no answer yet ("matrix" or "remote"), until `offering_until`. Times are in ms since the epoch.
+    renegotiation has no answer yet ("matrix" or "remote"), until `offering_until`; `later`: Matrix's, which came
+    before its answer was passed on. `muted`, `remote_muted`: (sound, picture) of Matrix and of the network.
+    `sent_streams`: what each stream is for that Matrix was told of. `count`: how many events were sent. Times are in
+    ms since the epoch.
     """
 
     setup: Setup
@@ -75,12 +79,13 @@ class Memory(msgspec.Struct, kw_only=True):
     offer: str = ""
     joined: bool = True
     ufrags: tuple[str, ...] = ()
-    offering: str = ""
+    later: str = ""
+    offering: Literal["", "matrix", "remote"] = ""
     offering_until: int = 0
     batch_at: int | None = None
     told_remote: bool = False
-    invited_at: int | None = None
     answered_at: int | None = None
+    remote_muted: tuple[bool, bool] = (False, False)
     connected_at: int | None = None
     ended_at: int | None = None
     reason: CallEnd | None = None

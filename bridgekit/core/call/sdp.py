@@ -214,10 +214,12 @@ def generation(candidate: Candidate) -> str | None:
     return next((value for name, value in zip(fields[8::2], fields[9::2], strict=False) if name == "ufrag"), None)
 
 
-def merge(text: str, candidates: Iterable[Candidate]) -> str:
-    """The description with these candidates in it, for an end without trickle ICE: those that are unusable or of other
-    generations left out, each once, with a real address for whoever reads no candidates, marked as complete. Raises
-    `BadSDP`."""
+def merge(text: str, candidates: Iterable[Candidate], *, final: bool = True) -> str:
+    """The description with these candidates in it, each once, those of other generations left out.
+
+    `final`: for an end without trickle ICE. Then what it cannot use is left out, too, there is a real address for
+    whoever reads no candidates, and the description says that it is complete. Raises `BadSDP`.
+    """
     description = parse(tidy(text))
     pools: dict[int, dict[tuple[str, ...], str]] = {}
     total = 0
@@ -228,21 +230,24 @@ def merge(text: str, candidates: Iterable[Candidate]) -> str:
     ]
     for section, candidate in [*given, *((description.place(one), one) for one in candidates)]:
         ufrag = description.value(section, "ice-ufrag")
-        if section.refused or not usable(candidate) or generation(candidate) not in (None, ufrag):
+        if section.refused or generation(candidate) not in (None, ufrag):
+            continue
+        if final and not usable(candidate):
             continue
         pool = pools.setdefault(id(section), {})
         if same(candidate) not in pool and total < MAX_CANDIDATES:
             pool[same(candidate)] = candidate.candidate.removeprefix("candidate:")
             total += 1
     for section in description.sections:
-        section.without("candidate", "end-of-candidates")
+        section.without("candidate", *(("end-of-candidates",) if final else ()))
         found = pools.get(id(section), {})
         section.lines += [f"a=candidate:{value}\r\n" for value in found.values()]
-        if found:
+        if found and final:
             section.lines.append("a=end-of-candidates\r\n")
             _default(section, found.values())
-    _default_for_bundled(description)
-    _without_trickle(description)
+    if final:
+        _default_for_bundled(description)
+        _without_trickle(description)
     return description.render()
 
 
