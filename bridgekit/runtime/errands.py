@@ -68,14 +68,14 @@ class Errands:
         clock: Clock,
         *,
         name: str,
-        unless: Callable[[], None],
+        empty: Callable[[], None],
     ) -> None:
-        """`unless` is called when the queue is empty, and nobody works at it any more."""
+        """`empty` is called when the queue is empty, and nobody works at it any more."""
         self._do = do
         self._done = done
         self._clock = clock
         self._name = name
-        self._empty = unless
+        self._empty = empty
         self._queue: deque[Errand] = deque()
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

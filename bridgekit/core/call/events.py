@@ -327,3 +327,6 @@ _READERS: dict[str, Callable[[JSON, JSON], CallEvent]] = {
     "m.call.asserted_identity": _identity,
     "org.matrix.call.asserted_identity": _identity,
 }
+
+CALL_TYPES: Final = frozenset(_READERS)
+"""The types of call events. They have lanes of their own, and are worth nothing when they are old."""
