@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from bridgekit.adapter.base import Session
+from bridgekit.adapter.calls import CanCall
 from bridgekit.adapter.capabilities import (
     CAPABILITIES,
     CanConfirm,
@@ -37,12 +38,13 @@ from bridgekit.model.matrix import (
 )
 from bridgekit.model.remote import Batch, ChatKind, Cursors, Login, RemoteChat, RemoteEvent, RemoteProfile, Sent
 from bridgekit.testing.deeds import Removal, Renaming
+from bridgekit.testing.fake_calls import FakeCallMethods
 
 if TYPE_CHECKING:
     from bridgekit.testing.network import FakeNetwork
 
 
-class FakeMethods(Session):
+class FakeMethods(FakeCallMethods, Session):
     """What every capability does at a `FakeNetwork`. Which of them a session declares is its class's affair."""
 
     def __init__(self, far: FakeNetwork, login: Login) -> None:
@@ -125,6 +127,7 @@ class FakeSession(
     CanRemove,
     CanLeave,
     CanRename,
+    CanCall,
 ):
     """A connection to a `FakeNetwork` that drops repeats for a day, with every capability but `CanConfirm`."""
 

@@ -32,6 +32,7 @@ from bridgekit.model.remote import (
     Sent,
 )
 from bridgekit.testing.deeds import Deeds, Echo, Outcome
+from bridgekit.testing.fake_calls import FakeCalls
 from bridgekit.testing.fake_session import ConfirmingSession, FakeSession, ForgetfulSession, session_lacking
 
 __all__ = [
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-class FakeNetwork(Deeds):
+class FakeNetwork(FakeCalls, Deeds):
     """The far end. It outlives the bridges that connect to it.
 
     `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces of
