@@ -89,6 +89,8 @@ class WatchedBridge:
             late=gaps.late,
             unknown_anchors=gaps.unknown_anchors,
             skipped=self._bridge.catching_up.skipped,
+            calls=self._bridge.calls.live,
+            calls_begun=self._bridge.calls.begun,
             requests=answers.by_status,
             rate_limited=answers.rate_limited,
             commits=self._store.commit_seconds,

@@ -104,7 +104,6 @@ class Calls:
         self._timer_changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.begun = 0
-        self.connected = 0
 
     @property
     def live(self) -> int:
