@@ -3,10 +3,9 @@
 A whole bridge (SQLite, synchronous=FULL) in a process of its own, between a homeserver and a network that answer at
 once, over loopback. Two hops are measured, `CALLS` times each, each call in a room of its own turn:
 
-* Matrix to network: from the moment in which the last byte of the transaction with the invite was sent, to the moment in
-  which the adapter is called; the same for the hang-up;
-* network to Matrix: from the moment in which the adapter yields the offer, to the moment in which the homeserver sees the
-  request that sends the invite.
+* Matrix to network: from when the last byte of the transaction with the invite was sent, to when the adapter is called;
+  the same for the hang-up;
+* network to Matrix: from when the adapter yields the offer, to when the homeserver sees the request with the invite.
 
 Both contain the bridge's commits to disk. Meanwhile people chat: one text in each direction every `CHAT_EVERY_S`
 seconds, in transactions that take their turn with the calls', as with Synapse.
@@ -187,8 +186,10 @@ async def _seen(table: dict[str, int], key: str, changed: asyncio.Event) -> int:
     return table[key]
 
 
-async def _chat(bridge: Bridge) -> None:
+async def _chat(bridge: Bridge, homeserver: Homeserver) -> None:
     for number in count(1):
+        while homeserver.own:
+            await bridge.push(homeserver.own.pop(0))
         room = ROOMS[number % len(ROOMS)]
         content = {"msgtype": "m.text", "body": f"text {number}", "m.mentions": {}}
         await bridge.push(_event(room, USER, "m.room.message", content, f"$text{number}"))
@@ -255,7 +256,7 @@ async def main() -> None:
         port = int(await process.stdout.readline())
         async with ClientSession() as http:
             bridge = Bridge(process, port, http)
-            chatting = asyncio.create_task(_chat(bridge))
+            chatting = asyncio.create_task(_chat(bridge, homeserver))
             try:
                 out, ends, come = await measured(bridge, homeserver)
             finally:
@@ -266,13 +267,10 @@ async def main() -> None:
     print(
         f"\n{CALLS} calls in each direction, while people chat.\n\n{'hop':<28}{'p50 ms':>8}{'p95 ms':>8}{'max ms':>8}"
     )
-    for hop, values in (
-        ("Matrix to network, invite", out),
-        ("Matrix to network, hang-up", ends),
-        ("network to Matrix", come),
-    ):
-        print(f"{hop:<28}{median(values):>8.2f}{percentile(values, 0.95):>8.2f}{max(values):>8.2f}")
-    worst = max(percentile(values, 0.95) for values in (out, ends, come))
+    hops = {"Matrix to network, invite": out, "Matrix to network, hang-up": ends, "network to Matrix": come}
+    for hop, took in hops.items():
+        print(f"{hop:<28}{median(took):>8.2f}{percentile(took, 0.95):>8.2f}{max(took):>8.2f}")
+    worst = max(percentile(took, 0.95) for took in hops.values())
     values = {
         "hop_p95_ms": worst,
         "matrix_to_remote_p50_ms": median(out),
