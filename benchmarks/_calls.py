@@ -1,8 +1,8 @@
 """The bridge of the calls' benchmark, as a process: ``python -m benchmarks._calls DIRECTORY HOMESERVER_URL``.
 
 All of the product but the network: the client talks to the homeserver of the benchmark over loopback. The adapter says
-on standard output when it was called (``CALL ns``), and yields an offer for each line of standard input; it says when it
-did in the same way. The moments are ns of the machine's monotonic clock, which all processes share.
+on standard output when it was called (``CALL ns``), and yields an offer for each line of standard input; it says when
+it did so in the same way. The moments are ns of the machine's monotonic clock, which all processes share.
 """
 
 from __future__ import annotations
