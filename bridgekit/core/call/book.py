@@ -99,8 +99,6 @@ class Book:
         key = (where.chat, where.receiver or "", seen.sender, event.party_id or "", event.call_id)
         if isinstance(event, Invite):
             early = [one for one in self._stash.take(key, now) if isinstance(one, Seen)]
-            if any(isinstance(one.event, Hangup) for one in early):
-                return []
             return self._invited(seen, event, place(), now, early)
         if isinstance(event, Candidates | Hangup):
             self._stash.put(key, seen, now)
@@ -133,7 +131,8 @@ class Book:
         """When `fire` has something to do; None: never."""
         timers = [timer for call in self._calls.values() if (timer := call.next_timer()) is not None]
         forgets = [call.forget_at for call in self._calls.values() if call.forget_at is not None]
-        return min([*timers, *forgets], default=None)
+        stashed = self._stash.next_timer()
+        return min([*timers, *forgets, *([] if stashed is None else [stashed])], default=None)
 
     def fire(self, now: int) -> list[Call]:
         """Do what is due, and forget what is long over."""
@@ -164,6 +163,9 @@ class Book:
         expires_at = ends if place.ring_for is None else min(ends, now + place.ring_for)
         setup = _setup(place, Role.CALLEE, invite.call_id, CallID(invite.call_id), seen.sender, kind, now, expires_at)
         lost: list[Call] = []
+        if any(isinstance(one.event, Hangup) for one in early):
+            remembered = Memory(setup=setup, peer=invite.party_id, version=invite.version)
+            return [self._add(Callee.refused(remembered, CallEnd.HANGUP, now, by_matrix=True))]
         refuse = self._refuse(place, kind)
         other = None if refuse else self._met(place.portal, Role.CALLER, seen.sender, place.remote)
         if other is not None:

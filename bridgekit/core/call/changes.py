@@ -51,8 +51,8 @@ class Changing(Call):
 
     def _negotiate(self, text: str, sdp_type: SDPType, until: int, now: int) -> None:
         m = self._m
-        if m.state is State.SELECTED and sdp_type == "offer":
-            m.later = text  # the network must have the answer first
+        if m.state in (State.SELECTED, State.ANSWERED) and sdp_type == "offer":
+            m.later = text  # the network must have the answer first; or it overtook m.call.select_answer
             return
         if m.state is not State.CONNECTED:
             return
@@ -70,12 +70,7 @@ class Changing(Call):
             m.offering, m.offering_until = "", 0
         if ufrags != m.ufrags:
             # Another generation: the candidates of the last one, and its end, say nothing of it.
-            old = set(m.ufrags) - set(ufrags)
-            m.from_matrix = [
-                held
-                for held in m.from_matrix
-                if (of := sdp.generation(held.candidate)) not in old and (of is not None or not old)
-            ]
+            m.from_matrix = [held for held in m.from_matrix if sdp.generations(held.candidate).difference(m.ufrags)]
             m.matrix_ended = []
             self._gather(text, sdp_type, now)
         else:

@@ -151,11 +151,11 @@ class Call(ABC):
         """Candidates of the network's have waited for others long enough."""
 
     @classmethod
-    def refused(cls, remembered: Memory, reason: CallEnd, now: int) -> Self:
-        """A call that is over as it begins, and says so."""
+    def refused(cls, remembered: Memory, reason: CallEnd, now: int, *, by_matrix: bool = False) -> Self:
+        """A call that is over as it begins, and says so, unless Matrix ended it (`by_matrix`)."""
         call = cls(remembered)
         call._move(Cause.BEGUN, now)
-        call._end(Cause.FAILED, reason, now)
+        call._end(Cause.FAILED, reason, now, by_matrix=by_matrix, tell_matrix=not by_matrix)
         return call
 
     @abstractmethod
@@ -306,8 +306,8 @@ class Call(ABC):
 
     def _hold(self, party: str, found: tuple[Candidate, ...]) -> bool:
         m = self._m
-        known = {(held.of, *sdp.same(held.candidate), sdp.generation(held.candidate)) for held in m.from_matrix}
-        new = [Held(party, one) for one in found if (party, *sdp.same(one), sdp.generation(one)) not in known]
+        known = {(held.of, _same(held.candidate)) for held in m.from_matrix}
+        new = [Held(party, one) for one in found if (party, _same(one)) not in known]
         m.from_matrix = [*m.from_matrix, *new][-MAX_POOL:]
         return bool(new)
 
@@ -320,7 +320,7 @@ class Call(ABC):
         ready = [
             held
             for held in m.from_matrix
-            if not held.passed and self._is_party(held.of) and sdp.generation(held.candidate) in (None, *m.ufrags)
+            if not held.passed and self._is_party(held.of) and sdp.belongs(held.candidate, m.ufrags)
         ]
         ended = any(map(self._is_party, m.matrix_ended))
         if not ready and not ended:
@@ -365,3 +365,7 @@ class Call(ABC):
         found, ended = self._take_remote()
         if found or ended:
             self._send(contents.candidates(self._us, found, complete=ended), now)
+
+
+def _same(candidate: Candidate) -> tuple[object, ...]:
+    return (candidate.mid, candidate.index, candidate.ufrag, *sdp.same(candidate))
