@@ -368,4 +368,4 @@ class Call(ABC):
 
 
 def _same(candidate: Candidate) -> tuple[object, ...]:
-    return (candidate.mid, candidate.index, candidate.ufrag, *sdp.same(candidate))
+    return (candidate.mid, candidate.index, *sorted(sdp.generations(candidate)), *sdp.same(candidate))

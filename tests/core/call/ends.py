@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any, Literal
@@ -112,9 +113,9 @@ class World:
                 match effect:
                     case SendMatrix(type=kind, content=content):
                         assert len(msgspec.json.encode(content)) < 65_000
-                        self.link("to matrix", lambda k=kind, c=content: self.matrix.hear(k, c), ordered=True)
+                        self.link("to matrix", partial(self.matrix.hear, kind, content), ordered=True)
                     case CallRemote(value=value):
-                        self.link("to remote", lambda v=value: self.remote.hear(v), ordered=True)
+                        self.link("to remote", partial(self.remote.hear, value), ordered=True)
                     case Note():
                         self.notes.append(effect)
                     case InviteToRoom() | Ended():
