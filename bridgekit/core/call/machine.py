@@ -9,6 +9,7 @@ with the same keys.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Self
 
 from bridgekit.core.call import candidates, contents, memory, sdp
@@ -367,5 +368,6 @@ class Call(ABC):
             self._send(contents.candidates(self._us, found, complete=ended), now)
 
 
+@lru_cache(1024)  # asked of each one that is kept for each one that comes
 def _same(candidate: Candidate) -> tuple[object, ...]:
     return (candidate.mid, candidate.index, *sorted(sdp.generations(candidate)), *sdp.same(candidate))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -158,6 +159,7 @@ class Facts(msgspec.Struct, frozen=True):
     kind: CallKind
 
 
+@lru_cache(16)  # a description that waits is looked at again for each candidate, and for its timer
 def facts(text: str) -> Facts:
     """Raises `BadSDP`."""
     description = parse(text)
