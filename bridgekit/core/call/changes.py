@@ -6,8 +6,8 @@ from typing import Final
 
 from bridgekit.core.call import candidates, contents, sdp
 from bridgekit.core.call.candidates import BATCH_MS, Gathering
+from bridgekit.core.call.descriptions import Describing
 from bridgekit.core.call.events import Negotiate, Seen, Streams, StreamsChanged
-from bridgekit.core.call.machine import Call
 from bridgekit.core.call.states import Role, State
 from bridgekit.core.call.streams import USERMEDIA
 from bridgekit.model.calls import (
@@ -25,7 +25,7 @@ NEGOTIATE_MS: Final = 30_000
 """So long an offer of the network's within a call waits for its answer."""
 
 
-class Changing(Call):
+class Changing(Describing):
     """The part of a call in which both talk.
 
     MSC2746: "The callee is always the polite party." The bridge has both in view: where an offer of each side meets the

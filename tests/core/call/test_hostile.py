@@ -24,9 +24,9 @@ from bridgekit.model.calls import (
     Trickle,
 )
 from bridgekit.model.ids import CallID, LegID, UserID
+from tests.core.call.case import Case
 from tests.core.call.ends import BOB, GHOST, PORTAL, START, USER, World
 from tests.core.call.samples import MDNS, TCP, bare, full, host
-from tests.core.call.test_rules import Case
 
 texts = st.sampled_from(
     [bare(), full(), bare("NewU"), full("NewU", video=True), "v=0\r\n", "x", "v=0\nm=audio 9 x y\r"]
