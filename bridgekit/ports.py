@@ -231,7 +231,7 @@ class Directory(Protocol):
     async def picture(self, key: str) -> ContentURI | None:
         """Where a picture was put (`PictureSaved`)."""
 
-    async def calls(self) -> list[CallRecord]:
+    async def ongoing_calls(self) -> list[CallRecord]:
         """All calls that go on, by when they began."""
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None: ...

@@ -14,8 +14,9 @@ from bridgekit.adapter.capabilities import capability
 from bridgekit.core.call import words
 from bridgekit.core.call.effects import CallRemote, InviteToRoom, Note, SendMatrix
 from bridgekit.core.policy import End, Pause, Retry, judge_homeserver, judge_network
-from bridgekit.core.to_matrix import KEY, notice_content
+from bridgekit.core.to_matrix import notice_content
 from bridgekit.core.txnid import event_txn_id
+from bridgekit.core.versions import KEY
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.calls import (
     CallEnd,

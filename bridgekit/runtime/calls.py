@@ -113,7 +113,7 @@ class Calls:
     # --- starting and stopping ------------------------------------------------------------------------------------
     async def open(self) -> None:
         """Read the calls that went on when the last process ended. Raises `StoreError`."""
-        for record in await self._books.directory.calls():
+        for record in await self._books.directory.ongoing_calls():
             try:
                 snapshot = call_kept.snapshot_of(record.memory)
                 (call,) = self._book.restore([snapshot])

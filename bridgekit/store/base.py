@@ -280,7 +280,7 @@ class SqlStore(ABC):
     async def picture(self, key: str) -> ContentURI | None:
         return await self._read(directory.picture, key)
 
-    async def calls(self) -> list[CallRecord]:
+    async def ongoing_calls(self) -> list[CallRecord]:
         return await self._read(directory.calls)
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:

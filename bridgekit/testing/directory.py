@@ -292,7 +292,7 @@ class MemoryDirectory(ABC):
         await self._reading()
         return self._known.pictures.get(key)
 
-    async def calls(self) -> list[CallRecord]:
+    async def ongoing_calls(self) -> list[CallRecord]:
         await self._reading()
         return sorted(self._known.calls.values(), key=lambda call: (call.at, call.id))
 

@@ -20,29 +20,29 @@ class CallContract:
     async def test_calls_come_by_when_they_began(self, held: Opened) -> None:
         await held.know(CallSaved(call("b", at=NOW + 1)), CallSaved(call("c", at=NOW)))
         await held.know(CallSaved(call("a", at=NOW + 1)))
-        assert await held.store.calls() == [call("c"), call("a", at=NOW + 1), call("b", at=NOW + 1)]
+        assert await held.store.ongoing_calls() == [call("c"), call("a", at=NOW + 1), call("b", at=NOW + 1)]
 
     async def test_what_a_call_needs_is_replaced(self, held: Opened) -> None:
         later = msgspec.structs.replace(call("a", at=NOW + 9), memory=b"more", login=LoginID("other"))
         await held.know(CallSaved(call("a")))
         await held.know(CallSaved(later))
-        assert await held.store.calls() == [msgspec.structs.replace(later, at=NOW)]
+        assert await held.store.ongoing_calls() == [msgspec.structs.replace(later, at=NOW)]
 
     async def test_a_call_is_forgotten_once(self, held: Opened) -> None:
         await held.know(CallSaved(call("a")), CallSaved(call("b")))
         await held.know(CallForgotten("a"), CallForgotten("never"))
         await held.know(CallForgotten("a"))
-        assert await held.store.calls() == [call("b")]
+        assert await held.store.ongoing_calls() == [call("b")]
 
     async def test_a_call_survives_its_login(self, held: Opened) -> None:
         """The other end must still be told that it is over."""
         await held.know(CallSaved(call("a")), LoginRemoved(LoginID("login")))
-        assert await held.store.calls() == [call("a")]
+        assert await held.store.ongoing_calls() == [call("a")]
 
     async def test_ids_of_calls_are_told_apart(self, held: Opened) -> None:
         await held.know(*(CallSaved(call(id, at=NOW + n)) for n, id in enumerate(WEIRD)))
-        assert [each.id for each in await held.store.calls()] == WEIRD
+        assert [each.id for each in await held.store.ongoing_calls()] == WEIRD
 
     async def test_another_process_finds_the_calls(self, held: Opened, second: Store) -> None:
         await held.know(CallSaved(call("a")))
-        assert await second.calls() == [call("a")]
+        assert await second.ongoing_calls() == [call("a")]

@@ -393,9 +393,9 @@ async def test_an_ended_call_is_forgotten(scene: Scene) -> None:
     await connected_out(scene)
     scene.alice.send("hangup", "c1")
     await scene.told(MatrixCallHangUp)
-    assert len(await scene.harness.store.calls()) == 1
+    assert len(await scene.harness.store.ongoing_calls()) == 1
     await scene.harness.clock.advance(11 * 60)
-    assert await scene.harness.store.calls() == []
+    assert await scene.harness.store.ongoing_calls() == []
     assert scene.harness.bridge.calls.live == 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 
 import pytest
@@ -20,15 +19,11 @@ from bridgekit.model.calls import (
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeNetwork
 from tests.runtime.test_calls import COMPLETE, Scene
+from tests.runtime.test_kills import turns
 
 
-async def some_turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def killed_and_started(scene: Scene, turns: int) -> None:
-    await some_turns(turns)
+async def killed_and_started(scene: Scene, count: int) -> None:
+    await turns(count)
     await scene.harness.kill()
     await scene.harness.start()
 
@@ -58,8 +53,8 @@ async def test_alice_calls(seed: int) -> None:
         steps[2] = None  # two deaths take 40 s, and an answer that nobody takes ends the call after 30
 
     async def perhaps_killed(step: int) -> None:
-        if (turns := steps[step]) is not None:
-            await killed_and_started(scene, turns)
+        if (count := steps[step]) is not None:
+            await killed_and_started(scene, count)
 
     scene.alice.invite("c1")
     await perhaps_killed(0)
@@ -101,8 +96,8 @@ async def test_the_friend_calls(seed: int) -> None:
     steps = [rng.randrange(60) if rng.random() < 0.6 else None for _ in range(3)]
 
     async def perhaps_killed(step: int) -> None:
-        if (turns := steps[step]) is not None:
-            await killed_and_started(scene, turns)
+        if (count := steps[step]) is not None:
+            await killed_and_started(scene, count)
 
     scene.ring()
     await perhaps_killed(0)
