@@ -35,7 +35,8 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted since the process started. `completed`: (direction, outcome, code) -> entries; the outcome is
-    ``done`` (no code), ``dead`` or ``uncertain``. `calls`: how many go on now. `requests`: ``2xx`` ... ``5xx``, ``no_answer`` -> requests."""
+    ``done`` (no code), ``dead`` or ``uncertain``. `calls`: how many go on now. `requests`: ``2xx`` ... ``5xx``,
+    ``no_answer`` -> requests."""
 
     transactions: int = 0
     events: Mapping[Direction, int] = {}
