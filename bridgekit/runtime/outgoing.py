@@ -31,6 +31,7 @@ from bridgekit.runtime.speakers import Speakers
 from bridgekit.runtime.status import Status
 from bridgekit.runtime.targets import Targets
 from bridgekit.runtime.upgrades import Upgrades
+from bridgekit.runtime.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Outgoing:
         self.sessions = sessions
         self.retrying = retrying
         self.targets = Targets(books, homeserver, lanes, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms)
+        self.versions = Versions(homeserver)
         self.status = status
         self.limit = TimeLimit(retrying.delivery.send_timeout_ms / 1000)
         self.relay = relay

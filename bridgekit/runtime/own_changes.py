@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import deque
 
@@ -15,7 +16,7 @@ from bridgekit.ports import Clock
 from bridgekit.runtime.books import CACHE_SIZE, Books
 
 EDITS = 50
-"""So many edited messages of each chat are remembered: with their last texts, on disk."""
+"""So many edited messages of each chat are remembered: with digests of their last texts, on disk."""
 
 TEXTS = 20
 """So many texts of each: the echo of one edit may come after the next edit was told."""
@@ -50,7 +51,7 @@ class OwnChanges:
         edits = await self._known(portal)
         told = edits.pop(target, [])
         if all(known != nonce for known, _ in told):  # repeated after a crash, it keeps its place
-            told = [*told, (nonce, text.body.strip())][-TEXTS:]
+            told = [*told, (nonce, _digest(text))][-TEXTS:]
         edits[target] = told
         if len(edits) > EDITS:
             del edits[next(iter(edits))]
@@ -60,9 +61,9 @@ class OwnChanges:
         """Whether this is one of those that we told last. Echoes come in order: what was told before it is
         none any more. Raises `StoreError`."""
         edits = await self._known(portal)
-        told, body = edits.get(target, []), text.body.strip()
+        told, digest = edits.get(target, []), _digest(text)
         for place, (_, each) in enumerate(told):
-            if each == body:
+            if each == digest:
                 edits[target] = told[place:]
                 return True
         return False
@@ -101,6 +102,12 @@ class OwnChanges:
                 self._reactions.remove(each)
                 return True
         return False
+
+
+def _digest(text: Text) -> str:
+    # A text has up to 64 KiB, and all of a chat's are written with each edit.
+    raw = text.body.strip().encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(raw, digest_size=12).hexdigest()
 
 
 def _key(portal: PortalKey) -> str:
