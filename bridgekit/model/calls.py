@@ -188,11 +188,12 @@ MatrixCall = (
 class RemoteCallOffer(msgspec.Struct, frozen=True, tag="call_offer", omit_defaults=True, kw_only=True):
     """Somebody, `sender`, calls the login's own person in `portal`.
 
-    `call` is the network's id of it: unique in the portal, any characters. `sdp` is the offer, ``""`` where it is not
-    there yet: then the same event follows with it. `timestamp` says when it began, `expires_at` until when it rings,
-    both in ms since the epoch; None: for 90 s. It is not bridged once that is over, and repeats do no harm. `kind` is
-    what it begins with; `leg` the device that calls. `group`: for more than two, which is answered by `CanCall.reject`
-    with `CallEnd.NOT_SUPPORTED`. `cursor` is where the stream has got to.
+    `call` is the network's id of it: unique in the portal, any characters. `sdp` is the offer, ``""`` where it is
+    not there yet: then the same event follows with it. `timestamp` says when it began, `expires_at` until when it
+    rings, both in ms since the epoch; None: for 90 s after `timestamp`, and never for more than 10 minutes. It is
+    not bridged once that is over, and repeats do no harm. `kind` is what it begins with; `leg` the device that
+    calls. `group`: for more than two, which is answered by `CanCall.reject` with `CallEnd.NOT_SUPPORTED`. `cursor`
+    is where the stream has got to.
     """
 
     portal: PortalKey

@@ -14,7 +14,7 @@ from bridgekit.core.call.callee import Callee
 from bridgekit.core.call.caller import Caller
 from bridgekit.core.call.candidates import Stash
 from bridgekit.core.call.effects import Joined, Left, Replaced
-from bridgekit.core.call.events import Candidates, Hangup, Invite, Seen, is_id
+from bridgekit.core.call.events import MAX_LIFETIME_MS, Candidates, Hangup, Invite, Seen, is_id
 from bridgekit.core.call.machine import MIN_RING_MS, Call, Input
 from bridgekit.core.call.memory import Memory, Setup
 from bridgekit.core.call.states import Role, State
@@ -182,6 +182,7 @@ class Book:
 
     def _offered(self, event: RemoteCallOffer, place: Place, now: int) -> list[Call]:
         expires_at = event.expires_at if event.expires_at is not None else event.timestamp + RING_MS
+        expires_at = min(expires_at, now + MAX_LIFETIME_MS)
         matrix_id = matrix_id_for(event.portal, event.call)
         setup = _setup(place, Role.CALLER, matrix_id, event.call, place.user, event.kind, now, expires_at)
         refuse = self._refuse(place, event.kind)

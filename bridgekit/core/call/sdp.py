@@ -66,8 +66,9 @@ class Section:
 
     def values(self, name: str) -> Iterator[str]:
         """Of each ``a=name:value`` its value, ``""`` where it has none."""
+        prefix = f"a={name}"  # most lines are not it, and this is asked of all of them
         for line in self.lines:
-            if (found := _attribute(line, name)) is not None:
+            if line.startswith(prefix) and (found := _attribute(line, name)) is not None:
                 yield found
 
     def value(self, name: str) -> str | None:
@@ -75,7 +76,12 @@ class Section:
 
     def without(self, *names: str) -> None:
         """Take attributes out."""
-        self.lines[1:] = [line for line in self.lines[1:] if all(_attribute(line, name) is None for name in names)]
+        prefixes = tuple(f"a={name}" for name in names)
+        self.lines = [
+            line
+            for line in self.lines
+            if not line.startswith(prefixes) or all(_attribute(line, name) is None for name in names)
+        ]
 
 
 class Description:
@@ -94,9 +100,9 @@ class Description:
 
     def direction(self, section: Section) -> str:
         for where in (section.lines, self.head):
-            for name in DIRECTIONS:
-                if any(_attribute(line, name) is not None for line in where):
-                    return name
+            for line in where:
+                if line.startswith(("a=send", "a=recvonly", "a=inactive")) and (said := line[2:].strip()) in DIRECTIONS:
+                    return said
         return "sendrecv"
 
     def sends(self, section: Section) -> bool:
@@ -140,7 +146,8 @@ def tidy(text: str) -> str:
     parse(text)
     lines = [line.rstrip("\r\n") for line in _LINE.findall(text)]
     made = "".join(f"{line}\r\n" for line in lines if line.strip())
-    parse(made)  # a line more to end can make it too large
+    if made != text:
+        parse(made)  # a line more to end can make it too large
     return made
 
 
@@ -305,6 +312,8 @@ def _default_for_bundled(description: Description) -> None:
 def _without_trickle(description: Description) -> None:
     for lines in (description.head, *(one.lines for one in description.sections)):
         for number in range(len(lines) - 1, -1, -1):
+            if not lines[number].startswith("a=ice-options"):
+                continue
             options = _attribute(lines[number], "ice-options")
             if options is not None and "trickle" in options.split():
                 left = [one for one in options.split() if one != "trickle"]

@@ -83,6 +83,12 @@ def test_nobody_answers() -> None:
     assert words.line(case.others[0]) == "Missed call"
 
 
+def test_nothing_rings_for_ever() -> None:
+    case = Case().offer(expires_at=2**60).wait(10 * 60_000)
+    assert case.sent[0][1]["lifetime"] == 10 * 60_000
+    assert case.call.reason is CallEnd.NO_ANSWER
+
+
 def test_a_call_that_is_found_too_late_leaves_a_line_and_does_not_ring() -> None:
     case = Case().offer(timestamp=START - 88_000)
     assert case.new() == ([], [])
