@@ -105,7 +105,11 @@ class Describing(Call):
     def _keep_remote(self, event: RemoteCallCandidates) -> None:
         m = self._m
         known = {(held.of, held.candidate) for held in m.from_remote}
-        new = [Held(event.leg, one) for one in event.candidates if (event.leg, one) not in known]
+        new = [
+            Held(event.leg, one)
+            for one in event.candidates
+            if (event.leg, one) not in known and sdp.is_line(one.candidate)
+        ]
         m.from_remote = [*m.from_remote, *new][-MAX_POOL:]
         if event.complete and event.leg not in m.remote_ended:
             m.remote_ended = [*m.remote_ended, event.leg][-memory.MAX_LEGS :]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from bridgekit.core.call.reasons import HangupReason, read_reason
-from bridgekit.core.call.sdp import MAX_BYTES, MAX_CANDIDATES
+from bridgekit.core.call.sdp import MAX_BYTES, MAX_CANDIDATES, is_line
 from bridgekit.core.rooms import clean
 from bridgekit.model.calls import Candidate, SDPType
 from bridgekit.model.ids import UserID
@@ -267,7 +267,7 @@ def _candidates(content: JSON, common: JSON) -> Candidates:
         if line == "":
             # MSC2746: "an ICE candidate whose value is the empty string means that no more ICE candidates will be sent"
             complete = True
-        elif isinstance(line, str) and len(line) <= MAX_CANDIDATE_BYTES:
+        elif isinstance(line, str) and len(line) <= MAX_CANDIDATE_BYTES and is_line(line):
             mid, index, ufrag = one.get("sdpMid"), one.get("sdpMLineIndex"), one.get("usernameFragment")
             found.append(
                 Candidate(

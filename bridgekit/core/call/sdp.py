@@ -204,7 +204,7 @@ def _usable(value: str) -> bool:
         and fields[5].isdigit()
         and 0 < int(fields[5][:6]) < 65536
         and fields[6] == "typ"
-        and all(32 <= ord(letter) < 127 for letter in value)
+        and is_line(value)
     )
 
 
@@ -221,6 +221,11 @@ def generations(candidate: Candidate) -> set[str]:
     fields = candidate.candidate.split()
     inside = (value for name, value in zip(fields[8::2], fields[9::2], strict=False) if name == "ufrag")
     return {one for one in (candidate.ufrag, *inside) if one}
+
+
+def is_line(value: str) -> bool:
+    """Whether a candidate is one line of printable ASCII: another would put lines of its own into a description."""
+    return all(32 <= ord(letter) < 127 for letter in value)
 
 
 def belongs(candidate: Candidate, ufrags: Collection[str | None]) -> bool:
@@ -244,7 +249,7 @@ def merge(text: str, candidates: Iterable[Candidate], *, final: bool = True) -> 
     ]
     for section, candidate in [*given, *((description.place(one), one) for one in candidates)]:
         ufrag = description.value(section, "ice-ufrag")
-        if section.refused or not belongs(candidate, (ufrag,)):
+        if section.refused or not is_line(candidate.candidate) or not belongs(candidate, (ufrag,)):
             continue
         if final and not usable(candidate):
             continue

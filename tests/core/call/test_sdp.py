@@ -228,3 +228,17 @@ def test_sound_and_picture_are_one_stream_whatever_the_network_calls_it() -> Non
     named, streams = with_streams(text, "ours")
     assert [one.value("msid") for one in sdp.parse(named).sections] == ["ours audio0", "ours video1"]
     assert streams == {"ours": USERMEDIA}
+
+
+@given(st.one_of(hostile, st.sampled_from([bare(), full(video=True)])), candidates, st.booleans())
+def test_a_candidate_adds_one_line_at_most(text: str, given_: list[Candidate], final: bool) -> None:
+    try:
+        merged = sdp.merge(text, given_, final=final)
+    except sdp.BadSDP:
+        return
+    lines = set(sdp.tidy(text).split("\r\n"))
+    added = [line for line in merged.split("\r\n") if line not in lines]
+    assert all(
+        line.startswith(("a=candidate:", "a=end-of-candidates", "a=ice-options", "a=rtcp", "m=", "c="))
+        for line in added
+    )
