@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from bridgekit.model.calls import CallKind, Trickle
 from bridgekit.model.content import Style
 from bridgekit.model.media import MediaKind
 
@@ -26,6 +27,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     `edit_within`, `delete_within`: how long after a message that is possible, None for always; `edits_per_message`:
     how often. `hidden_mentions`: a person can be notified without being named in the text. `room_mentions`: everybody
     can be.
+
+    Of sessions with `CanCall`: `calls`, the kinds of call that can be made and taken, none for none; a video call is
+    not made a voice call. `trickle`: how candidates go, in both directions. `rings_first`: `CanCall.ring` makes it ring
+    before the offer is complete. `ring_for`: how long it rings at most.
     """
 
     max_text_length: int | None = None
@@ -45,3 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_media_size: int | None = None
     captions: bool = True
     locations: bool = False
+    calls: frozenset[CallKind] = frozenset(CallKind)
+    trickle: Trickle = "none"
+    rings_first: bool = False
+    ring_for: timedelta | None = None

@@ -27,6 +27,7 @@ from bridgekit.core.lane import (
 from bridgekit.core.rooms import clean
 from bridgekit.core.txnid import is_our_nonce
 from bridgekit.errors import StoreError
+from bridgekit.model.calls import RemoteCall
 from bridgekit.model.entry import Direction, NewDeadLetter, NewEntry
 from bridgekit.model.ids import DedupeKey, LaneKey, LoginID, PortalKey
 from bridgekit.model.records import LoginRecord
@@ -151,8 +152,8 @@ class Addresses:
                 # Before all that follows it is written down, or some of that could still make a second ghost.
                 await self._books.identity_changed(event.old, event.new)
                 continue
-            if isinstance(event, RemoteProgress | RemoteCaughtUp | Passing):
-                continue
+            if isinstance(event, RemoteProgress | RemoteCaughtUp | Passing | RemoteCall):
+                continue  # calls: not bridged yet
             try:
                 entry = await self.entry(event, record)
                 if entry is not None:

@@ -22,8 +22,8 @@ from bridgekit.adapter.capabilities import (
     CanResolve,
     CanSend,
     CanType,
-    Capability,
 )
+from bridgekit.adapter.capability import Capability
 from bridgekit.model.ids import Nonce, PortalKey, RemoteUserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import (
