@@ -24,7 +24,7 @@ from example_bridge.webchat.server.acts import (
     Typing,
     Unban,
 )
-from example_bridge.webchat.server.protocol import Mention, Persona, Receipt, Role, Span
+from example_bridge.webchat.server.protocol import File, Location, Mention, Persona, Receipt, Role, Span
 
 
 class Acting(ABC):
@@ -46,8 +46,12 @@ class Acting(ABC):
         nonce: str | None = None,
         reply_to: str | None = None,
         shown_as: Persona | None = None,
+        files: tuple[File, ...] = (),
+        location: Location | None = None,
     ) -> Receipt:
-        return await self._perform(chat, Draft(text, tuple(format), tuple(mentions), reply_to, nonce, shown_as))
+        """`files` are named by what `reserve` gave; their bytes may come later."""
+        draft = Draft(text, tuple(format), tuple(mentions), reply_to, nonce, shown_as, tuple(files), location)
+        return await self._perform(chat, draft)
 
     async def edit(
         self,

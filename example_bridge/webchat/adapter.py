@@ -69,6 +69,8 @@ class WebchatSessionWithoutDedupe(
     bk.CanSend,
     bk.CanEdit,
     bk.CanDelete,
+    bk.CanFetchMedia,
+    bk.CanUploadMedia,
     bk.CanReact,
     bk.CanMarkRead,
     bk.CanType,
@@ -96,6 +98,8 @@ class WebchatSessionWithoutDedupe(
             threads=False,
             hidden_mentions=False,
             room_mentions=self._standing.may_name_everybody(portal.chat),
+            max_media_size=self._info.max_upload_size,
+            locations=True,
         )
 
     # --- what comes from the network ------------------------------------------------------------------------------
@@ -136,6 +140,8 @@ class WebchatSessionWithoutDedupe(
                 nonce=message.nonce,
                 reply_to=message.reply_to,
                 shown_as=shown_as,
+                files=translate.files(message),
+                location=translate.location(message.location),
             )
         return bk.Sent(ids=(bk.RemoteMessageID(receipt.id),), timestamp=receipt.timestamp)
 
@@ -180,6 +186,32 @@ class WebchatSessionWithoutDedupe(
         """It ends by itself after ten seconds, if it is not told again."""
         with translated_errors():
             await self._client.set_typing(typing.portal.chat, typing.typing)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+    @asynccontextmanager
+    async def open_media(self, message: bk.RemoteMessage, ref: bk.MediaRef) -> AsyncIterator[bk.MediaStream]:
+        """A file that the webchat has only announced is `Transient` until its sender has uploaded it."""
+        with translated_errors():
+            async with self._client.open_file(ref.id) as file:
+                yield bk.MediaStream(_translated(file.chunks), file.size, file.mimetype, file.name)
+
+    async def reserve(self, portal: bk.PortalKey, media: bk.MatrixMedia) -> str:
+        """The webchat takes messages whose files are still on their way."""
+        with translated_errors():
+            return await self._client.reserve(*translate.announcement(media))
+
+    async def upload(self, portal: bk.PortalKey, media: bk.MatrixMedia) -> str:
+        """From the homeserver straight to the webchat."""
+        file = media.remote or await self.reserve(portal, media)
+        with translated_errors():
+            async with media.open() as stream:
+                try:
+                    await self._client.upload(file, stream.chunks, stream.size)
+                except webchat.Refused as error:
+                    # An attempt whose answer was lost has brought it: nobody but us uploads to what we reserved.
+                    if error.code != "conflict":
+                        raise
+        return file
 
     # --- who is in a chat, and what it is called ------------------------------------------------------------------
     async def invite(self, member: bk.MatrixMember) -> None:
@@ -253,6 +285,12 @@ class WebchatSession(WebchatSessionWithoutDedupe):
     """One account's connection to a webchat that drops repeated nonces, for at least an hour."""
 
     dedupes_for = timedelta(hours=1)
+
+
+async def _translated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    with translated_errors():
+        async for piece in chunks:
+            yield piece
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from example_bridge.webchat.server.events import (
     DeleteEvent,
     EditEvent,
     KnownEvent,
+    MediaEvent,
     MemberEvent,
     MessageEvent,
     ProfileEvent,
@@ -48,6 +49,7 @@ Event = (
     | EditEvent
     | DeleteEvent
     | ReactionEvent
+    | MediaEvent
     | ChatEvent
     | ChatDeletedEvent
     | MemberEvent
@@ -64,7 +66,9 @@ class _EventFrame(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
 _decode_frame = msgspec.json.Decoder(_EventFrame | Signal | Ready | Sent | Error).decode
 _decode_known = msgspec.json.Decoder(KnownEvent).decode
 _decode_unknown = msgspec.json.Decoder(UnknownEvent).decode
-_KNOWN_TYPES = frozenset({"message", "edit", "delete", "reaction", "chat", "chat_deleted", "member", "role", "profile"})
+_KNOWN_TYPES = frozenset(
+    {"message", "edit", "delete", "reaction", "media", "chat", "chat_deleted", "member", "role", "profile"}
+)
 
 
 def decode_event(data: bytes | msgspec.Raw) -> Event:

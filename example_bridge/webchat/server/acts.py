@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from example_bridge.webchat.server.protocol import Mention, Persona, Role, Span
+from example_bridge.webchat.server.protocol import File, Location, Mention, Persona, Role, Span
 
 
 class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -16,6 +16,9 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     reply_to: str | None = None
     nonce: str | None = None
     shown_as: Persona | None = msgspec.field(default=None, name="as")
+    files: tuple[File, ...] = ()
+    """By the ids of the sender's own reservations; their bytes may come later. `text` is the caption, or empty."""
+    location: Location | None = None
 
 
 class Send(Draft, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="send"):
@@ -116,7 +119,7 @@ ACT_TYPES = frozenset(
     {"send", "edit", "delete", "react", "read", "typing", "add_member", "remove_member", "unban", "set_role"}
     | {"change_chat", "delete_chat"}
 )
-"""The `type` of everything that can be asked for."""
+"""The `type` of everything that can be asked for in a chat."""
 
 
 def type_of(act: Act) -> str:

@@ -12,8 +12,10 @@ from aiohttp import WSCloseCode, web
 
 from example_bridge.webchat.server.connection import Connection
 from example_bridge.webchat.server.faults import Faults
+from example_bridge.webchat.server.files import Files
 from example_bridge.webchat.server.http import NETWORK, add_routes, authenticate, errors_as_json
 from example_bridge.webchat.server.hub import Hub
+from example_bridge.webchat.server.media_http import MEDIA_HEADERS, add_media_routes
 from example_bridge.webchat.server.network import Network, wall_clock_ms
 from example_bridge.webchat.server.protocol import MAX_FRAME_BYTES
 from example_bridge.webchat.server.store import Store
@@ -27,7 +29,8 @@ FAREWELL = 2.0
 """Seconds that open requests and sockets get when the server stops."""
 
 CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' http: https:;"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: http: https:;"
+    " media-src 'self' blob:;"
     " base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """The page gets code from here alone, and can make none of what people write."""
@@ -51,6 +54,8 @@ class Config:
     """0: nonces are not remembered."""
     max_text_length: int = 4_000
     """Code points of a message."""
+    max_upload_size: int = 2 << 30
+    """Bytes of one file."""
     faults: bool = False
     """Whether tests may break things over /api/faults."""
     framed_by: str = "'none'"
@@ -74,6 +79,7 @@ class Server:
             return
         self._stopped = True
         await self._runner.cleanup()
+        await asyncio.gather(*self.network.unfinished)
         await self.network.store.close()
 
 
@@ -81,14 +87,17 @@ async def start(config: Config) -> Server:
     """Open the file and listen."""
     hub = Hub()
     store = Store(config.db, hub.publish)
+    files = Files(config.db.with_name(config.db.name + "-files"))
     await store.open()
     network = Network(
         store=store,
         hub=hub,
+        files=files,
         faults=Faults(),
         faults_allowed=config.faults,
         max_text_length=config.max_text_length,
         dedupe_seconds=config.dedupe_seconds,
+        max_upload_size=config.max_upload_size,
         now=config.now,
     )
     runner = web.AppRunner(
@@ -99,6 +108,8 @@ async def start(config: Config) -> Server:
         handler_cancellation=True,  # who is kept waiting in silence and leaves, leaves nothing behind
     )
     try:
+        files.open()
+        await network.clear_files()
         await runner.setup()
         site = web.TCPSite(runner, config.host, config.port)
         await site.start()
@@ -116,6 +127,7 @@ def make_app(network: Network, *, framed_by: str = "'none'") -> web.Application:
     app[SOCKETS] = set()
     app[FRAMED_BY] = framed_by
     add_routes(app, faults=network.faults_allowed)
+    add_media_routes(app)
     app.router.add_get("/api/stream", stream)
     app.router.add_get("/", page)
     app.router.add_static("/static", STATIC)
@@ -157,7 +169,9 @@ async def page(request: web.Request) -> web.FileResponse:
 
 
 async def add_page_headers(request: web.Request, response: web.StreamResponse) -> None:
-    if not request.path.startswith("/api/"):
+    if request.path.startswith("/api/media/"):
+        response.headers.update(MEDIA_HEADERS)
+    elif not request.path.startswith("/api/"):
         response.headers.update(PAGE_HEADERS)
         response.headers["Content-Security-Policy"] = f"{CONTENT_POLICY}; frame-ancestors {request.app[FRAMED_BY]}"
 

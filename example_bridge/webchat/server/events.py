@@ -53,6 +53,17 @@ class ReactionEvent(_EventBase, frozen=True, kw_only=True, tag="reaction"):
     added: bool
 
 
+class MediaEvent(_EventBase, frozen=True, kw_only=True, tag="media"):
+    """The bytes of `file` in message `target` are there now, or (``failed``) will not come."""
+
+    target: str
+    file: str
+    state: str
+    """``there`` or ``failed``."""
+    size: int | None = None
+    mimetype: str = ""
+
+
 class ChatEvent(_EventBase, frozen=True, kw_only=True, tag="chat"):
     """The chat was made (always seq 1), or got another name, topic or avatar. `info` is how it is since."""
 
@@ -96,6 +107,7 @@ KnownEvent = (
     | EditEvent
     | DeleteEvent
     | ReactionEvent
+    | MediaEvent
     | ChatEvent
     | ChatDeletedEvent
     | MemberEvent

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from example_bridge.webchat.server import chats, members, messages
+from example_bridge.webchat.server import chats, media, members, messages
 from example_bridge.webchat.server.acts import (
     Act,
     AddMember,
@@ -28,10 +29,13 @@ from example_bridge.webchat.server.acts import (
 )
 from example_bridge.webchat.server.checks import check_act, check_draft
 from example_bridge.webchat.server.faults import Faults
+from example_bridge.webchat.server.files import Files
 from example_bridge.webchat.server.hub import Hub
-from example_bridge.webchat.server.protocol import Receipt
+from example_bridge.webchat.server.protocol import Receipt, Refusal
 from example_bridge.webchat.server.rows import once
 from example_bridge.webchat.server.store import Store, Written
+
+log = logging.getLogger(__name__)
 
 
 def wall_clock_ms() -> int:
@@ -44,14 +48,21 @@ class Network:
 
     store: Store
     hub: Hub
+    files: Files
     faults: Faults
     faults_allowed: bool
     max_text_length: int
     """Code points."""
     dedupe_seconds: int
     """0: nonces are not remembered."""
+    max_upload_size: int
+    """Bytes of one file."""
     now: Callable[[], int]
     """Milliseconds since 1970."""
+    awaited: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Files that somebody waits for; set when there is news of one."""
+    unfinished: set[asyncio.Task[None]] = field(default_factory=set)
+    """What goes on behind an answer."""
 
     def submit(self, sender: str, chat: str, draft: Draft) -> asyncio.Future[Receipt]:
         """Queue a send; sends and acts are committed in the order of these calls. Raises `Refusal` for a draft that is
@@ -62,7 +73,29 @@ class Network:
     def act(self, actor: str, chat: str, act: Act) -> asyncio.Future[Receipt]:
         """Queue anything else, in the same order and on the same terms."""
         check_act(act, self.max_text_length)
-        return self._queue(actor, act.nonce, _operation(actor, chat, act))
+        done = self._queue(actor, act.nonce, _operation(actor, chat, act))
+        if isinstance(act, Delete):
+            done.add_done_callback(self._clear_later)
+        return done
+
+    def _clear_later(self, _: asyncio.Future[Receipt]) -> None:
+        task = asyncio.create_task(self.clear_files())
+        self.unfinished.add(task)
+        task.add_done_callback(self.unfinished.discard)
+
+    async def clear_files(self) -> None:
+        """Remove the bytes that no message has any more."""
+        try:
+            if ids := await self.store.read(media.gone):
+                await asyncio.to_thread(self.files.remove, ids)
+                await self.store.write(lambda db: media.forget(db, ids))
+        except (OSError, Refusal) as error:  # next time, or when the server starts again
+            log.warning("files of deleted messages are still there: %s", error)
+
+    def tell_of(self, file: str) -> None:
+        """There is news of it: wake those who wait."""
+        if (event := self.awaited.pop(file, None)) is not None:
+            event.set()
 
     def _queue(self, account: str, nonce: str | None, operation: Operation) -> asyncio.Future[Receipt]:
         now, dedupe_ms = self.now(), self.dedupe_seconds * 1000
