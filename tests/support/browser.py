@@ -39,7 +39,7 @@ _CAMERA: Final = [
 
 @contextlib.asynccontextmanager
 async def launched(chromium: Path, *, camera: bool = False) -> AsyncIterator[Browser]:
-    """A headless browser, ended with the block. `camera`: with a made-up camera and microphone, which every page may use."""
+    """A headless browser, ended with the block. `camera`: it has made-up ones, and every page may use them."""
     async with async_playwright() as driver:
         browser = await _launch(driver, chromium, _CAMERA if camera else [])
         try:

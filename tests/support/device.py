@@ -71,7 +71,7 @@ class Bytes(msgspec.Struct, frozen=True):
 
 
 async def bundle() -> Path:
-    """The page's script, made if it is not there; a test without npm, or without the registry, is skipped (CI: fails)."""
+    """The page's script, made if it is not there. Without npm or its registry the test is skipped (CI: fails)."""
     if shutil.which("npm") is None and not BUNDLE.exists():
         missing("npm")
     process = await asyncio.create_subprocess_exec(
@@ -182,7 +182,7 @@ async def open_device(browser: Browser, user: MatrixUser) -> AsyncIterator[Devic
         context.set_default_timeout(DEADLINE_MS)
         page = await context.new_page()
 
-        # The browser takes it for a page of the homeserver: on loopback, where cameras are allowed, and no other origin.
+        # The browser takes it for a page of the homeserver: on loopback cameras are allowed, and it is no other origin.
         place = f"{user.url}/device"
 
         async def serve(route: Route) -> None:

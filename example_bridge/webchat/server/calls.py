@@ -14,6 +14,7 @@ from functools import partial
 
 import msgspec
 
+from example_bridge.webchat.server.acts import type_of
 from example_bridge.webchat.server.call_frames import (
     MAX_CANDIDATES,
     MAX_RING_MS,
@@ -42,6 +43,8 @@ REMEMBERED = 200
 """Calls that are over and still known: a late frame for one is no mistake."""
 MAX_CALLS = 1000
 """Under way at once."""
+ROUND = 45.0
+"""Seconds between two looks at who is still there."""
 
 
 @dataclass(slots=True)
@@ -72,22 +75,30 @@ class Calls:
     """Who is in a call with whom."""
 
     def __init__(
-        self, *, store: Store, publish: Callable[[Published | Signalled], None], faults: Faults, now: Callable[[], int]
+        self,
+        *,
+        store: Store,
+        publish: Callable[[Published | Signalled], None],
+        there: Callable[[str], bool],
+        faults: Faults,
+        now: Callable[[], int],
     ) -> None:
+        """`there`: whether an account has a stream."""
+        self._there = there
         self._store = store
         self._publish = publish
         self._faults = faults
         self._now = now
         self._calls: dict[str, Call] = {}
         self._over: dict[str, CallReason] = {}
-        self._turn: asyncio.Future[object] | None = None
+        self._away: set[tuple[str, str]] = set()
+        self._rounds: asyncio.TimerHandle | None = None
+        self._turn: asyncio.Future[Receipt] | None = None
 
     def do(self, account: str, chat: str, frame: CallFrame) -> asyncio.Future[Receipt]:
         """Take a frame, after those that came before it. Raises `Refusal` for one that is wrong in itself."""
         _check(frame)
-        told = msgspec.structs.replace(
-            frame, account=account, chat=chat, timestamp=self._now(), ref=None, nonce=None
-        )
+        told = msgspec.structs.replace(frame, account=account, chat=chat, timestamp=self._now(), ref=None, nonce=None)
         before = self._turn
         task = asyncio.ensure_future(self._in_turn(before, told))
         self._turn = task
@@ -96,7 +107,10 @@ class Calls:
     def pending(self, account: str) -> list[CallFrame]:
         """What somebody must be told who has just come: the calls that ring for them."""
         ringing = [call for call in self._calls.values() if call.callee == account and call.answered_at is None]
-        return [frame for call in ringing for frame in (call.offer, *call.kept)]
+        frames: list[CallFrame] = []
+        for call in ringing:
+            frames += [call.offer, *call.kept]
+        return frames
 
     def close(self) -> None:
         """No timer is left."""
@@ -104,8 +118,10 @@ class Calls:
             if call.ring is not None:
                 call.ring.cancel()
         self._calls.clear()
+        if self._rounds is not None:
+            self._rounds.cancel()
 
-    async def _in_turn(self, before: asyncio.Future[object] | None, frame: CallFrame) -> Receipt:
+    async def _in_turn(self, before: asyncio.Future[Receipt] | None, frame: CallFrame) -> Receipt:
         if before is not None:
             await asyncio.wait([before])
         if isinstance(frame, CallOffer):
@@ -128,29 +144,29 @@ class Calls:
             raise Refusal("unavailable", "too many calls")
         callee = await self._store.read(partial(_other_member, account=offer.account, chat=offer.chat))
         offer = msgspec.structs.replace(offer, expires_at=offer.timestamp + offer.ring_ms)
-        if any(offer.account in call.people and call.caller == offer.account for call in self._calls.values()):
-            raise Refusal("conflict", "you are in a call already")
-        busy = [call for call in self._calls.values() if {offer.account, callee} & set(call.people)]
-        if any(call.caller == callee and call.callee == offer.account for call in busy):
+        under_way = self._calls.values()
+        if any(call.caller == callee and call.callee == offer.account and not call.answered_at for call in under_way):
             # The two call each other: what came first counts, and rings at whoever came second.
-            self._tell(offer.account, CallReject(call=offer.call, chat=offer.chat, account=callee, reason="replaced"))
-            self._forget(offer.call, "replaced")
+            self._decline(offer, callee, "replaced")
             return
-        if busy:
-            self._tell(
-                offer.account,
-                CallReject(
-                    call=offer.call, chat=offer.chat, account=callee, reason="busy", timestamp=offer.timestamp
-                ),
-            )
-            self._forget(offer.call, "busy")
+        if any(offer.account in call.people for call in under_way):
+            raise Refusal("conflict", "you are in a call already")
+        if any(callee in call.people for call in under_way):
+            self._decline(offer, callee, "busy")
             self._leave_line(Call(offer, callee, {}), "busy", callee, offer.timestamp)
             return
         call = Call(offer, callee, {offer.account: offer.leg})
         self._calls[offer.call] = call
         seconds = offer.ring_ms / 1000
         call.ring = asyncio.get_running_loop().call_later(seconds, self._rang_in_vain, offer.call)
+        self._watch()
         self._tell(callee, offer)
+
+    def _decline(self, offer: CallOffer, callee: str, reason: CallReason) -> None:
+        """The network itself does, in the name of whoever is called."""
+        frame = CallReject(call=offer.call, chat=offer.chat, account=callee, reason=reason, timestamp=offer.timestamp)
+        self._tell(offer.account, frame)
+        self._forget(offer.call, reason)
 
     def _rang_in_vain(self, id: str) -> None:
         call = self._calls[id]
@@ -162,6 +178,25 @@ class Calls:
             self._tell(account, frame)
         self._end(call, "unanswered", call.callee, now)
 
+    def _make_rounds(self) -> None:
+        """Who is not seen in two rounds has gone; the media alone cannot say so."""
+        self._rounds = None
+        away = {(id, person) for id, call in self._calls.items() for person in call.people if not self._there(person)}
+        gone = away & self._away
+        self._away = away
+        for id, person in gone:
+            call = self._calls.get(id)
+            if call is not None and call.answered_at is not None:
+                now = self._now()
+                self._over_by(
+                    call, CallHangUp(call=id, chat=call.offer.chat, account=person, timestamp=now, reason="lost")
+                )
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._calls and self._rounds is None:
+            self._rounds = asyncio.get_running_loop().call_later(ROUND, self._make_rounds)
+
     # -- everything after it
 
     def _take(self, frame: CallFrame) -> None:
@@ -171,15 +206,15 @@ class Calls:
                 return  # over is what it is to be
             raise Refusal("not_found", "no such call, or it is over")
         leg = call.legs.get(frame.account)
-        if leg is not None and leg != frame.leg:
+        if leg is not None and leg != frame.leg and not isinstance(frame, CallHangUp):
             raise Refusal("conflict", "another page has this call")
         match frame:
             case CallAnswer():
                 self._answer(call, frame)
             case CallReject() if frame.account == call.callee and call.answered_at is None:
-                self._over_by(call, frame, frame.reason)
+                self._over_by(call, frame)
             case CallReject() | CallHangUp():
-                self._over_by(call, msgspec.convert(_hang_up(frame), CallHangUp), frame.reason)
+                self._over_by(call, _hang_up(frame))
             case CallRinging():
                 if frame.account == call.callee and call.answered_at is None:
                     self._tell(call.caller, frame)
@@ -209,12 +244,12 @@ class Calls:
         )  # fmt: skip
         self._tell(answer.account, elsewhere)
 
-    def _over_by(self, call: Call, frame: CallReject | CallHangUp, reason: CallReason) -> None:
+    def _over_by(self, call: Call, frame: CallReject | CallHangUp) -> None:
         self._tell(call.other(frame.account), frame)
         # One's other pages stop ringing, too.
         if call.answered_at is None:
             self._tell(frame.account, frame)
-        self._end(call, reason, frame.account, frame.timestamp)
+        self._end(call, frame.reason, frame.account, frame.timestamp)
 
     def _end(self, call: Call, reason: CallReason, by: str, now: int) -> None:
         if call.ring is not None:
@@ -241,12 +276,11 @@ class Calls:
 
     def _tell(self, account: str, frame: CallFrame) -> None:
         signalled = Signalled(frame, (account,))
-        copies, seconds = self._faults.call_fate(account, str(frame.__struct_config__.tag))
-        for _ in range(copies):
-            if seconds:
-                asyncio.get_running_loop().call_later(seconds, self._publish, signalled)
-            else:
-                self._publish(signalled)
+        told, seconds = self._faults.call_fate(account, type_of(frame))
+        if told and seconds:
+            asyncio.get_running_loop().call_later(seconds, self._publish, signalled)
+        elif told:
+            self._publish(signalled)
 
 
 def _check(frame: CallFrame) -> None:
