@@ -1,6 +1,8 @@
 // The page of webchat: puts state, connection, outbox and views together.
 
 import { makeApi } from "./api.js";
+import { Calls } from "./call/calls.js";
+import { callButtons, CallPanel } from "./call/panel.js";
 import { Chats } from "./chats.js";
 import { connect } from "./connection.js";
 import { Banner } from "./kit/banner.js";
@@ -66,6 +68,17 @@ class Visit {
       escape: () => this.close(),
     });
     this.composer.show(null);
+    this.calls = new Calls({
+      me,
+      trickle: new URLSearchParams(location.search).has("trickle"),
+      send: (frame) => this.connection.send(frame),
+      bye: ({ chat, ...frame }) => navigator.sendBeacon(`/api/chats/${encodeURIComponent(chat)}/acts?token=${encodeURIComponent(token)}`, JSON.stringify(frame)),
+      changed: () => this.panel.draw(),
+    });
+    this.panel = new CallPanel({ calls: this.calls, about: (chat) => this.chats.head(chat) });
+    this.callButtons = callButtons((kind) => this.calls.place(this.#current, kind));
+    $("call").replaceChildren(this.panel.element);
+    $("call-buttons").replaceChildren(...this.callButtons);
     $("list").replaceChildren(this.list.element);
     $("banner").replaceChildren(this.banner.element);
     $("content").replaceChildren(this.timeline.element, this.writing, this.composer.element);
@@ -90,12 +103,14 @@ class Visit {
 
   #take(event) {
     const message = this.chats.take(event);
+    if (event.type === "call") this.calls.ended(event);
     if (message) this.outbox.seen(message);
     this.outbox.seen({ id: `${event.chat} ${event.seq}`, nonce: event.nonce });
     this.draw();
   }
 
   #hear(signal) {
+    if (signal.type.startsWith("call_")) return this.calls.hear(signal);
     this.chats.hear(signal);
     if (signal.type === "typing" && signal.typing) setTimeout(() => this.draw(), signal.expires_ms + 50);
     this.draw();
@@ -112,6 +127,7 @@ class Visit {
   #connectionIs(state) {
     this.banner.show(state);
     document.body.dataset.connection = state;
+    if (state === "ready") this.calls.ready();
     if (state === "ready") this.outbox.open();
     else {
       this.outbox.close();
@@ -175,6 +191,7 @@ class Visit {
       this.#awaited = false;
       this.composer.focus();
     }
+    for (const button of this.callButtons) button.hidden = id === null || !this.chats.callable(id);
     this.list.show(this.chats.list((chat) => this.outbox.of(chat)), id);
     document.title = `${this.chats.unread ? `(${this.chats.unread}) ` : ""}webchat`;
   }
@@ -182,6 +199,8 @@ class Visit {
   /** End it. `forget`: nothing of this account stays in the browser. */
   end({ forget = false } = {}) {
     this.over = true;
+    this.calls.close();
+    this.panel.close();
     this.connection.close();
     if (forget) for (const key of this.storage.keys()) this.storage.delete(key);
   }
