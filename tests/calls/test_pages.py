@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.async_api import expect
 
+from example_bridge.webchat.client import CallHangUp, CallOffer
 from tests.browser.people import Person
 from tests.calls.conftest import NewPerson, OpenChat
 from tests.support.callpage import CallPage
@@ -155,7 +156,7 @@ async def test_other_ways_for_the_media_are_found(two: Two) -> None:
 
 
 async def expect_other_ufrag(page: CallPage, before: str) -> None:
-    await page._wait('(before) => document.querySelector("section.call").call.ufrag !== before', before)
+    await page.until('(before) => document.querySelector("section.call").call.ufrag !== before', before)
 
 
 async def test_answered_on_another_page(two: Two, open_chat: OpenChat) -> None:
@@ -199,17 +200,25 @@ async def test_what_is_said_twice_or_late_does_no_harm(two: Two) -> None:
     await two.alice.says("Call ended")
     await two.vera_is.client.set_fault("late", account=two.alice_is.id, act="call_offer", delay_ms=500, count=1)
     await two.vera.call()
-    await two.vera.press("Hang up")
-    await two.alice.line("Missed call from Vera")
+    await two.alice.rings()
+    await two.alice.press("Decline")
+    await two.vera.says("Alice declined")
     await two.vera_is.client.clear_faults()
     await two.talk()
 
 
 async def test_an_offer_without_candidates_is_refused(two: Two) -> None:
-    from example_bridge.webchat.client import CallOffer
-
     sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
     await two.vera_is.client.tell_of_call(CallOffer(call="bare", chat=two.chat, sdp=sdp))
     await two.alice.rings()
     await two.alice.press("Accept")
     await two.alice.says("No connection between the two of you could be made")
+
+
+async def test_an_offer_behind_its_own_end_does_not_ring(two: Two) -> None:
+    tell, sdp = two.vera_is.client.tell_of_call, "v=0\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
+    await two.vera_is.client.set_fault("late", account=two.alice_is.id, act="call_offer", delay_ms=500, count=1)
+    await tell(CallOffer(call="late", chat=two.chat, sdp=sdp))
+    await tell(CallHangUp(call="late", chat=two.chat))
+    await two.alice.line("Missed call from Vera")
+    await two.talk()

@@ -49,18 +49,19 @@ class CallPage:
 
     async def media_flows(self, *kinds: str) -> None:
         """Wait until bytes of these kinds (audio unless said) have gone and come beyond those of now."""
-        await self._wait(
+        await self.until(
             """async (kinds, before) => {
               const now = await document.querySelector("section.call").call.bytes();
               before.bytes ??= now;
-              return kinds.every((kind) => ["sent", "received"].every((way) => now[kind][way] > before.bytes[kind][way]));
+              const grew = (kind, way) => now[kind][way] > before.bytes[kind][way];
+              return kinds.every((kind) => grew(kind, "sent") && grew(kind, "received"));
             }""",
             list(kinds or ("audio",)),
         )
 
     async def sees(self) -> None:
         """Wait until a picture of the other end is shown, frame after frame."""
-        await self._wait(
+        await self.until(
             """async (_, before) => {
               const stage = document.querySelector("section.call .stage");
               const frames = stage.getVideoPlaybackQuality().totalVideoFrames;
@@ -104,7 +105,8 @@ class CallPage:
                 }}"""
             )
 
-    async def _wait(self, check: str, argument: object) -> None:
+    async def until(self, check: str, argument: object) -> None:
+        """Wait until a JavaScript function of the argument, and of an object that is its own, gives true."""
         # Not `wait_for_function`: the page's policy lets nobody make code of a string again and again.
         async with asyncio.timeout(DEADLINE_S):
             await self.page.evaluate(

@@ -4,6 +4,8 @@ import { NoRoute, Peer } from "./peer.js";
 
 const RESTART_AFTER = 2000; // ms without a connection until other ways are sought
 const GIVE_UP_AFTER = 30000; // ms without a connection until it is over
+const RINGS = 60000; // ms, unless the offer says otherwise
+const GRACE = 2000; // ms
 const REPLACEMENT = 5000; // ms in which a call that takes this one's place must come
 
 /** States: "calling", "ringing" (at the other end), "incoming", "connecting", "connected", "lost", "over". */
@@ -24,6 +26,8 @@ export class Call {
     this.say = (frame) => say({ call: id, chat, ...frame });
     this.outgoing = offer === null;
     this.state = this.outgoing ? "calling" : "incoming";
+    // The network says when it has rung long enough, unless that word is lost.
+    if (offer) this.#after("ring", (offer.ring_ms ?? RINGS) + GRACE, () => this.state === "incoming" && this.#finish("unanswered", { mine: true }));
   }
 
   get local() {

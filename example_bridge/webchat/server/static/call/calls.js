@@ -4,6 +4,7 @@ import { NotNow } from "../kit/outbox.js";
 import { Call } from "./call.js";
 
 const SHOWN = 6000; // ms that a call which is over stays to be seen
+const REMEMBERED = 100; // calls that are over
 
 const newId = () => `call-${crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 
@@ -12,6 +13,7 @@ export class Calls {
   #unsaid = []; // frames that the connection did not take
   #saying = Promise.resolve();
   #shown = 0;
+  #known = new Set(); // ids of calls that are over
   current = null;
 
   /** `send(frame)` resolves when the network has it; `bye(frame)` tells it while the page goes; `trickle`: how candidates go. */
@@ -35,6 +37,7 @@ export class Calls {
   hear(frame) {
     if (frame.type === "call_offer") return this.#hearOffer(frame);
     const call = this.current;
+    if (["call_reject", "call_hang_up"].includes(frame.type) && frame.reason !== "elsewhere") this.#isOver(frame.call);
     if (!call || call.id !== frame.call || call.over) return;
     const own = frame.account === this.me.id;
     if (own && frame.leg === this.#leg) return; // said by this page
@@ -49,6 +52,7 @@ export class Calls {
 
   /** A call's line has come: should its end have been missed, this is it. */
   ended({ call, reason, by }) {
+    this.#isOver(call);
     if (this.current?.id === call && !this.current.over) this.current.finish(reason, { mine: by === this.me.id });
   }
 
@@ -71,6 +75,7 @@ export class Calls {
 
   #hearOffer(offer) {
     const call = this.current;
+    if (this.#known.has(offer.call)) return; // it comes behind its own end
     if (call?.id === offer.call || offer.account === this.me.id) return; // a repeat; one's own, from another page
     const crossing = this.busy && call.outgoing && call.chat === offer.chat && call.state !== "connected";
     if (crossing && (offer.replaces === call.id || call.replaced)) return this.#take(offer, call);
@@ -94,6 +99,11 @@ export class Calls {
     before.finish("replaced", { mine: false });
     const call = this.#show(new Call(this.#with({ id: offer.call, chat: offer.chat, kind: offer.kind ?? "audio", offer })));
     call.accept({ video: before.kind === "video" });
+  }
+
+  #isOver(id) {
+    this.#known.add(id);
+    if (this.#known.size > REMEMBERED) this.#known.delete(this.#known.values().next().value);
   }
 
   #with(parts) {

@@ -184,7 +184,8 @@ export class Peer {
 
 function gathered(pc) {
   return new Promise((resolve) => {
-    const check = () => pc.iceGatheringState === "complete" && done();
+    // Begun anew, it says that it is complete for a moment still.
+    const check = () => pc.iceGatheringState === "complete" && hasCandidates(pc.localDescription.sdp) && done();
     const done = () => {
       clearTimeout(late);
       pc.removeEventListener("icegatheringstatechange", check);
