@@ -42,6 +42,10 @@ export class Call {
     return this.state === "connected" && Boolean(this.#peer?.heldByThem);
   }
 
+  get pictures() {
+    return Boolean(this.#peer?.pictures) && !this.theirs.video && !this.held && !this.heldByThem;
+  }
+
   bytes() {
     return this.#peer.bytes();
   }
@@ -123,7 +127,7 @@ export class Call {
     else if (frame.type === "call_candidates") this.#hearCandidates(frame.candidates ?? []);
     else if (frame.type === "call_answer" && ["calling", "ringing"].includes(this.state)) {
       this.#is("connecting");
-      this.#peer.answered(frame.sdp).catch((error) => this.#fail(error));
+      this.#peer.answered(frame.sdp).then(() => this.on.changed(), (error) => this.#fail(error));
     } else if (frame.type === "call_update") this.#hearUpdate(frame);
     else if (frame.type === "call_mute") {
       this.theirs = { audio: frame.audio, video: frame.video };

@@ -109,14 +109,14 @@ export class CallPanel {
   }
 
   #pictures(call) {
-    const theirs = call.remote?.getVideoTracks().some((track) => track.readyState === "live" && !track.muted) && !call.theirs.video && !call.heldByThem && !call.held;
+    const theirs = call.pictures;
     const own = (call.local?.getVideoTracks().length ?? 0) > 0;
     this.#play(this.stage, call.remote);
     this.#play(this.mirror, own ? call.local : null);
     this.stage.classList.toggle("heard-only", !theirs); // it still plays what is said
     this.stage.setAttribute("aria-label", theirs ? `Picture of ${this.who.textContent}` : "");
     this.mirror.hidden = !own;
-    this.element.classList.toggle("seen", Boolean(theirs) || own);
+    this.element.classList.toggle("seen", theirs || own);
   }
 
   #play(video, stream) {

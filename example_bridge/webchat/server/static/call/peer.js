@@ -129,6 +129,11 @@ export class Peer {
     return true;
   }
 
+  /** Whether pictures come. (A track may say that it is muted, after a rollback, and play all the same.) */
+  get pictures() {
+    return this.#pc.getTransceivers().some(({ receiver, currentDirection }) => receiver.track.kind === "video" && /recv/.test(currentDirection ?? ""));
+  }
+
   /** Bytes so far: {audio: {sent, received}, video: {sent, received}}. */
   async bytes() {
     const sum = { audio: { sent: 0, received: 0 }, video: { sent: 0, received: 0 } };
