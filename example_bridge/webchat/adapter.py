@@ -201,7 +201,7 @@ class WebchatSessionWithoutDedupe(
             return await self._client.reserve(*translate.announcement(media))
 
     async def upload(self, portal: bk.PortalKey, media: bk.MatrixMedia) -> str:
-        """From the homeserver straight to the webchat."""
+        """Straight through, piece by piece."""
         file = media.remote or await self.reserve(portal, media)
         with translated_errors():
             async with media.open() as stream:

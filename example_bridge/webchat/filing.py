@@ -121,9 +121,10 @@ class Filing(ABC):
         return URL(f"{self.url}/api/media/{quote(file, safe='')}", encoded=True)
 
     def _patience(self, wait_ms: int | None = None) -> aiohttp.ClientTimeout:
-        """A file may take as long as it takes; silence may not."""
-        wait = 60.0 if wait_ms is None else wait_ms / 1000
-        return aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout + wait)
+        """A file may take as long as it takes; silence may not, though more than elsewhere: what the machine has taken
+        of an upload is on its way for a while, and a download may wait for its file."""
+        silence = 2 * self._timeout + (wait_ms or 0) / 1000
+        return aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)
 
 
 class _Source:

@@ -138,16 +138,17 @@ async def download(request: web.Request) -> web.StreamResponse:
 async def _there(network: Network, account: str, id: str, timeout_ms: int) -> media.Stored:
     """The file, once its bytes are there."""
     find = partial(media.readable, account=account, id=id)
-    try:
-        async with asyncio.timeout(timeout_ms / 1000):
-            while True:
-                news = network.awaited.setdefault(id, asyncio.Event())  # before the look, so that nothing is missed
-                stored = await network.store.read(find)
-                if stored.state == "there":
-                    return stored
+    until = asyncio.get_running_loop().time() + timeout_ms / 1000
+    while True:
+        news = network.awaited.setdefault(id, asyncio.Event())  # before the look, so that nothing is missed
+        stored = await network.store.read(find)
+        if stored.state == "there":
+            return stored
+        try:
+            async with asyncio.timeout_at(until):
                 await news.wait()
-    except TimeoutError:
-        raise p.Refusal("not_yet", "this file has not arrived yet") from None
+        except TimeoutError:
+            raise p.Refusal("not_yet", "this file has not arrived yet") from None
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int]:
@@ -186,13 +187,14 @@ async def _suffering(
     pieces: AsyncIterator[bytes], request: web.Request, fault: Transfer, faults: Faults
 ) -> AsyncIterator[bytes]:
     """The bytes on their way, as the faults have it."""
-    passed = 0
+    passed, stalled = 0, False
     async for piece in pieces:
         for part in _cut(piece, passed, fault):
             if fault.break_at is not None and passed >= fault.break_at and request.transport is not None:
                 request.transport.abort()
                 raise ConnectionResetError("broken on demand")
-            if fault.stall_at is not None and passed >= fault.stall_at:
+            if fault.stall_at is not None and passed >= fault.stall_at and not stalled:
+                stalled = True
                 await faults.until_cleared()
             if fault.bytes_per_s is not None:
                 await asyncio.sleep(len(part) / fault.bytes_per_s)

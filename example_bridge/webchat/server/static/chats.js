@@ -1,9 +1,14 @@
 // What this account knows: people, conversations and what was said in them. Events go in, what views show comes out. Pure.
 
 import { actsByTarget, actsInWords } from "./kit/acts.js";
+import { summary } from "./kit/files.js";
 import { chipsOf } from "./kit/reactions.js";
+<<<<<<< HEAD
 import { lineOf } from "./call/words.js";
 import { edit, react, remove, saidOf, withActs } from "./said.js";
+=======
+import { edit, media, react, remove, saidOf, withActs } from "./said.js";
+>>>>>>> webmedia
 
 const QUOTED = 200; // code units of a message that are quoted above an answer
 
@@ -185,7 +190,7 @@ export class Chats {
       id: message.id,
       // The nonce, so that the line in which it was "sending" goes on living.
       key: message.nonce ?? message.id,
-      version: `${message.id} ${message.revision ?? 0} ${message.deleted ? "deleted" : message.text}`,
+      version: `${message.id} ${message.revision ?? 0} ${message.deleted ? "deleted" : message.text} ${(message.files ?? []).map(({ state }) => state)}`,
       kind: "message",
       timestamp: message.timestamp,
       mine,
@@ -217,7 +222,7 @@ export class Chats {
     const message = chat.said.get(id)?.message;
     if (!message) return { id, name: "", text: "A message that is not here", known: false };
     const name = message.sender === this.me.id && !message.as ? "You" : (message.as?.name ?? this.person(message.sender).name);
-    return { id, name, text: message.deleted ? GONE : message.text.slice(0, QUOTED), known: true };
+    return { id, name, text: message.deleted ? GONE : summary(message).slice(0, QUOTED), known: true };
   }
 
   #own({ nonce, text, timestamp, state, reason, more }, chat) {
@@ -244,7 +249,7 @@ export class Chats {
       return {
         id,
         ...this.head(id),
-        preview: last ? (last.mine ? "You: " : "") + (last.deleted ? GONE : last.text.slice(0, 200)).replaceAll("\n", " ") : "No messages yet",
+        preview: last ? (last.mine ? "You: " : "") + (last.deleted ? GONE : summary(last.content).slice(0, 200)).replaceAll("\n", " ") : "No messages yet",
         timestamp: last?.timestamp ?? 0,
         unread: chat.unread,
       };
@@ -283,7 +288,7 @@ function noticeOf({ notice, seq, timestamp }) {
   return { key: `#${seq}`, kind: "notice", timestamp, text: notice };
 }
 
-const CHANGES = { edit, delete: remove, reaction: react };
+const CHANGES = { edit, delete: remove, reaction: react, media };
 
 const MEMBERSHIPS = {
   join: (name) => `${name} came in`,
@@ -298,6 +303,7 @@ const EVENTS = {
   edit: Chats.prototype.changed,
   delete: Chats.prototype.changed,
   reaction: Chats.prototype.changed,
+  media: Chats.prototype.changed,
   chat: Chats.prototype.info,
   chat_deleted: Chats.prototype.over,
   member: Chats.prototype.membership,
