@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -61,7 +62,8 @@ class Book:
     def __init__(self) -> None:
         self._calls: dict[tuple[PortalKey, CallID], Call] = {}
         self._by_matrix_id: dict[tuple[PortalKey, str], Call] = {}
-        self._over = 0
+        self._live: dict[tuple[PortalKey, CallID], Call] = {}
+        self._over: dict[tuple[PortalKey, CallID], Call] = {}  # the longest over first
         self._stash = Stash()
 
     def __len__(self) -> int:
@@ -70,8 +72,8 @@ class Book:
     def restore(self, snapshots: Iterable[bytes]) -> list[Call]:
         """What was written down. Raises `msgspec.ValidationError` for what is none."""
         calls: list[Call] = []
-        for data in snapshots:
-            remembered = memory.load(data)
+        loaded = [memory.load(data) for data in snapshots]
+        for remembered in sorted(loaded, key=lambda one: one.ended_at or 0):
             call = (Callee if remembered.setup.role is Role.CALLEE else Caller)(remembered)
             self._add(call)
             calls.append(call)
@@ -85,9 +87,7 @@ class Book:
 
     def live(self, portal: PortalKey | None = None) -> list[Call]:
         """The calls that go on."""
-        return [
-            call for (where, _), call in self._calls.items() if not call.over and (portal is None or where == portal)
-        ]
+        return [call for (where, _), call in self._live.items() if portal is None or where == portal]
 
     # --- what happens -------------------------------------------------------------------------------------------
     def matrix(self, seen: Seen, where: PortalKey, now: int, place: Callable[[], Place]) -> list[Call]:
@@ -99,8 +99,6 @@ class Book:
         key = (where.chat, where.receiver or "", seen.sender, event.party_id or "", event.call_id)
         if isinstance(event, Invite):
             early = [one for one in self._stash.take(key, now) if isinstance(one, Seen)]
-            if any(isinstance(one.event, Hangup) for one in early):
-                return []
             return self._invited(seen, event, place(), now, early)
         if isinstance(event, Candidates | Hangup):
             self._stash.put(key, seen, now)
@@ -123,31 +121,28 @@ class Book:
 
     def tell(self, call: Call, event: Input, now: int) -> list[Call]:
         """Something about this call."""
-        was = call.over
         call.receive(event, now)
-        if call.over and not was:
-            self._ended()
+        self._sort(call)
         return [call]
 
     def next_timer(self) -> int | None:
         """When `fire` has something to do; None: never."""
-        timers = [timer for call in self._calls.values() if (timer := call.next_timer()) is not None]
-        forgets = [call.forget_at for call in self._calls.values() if call.forget_at is not None]
-        return min([*timers, *forgets], default=None)
+        timers = [call.next_timer() for call in self._live.values()]
+        timers += [call.forget_at for call in islice(self._over.values(), 1)]
+        timers.append(self._stash.next_timer())
+        return min((timer for timer in timers if timer is not None), default=None)
 
     def fire(self, now: int) -> list[Call]:
         """Do what is due, and forget what is long over."""
         self._stash.expire(now)
-        due = []
-        for key, call in list(self._calls.items()):
-            timer = call.next_timer()
-            if call.forget_at is not None and call.forget_at <= now:
-                self._drop(key)
-            elif timer is not None and timer <= now:
-                call.fire(now)
-                due.append(call)
-                if call.over:
-                    self._ended()
+        for key, call in list(self._over.items()):
+            if call.forget_at is None or call.forget_at > now:
+                break
+            self._drop(key)
+        due = [call for call in self._live.values() if (timer := call.next_timer()) is not None and timer <= now]
+        for call in due:
+            call.fire(now)
+            self._sort(call)
         return due
 
     # --- how a call begins --------------------------------------------------------------------------------------
@@ -164,6 +159,9 @@ class Book:
         expires_at = ends if place.ring_for is None else min(ends, now + place.ring_for)
         setup = _setup(place, Role.CALLEE, invite.call_id, CallID(invite.call_id), seen.sender, kind, now, expires_at)
         lost: list[Call] = []
+        if any(isinstance(one.event, Hangup) for one in early):
+            remembered = Memory(setup=setup, peer=invite.party_id, version=invite.version)
+            return [self._add(Callee.refused(remembered, CallEnd.HANGUP, now, by_matrix=True))]
         refuse = self._refuse(place, kind)
         other = None if refuse else self._met(place.portal, Role.CALLER, seen.sender, place.remote)
         if other is not None:
@@ -221,19 +219,21 @@ class Book:
         setup = call.setup
         self._calls[setup.portal, setup.call] = call
         self._by_matrix_id[setup.portal, setup.matrix_id] = call
-        if call.over:
-            self._ended()
+        self._live[setup.portal, setup.call] = call
+        self._sort(call)
         return call
 
-    def _ended(self) -> None:
-        self._over += 1
-        if self._over > MAX_OVER:
-            self._drop(next(key for key, call in self._calls.items() if call.over))
+    def _sort(self, call: Call) -> None:
+        key = (call.setup.portal, call.setup.call)
+        if call.over and self._live.pop(key, None) is not None:
+            self._over[key] = call
+            if len(self._over) > MAX_OVER:
+                self._drop(next(iter(self._over)))
 
     def _drop(self, key: tuple[PortalKey, CallID]) -> None:
         call = self._calls.pop(key)
         self._by_matrix_id.pop((call.setup.portal, call.setup.matrix_id), None)
-        self._over -= call.over
+        self._over.pop(key, None)
 
 
 def matrix_id_for(portal: PortalKey, call: CallID) -> str:

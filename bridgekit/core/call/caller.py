@@ -10,7 +10,7 @@ from bridgekit.core.call.changes import Changing
 from bridgekit.core.call.effects import InviteToRoom, Joined
 from bridgekit.core.call.events import Answer, Candidates, Hangup, Reject, Seen
 from bridgekit.core.call.machine import MIN_RING_MS
-from bridgekit.core.call.memory import Memory, Setup
+from bridgekit.core.call.memory import MAX_LEGS, Memory, Setup
 from bridgekit.core.call.reasons import FROM_MATRIX, HangupReason
 from bridgekit.core.call.states import Cause, Role, State
 from bridgekit.model.calls import (
@@ -120,6 +120,10 @@ class Caller(Changing):
     def _ringing(self, seen: Seen, now: int) -> None:
         event, m = seen.event, self._m
         match event:
+            case Answer() if event.party_id in m.gone:
+                # Its hangup came first, and there is nobody behind this answer any more.
+                self._select(event.party_id, now)
+                self._end(Cause.MATRIX_REJECTED, CallEnd.HANGUP, now, by_matrix=True, tell_matrix=False)
             case Answer():
                 m.peer, m.version = event.party_id, event.version
                 self._select(event.party_id, now)
@@ -142,6 +146,8 @@ class Caller(Changing):
                 # we have not selected giving up, and says nothing of the others; but where two called each other at
                 # once, matrix-js-sdk hangs up the call that lost.
                 self._declined(event.reason, now)
+            case Hangup():
+                m.gone = [*m.gone, event.party_id or ""][-MAX_LEGS:]
             case Candidates():
                 self._candidates(event, now)
             case _:

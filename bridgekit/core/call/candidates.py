@@ -54,7 +54,7 @@ def due_at(gathering: Gathering, pool: Iterable[Candidate], *, ended: bool) -> i
 def has_usable(text: str, pool: Iterable[Candidate]) -> bool:
     """Whether one of these candidates can be used with this description."""
     ufrags = sdp.facts(text).ufrags
-    return any(sdp.usable(one) and sdp.generation(one) in (None, *ufrags) for one in pool)
+    return any(sdp.usable(one) and sdp.belongs(one, ufrags) for one in pool)
 
 
 def complete(text: str, pool: Iterable[Candidate]) -> str | None:
@@ -80,6 +80,9 @@ class Stash:
     def take(self, key: tuple[str, ...], now: int) -> list[object]:
         self.expire(now)
         return self._held.pop(key, (0, []))[1]
+
+    def next_timer(self) -> int | None:
+        return min((since + STASH_MS for since, _ in self._held.values()), default=None)
 
     def expire(self, now: int) -> None:
         for key in [key for key, (since, _) in self._held.items() if since + STASH_MS <= now]:

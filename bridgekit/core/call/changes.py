@@ -6,8 +6,8 @@ from typing import Final
 
 from bridgekit.core.call import candidates, contents, sdp
 from bridgekit.core.call.candidates import BATCH_MS, Gathering
+from bridgekit.core.call.descriptions import Describing
 from bridgekit.core.call.events import Negotiate, Seen, Streams, StreamsChanged
-from bridgekit.core.call.machine import Call
 from bridgekit.core.call.states import Role, State
 from bridgekit.core.call.streams import USERMEDIA
 from bridgekit.model.calls import (
@@ -25,7 +25,7 @@ NEGOTIATE_MS: Final = 30_000
 """So long an offer of the network's within a call waits for its answer."""
 
 
-class Changing(Call):
+class Changing(Describing):
     """The part of a call in which both talk.
 
     MSC2746: "The callee is always the polite party." The bridge has both in view: where an offer of each side meets the
@@ -51,8 +51,8 @@ class Changing(Call):
 
     def _negotiate(self, text: str, sdp_type: SDPType, until: int, now: int) -> None:
         m = self._m
-        if m.state is State.SELECTED and sdp_type == "offer":
-            m.later = text  # the network must have the answer first
+        if m.state in (State.SELECTED, State.ANSWERED) and sdp_type == "offer":
+            m.later = text  # the network must have the answer first; or it overtook m.call.select_answer
             return
         if m.state is not State.CONNECTED:
             return
@@ -70,12 +70,7 @@ class Changing(Call):
             m.offering, m.offering_until = "", 0
         if ufrags != m.ufrags:
             # Another generation: the candidates of the last one, and its end, say nothing of it.
-            old = set(m.ufrags) - set(ufrags)
-            m.from_matrix = [
-                held
-                for held in m.from_matrix
-                if (of := sdp.generation(held.candidate)) not in old and (of is not None or not old)
-            ]
+            m.from_matrix = [held for held in m.from_matrix if sdp.generations(held.candidate).difference(m.ufrags)]
             m.matrix_ended = []
             self._gather(text, sdp_type, now)
         else:

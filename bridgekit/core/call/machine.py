@@ -11,23 +11,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final, Self
 
-from bridgekit.core.call import candidates, contents, memory, sdp
+from bridgekit.core.call import memory
 from bridgekit.core.call.candidates import Gathering
 from bridgekit.core.call.contents import Party, Sendable
 from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Joined, Left, Note, Replaced, SendMatrix
-from bridgekit.core.call.events import Candidates, Seen, Stream, Streams
-from bridgekit.core.call.memory import MAX_POOL, Held, Memory, Setup
+from bridgekit.core.call.events import Seen, Stream, Streams
+from bridgekit.core.call.memory import Memory, Setup
 from bridgekit.core.call.states import Cause, Role, State, is_over, leads_to
 from bridgekit.core.call.streams import with_streams
 from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, encoded_size
 from bridgekit.model.calls import (
     CallEnd,
     CallProgress,
-    Candidate,
-    MatrixCallCandidates,
     MatrixCallProgress,
     RemoteCall,
-    RemoteCallCandidates,
     SDPType,
 )
 
@@ -147,15 +144,23 @@ class Call(ABC):
         """Matrix's description is complete enough: tell the network."""
 
     @abstractmethod
+    def _due(self, gathering: Gathering) -> int:
+        """When Matrix's description goes on."""
+
+    @abstractmethod
+    def _gathered(self, now: int) -> None:
+        """Matrix's description goes on, if it is time."""
+
+    @abstractmethod
     def _batch(self, now: int) -> None:
         """Candidates of the network's have waited for others long enough."""
 
     @classmethod
-    def refused(cls, remembered: Memory, reason: CallEnd, now: int) -> Self:
-        """A call that is over as it begins, and says so."""
+    def refused(cls, remembered: Memory, reason: CallEnd, now: int, *, by_matrix: bool = False) -> Self:
+        """A call that is over as it begins, and says so, unless Matrix ended it (`by_matrix`)."""
         call = cls(remembered)
         call._move(Cause.BEGUN, now)
-        call._end(Cause.FAILED, reason, now)
+        call._end(Cause.FAILED, reason, now, by_matrix=by_matrix, tell_matrix=not by_matrix)
         return call
 
     @abstractmethod
@@ -246,122 +251,6 @@ class Call(ABC):
         made, self._m.sent_streams = with_streams(text, self.setup.stream)
         return made, self._streams()
 
-    # --- Matrix's descriptions, and their candidates ------------------------------------------------------------
-    def _gather(self, text: str, sdp_type: SDPType, now: int) -> None:
-        """Matrix has a description. Raises `BadSDP`."""
-        sdp.facts(text)
-        self._m.gathering = Gathering(text, sdp_type, now, now)
-        self._gathered(now)
-
-    def _pool(self) -> list[Candidate]:
-        return [held.candidate for held in self._m.from_matrix if self._is_party(held.of)]
-
     def _is_party(self, party: str | None) -> bool:
         """MSC2746: "Parties in the call are identified by the tuple of `(user_id, party_id)`"; version 0 has none."""
         return self._m.peer is None or (party or None) == self._m.peer
-
-    def _due(self, gathering: Gathering) -> int:
-        if not candidates.must_gather(self.setup.trickle, gathering.sdp_type):
-            return gathering.since
-        return candidates.due_at(gathering, self._pool(), ended=any(map(self._is_party, self._m.matrix_ended)))
-
-    def _gathered(self, now: int) -> None:
-        m = self._m
-        gathering = m.gathering
-        if gathering is None or now < self._due(gathering):
-            return
-        m.gathering = None
-        text: str | None
-        if candidates.must_gather(self.setup.trickle, gathering.sdp_type):
-            text = candidates.complete(gathering.sdp, self._pool())
-            m.from_matrix = [
-                Held(held.of, held.candidate, passed=True) if self._is_party(held.of) else held
-                for held in m.from_matrix
-            ]
-            m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
-        else:
-            text, inside, ended = sdp.split(gathering.sdp)
-            self._hold(m.peer or "", inside)
-            if ended and inside:
-                m.matrix_ended.append(m.peer or "")
-        m.ufrags = sdp.facts(gathering.sdp).ufrags
-        if text is not None:
-            self._pass_on(text, gathering.sdp_type, now)
-            self._trickle()
-        elif m.state is State.CONNECTED:
-            m.offering = ""  # the call goes on as it was
-        else:
-            self._end(Cause.UNREACHABLE, CallEnd.CONNECTION_FAILED, now)
-
-    def _candidates(self, event: Candidates, now: int) -> None:
-        m, party = self._m, event.party_id or ""
-        new = self._hold(party, event.candidates)
-        if event.complete and party not in m.matrix_ended:
-            m.matrix_ended = [*m.matrix_ended, party][-memory.MAX_LEGS :]
-        if m.gathering is not None:
-            if new:
-                m.gathering = Gathering(m.gathering.sdp, m.gathering.sdp_type, m.gathering.since, now)
-            self._gathered(now)
-        self._trickle()
-
-    def _hold(self, party: str, found: tuple[Candidate, ...]) -> bool:
-        m = self._m
-        known = {(held.of, *sdp.same(held.candidate), sdp.generation(held.candidate)) for held in m.from_matrix}
-        new = [Held(party, one) for one in found if (party, *sdp.same(one), sdp.generation(one)) not in known]
-        m.from_matrix = [*m.from_matrix, *new][-MAX_POOL:]
-        return bool(new)
-
-    def _trickle(self) -> None:
-        """Pass on candidates that belong to what the network has, where it takes them so."""
-        m = self._m
-        has = m.state in (State.RINGING, State.ANSWERED, State.CONNECTED)
-        if self.setup.trickle == "none" or not has or m.gathering is not None:
-            return
-        ready = [
-            held
-            for held in m.from_matrix
-            if not held.passed and self._is_party(held.of) and sdp.generation(held.candidate) in (None, *m.ufrags)
-        ]
-        ended = any(map(self._is_party, m.matrix_ended))
-        if not ready and not ended:
-            return
-        m.from_matrix = [
-            Held(held.of, held.candidate, passed=True) if held in ready else held for held in m.from_matrix
-        ]
-        m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
-        self._tell(
-            MatrixCallCandidates(
-                **self._named(), candidates=tuple(dict.fromkeys(held.candidate for held in ready)), complete=ended
-            )
-        )
-
-    # --- the network's candidates -------------------------------------------------------------------------------
-    def _keep_remote(self, event: RemoteCallCandidates) -> None:
-        m = self._m
-        known = {(held.of, held.candidate) for held in m.from_remote}
-        new = [Held(event.leg, one) for one in event.candidates if (event.leg, one) not in known]
-        m.from_remote = [*m.from_remote, *new][-MAX_POOL:]
-        if event.complete and event.leg not in m.remote_ended:
-            m.remote_ended = [*m.remote_ended, event.leg][-memory.MAX_LEGS :]
-
-    def _take_remote(self) -> tuple[tuple[Candidate, ...], bool]:
-        """The candidates that wait of the leg that has the call, and whether there are no more."""
-        m = self._m
-        found = tuple(held.candidate for held in m.from_remote if held.of in ("", m.leg))
-        m.from_remote = [held for held in m.from_remote if held.of not in ("", m.leg)]
-        ended = any(one in ("", m.leg) for one in m.remote_ended)
-        m.remote_ended = [one for one in m.remote_ended if one not in ("", m.leg)]
-        return found, ended
-
-    def _with_remote_candidates(self, text: str) -> tuple[str, bool]:
-        """The network's first description with what came beside it, and whether that is all. Raises `BadSDP`."""
-        if self.setup.trickle == "none":
-            return sdp.tidy(text), True
-        found, ended = self._take_remote()
-        made = sdp.merge(text, found, final=False)
-        return made, ended or sdp.facts(text).complete
-
-    def _send_remote_candidates(self, now: int) -> None:
-        found, ended = self._take_remote()
-        if found or ended:
-            self._send(contents.candidates(self._us, found, complete=ended), now)

@@ -54,21 +54,22 @@ class Held(msgspec.Struct, frozen=True):
 class Memory(msgspec.Struct, kw_only=True):
     """What changes.
 
-    `peer`: Matrix's party, None before it is known (and for one of version 0); `version`: the protocol's. `leg`: the
-    network's, once one has the call; `legs`: those that rang or spoke. `from_matrix`, `from_remote`: candidates not
-    passed on yet, or kept to be merged again; `matrix_ended`: the parties (`remote_ended`: legs) that have no more.
-    `gathering`: Matrix's description that waits for candidates. `offer`: the network's, until it can be sent.
-    `ufrags`: the generations of the description of Matrix's that the network has. `offering`: whose offer of a
-    renegotiation has no answer yet ("matrix" or "remote"), until `offering_until`; `later`: Matrix's, which came
-    before its answer was passed on. `muted`, `remote_muted`: (sound, picture) of Matrix and of the network.
-    `sent_streams`: what each stream is for that Matrix was told of. `count`: how many events were sent. Times are in
-    ms since the epoch.
+    `peer`: Matrix's party, None before it is known (and for one of version 0); `version`: the protocol's; `gone`:
+    parties that hung up before they had it. `leg`: the network's, once one has the call; `legs`: those that rang or
+    spoke. `from_matrix`, `from_remote`: candidates not passed on yet, or kept to be merged again; `matrix_ended`:
+    the parties (`remote_ended`: legs) that have no more. `gathering`: Matrix's description that waits for
+    candidates. `offer`: the network's, until it can be sent. `ufrags`: the generations of the description of
+    Matrix's that the network has. `offering`: whose offer of a renegotiation has no answer yet ("matrix" or
+    "remote"), until `offering_until`; `later`: Matrix's, which came before its answer was passed on. `muted`,
+    `remote_muted`: (sound, picture) of Matrix and of the network. `sent_streams`: what each stream is for that
+    Matrix was told of. `count`: how many events were sent. Times are in ms since the epoch.
     """
 
     setup: Setup
     state: State = State.NEW
     version: int = 1
     peer: str | None = None
+    gone: list[str] = []
     leg: LegID = LegID("")
     legs: list[LegID] = []
     from_matrix: list[Held] = []

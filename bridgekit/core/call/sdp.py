@@ -8,7 +8,8 @@ idempotent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -158,6 +159,7 @@ class Facts(msgspec.Struct, frozen=True):
     kind: CallKind
 
 
+@lru_cache(16)  # a description that waits is looked at again for each candidate, and for its timer
 def facts(text: str) -> Facts:
     """Raises `BadSDP`."""
     description = parse(text)
@@ -206,12 +208,17 @@ def same(candidate: Candidate | str) -> tuple[str, ...]:
     return tuple(field.lower() if number in (2, 4) else field for number, field in enumerate(fields))
 
 
-def generation(candidate: Candidate) -> str | None:
-    """The user fragment that a candidate belongs to, as far as it is said."""
-    if candidate.ufrag:
-        return candidate.ufrag
+def generations(candidate: Candidate) -> set[str]:
+    """The user fragments that a candidate says it belongs to: none where it does not say, two where it contradicts
+    itself."""
     fields = candidate.candidate.split()
-    return next((value for name, value in zip(fields[8::2], fields[9::2], strict=False) if name == "ufrag"), None)
+    inside = (value for name, value in zip(fields[8::2], fields[9::2], strict=False) if name == "ufrag")
+    return {one for one in (candidate.ufrag, *inside) if one}
+
+
+def belongs(candidate: Candidate, ufrags: Collection[str | None]) -> bool:
+    """Whether a candidate can be of one of these generations."""
+    return all(one in ufrags for one in generations(candidate))
 
 
 def merge(text: str, candidates: Iterable[Candidate], *, final: bool = True) -> str:
@@ -230,7 +237,7 @@ def merge(text: str, candidates: Iterable[Candidate], *, final: bool = True) -> 
     ]
     for section, candidate in [*given, *((description.place(one), one) for one in candidates)]:
         ufrag = description.value(section, "ice-ufrag")
-        if section.refused or generation(candidate) not in (None, ufrag):
+        if section.refused or not belongs(candidate, (ufrag,)):
             continue
         if final and not usable(candidate):
             continue
