@@ -35,7 +35,7 @@ export class CallPanel {
       accept: action("phone", "Accept", () => call().accept({ video: false }), { kind: "good" }),
       acceptVideo: action("camera", "With video", () => call().accept({ video: true }), { kind: "good" }),
       decline: action("hangup", "Decline", () => call().end(), { kind: "bad" }),
-      mute: action("microphone", "Mute", () => call().mute(!call().muted.audio), { toggle: true }),
+      mute: action("mic", "Mute", () => call().mute(!call().muted.audio), { toggle: true }),
       hold: action("pause", "Hold", () => call().hold(!call().held), { toggle: true }),
       video: action("camera", "Video", () => call().video(call().muted.video), { toggle: true }),
       hangUp: action("hangup", "Hang up", () => call().end(), { kind: "bad" }),
