@@ -72,7 +72,6 @@ class Visit {
       escape: () => this.close(),
     });
     this.composer.show(null);
-<<<<<<< HEAD
     this.calls = new Calls({
       me,
       trickle: new URLSearchParams(location.search).has("trickle"),
@@ -84,10 +83,8 @@ class Visit {
     this.callButtons = callButtons((kind) => this.calls.place(this.#current, kind));
     $("call").replaceChildren(this.panel.element);
     $("call-buttons").replaceChildren(...this.callButtons);
-=======
     this.composer.dropOn($("content"));
     this.#resume();
->>>>>>> webmedia
     $("list").replaceChildren(this.list.element);
     $("banner").replaceChildren(this.banner.element);
     $("content").replaceChildren(this.timeline.element, this.writing, this.composer.element);
@@ -177,16 +174,11 @@ class Visit {
   #connectionIs(state) {
     this.banner.show(state);
     document.body.dataset.connection = state;
-<<<<<<< HEAD
-    if (state === "ready") this.calls.ready();
-    if (state === "ready") this.outbox.open();
-    else {
-=======
     if (state === "ready") {
       this.outbox.open();
       this.files.uploads.open();
+      this.calls.ready();
     } else {
->>>>>>> webmedia
       this.outbox.close();
       this.files.uploads.close();
       this.#told.clear(); // nobody knows whether it arrived
