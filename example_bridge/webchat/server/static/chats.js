@@ -4,7 +4,6 @@ import { actsByTarget, actsInWords } from "./kit/acts.js";
 import { summary } from "./kit/files.js";
 import { chipsOf } from "./kit/reactions.js";
 import { lineOf } from "./call/words.js";
-import { edit, react, remove, saidOf, withActs } from "./said.js";
 import { edit, media, react, remove, saidOf, withActs } from "./said.js";
 
 const QUOTED = 200; // code units of a message that are quoted above an answer
