@@ -103,7 +103,8 @@ class DemoPage:
         webchat = self._session.webchat.link.partition("/#")[0]
         response.headers.update(webchat_app.PAGE_HEADERS)
         response.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' http: https:;"
+            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: http: https:;"
+            f" media-src 'self' blob:;"
             f" connect-src 'self' {self._session.matrix.homeserver}; frame-src {webchat}; base-uri 'none';"
             f" form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"
             f" trusted-types matrix-html"

@@ -24,7 +24,8 @@ from example_bridge.webchat.server.acts import (
     Typing,
     Unban,
 )
-from example_bridge.webchat.server.protocol import Mention, Persona, Receipt, Role, Span
+from example_bridge.webchat.server.call_frames import CallFrame
+from example_bridge.webchat.server.protocol import File, Location, Mention, Persona, Receipt, Role, Span
 
 
 class Acting(ABC):
@@ -33,6 +34,13 @@ class Acting(ABC):
     @abstractmethod
     async def _perform(self, chat: str, asked: Draft | Act) -> Receipt:
         """Ask for it, and wait for the answer."""
+
+    # -- calls
+
+    async def tell_of_call(self, frame: CallFrame) -> Receipt:
+        """Say something of a call of the chat `frame.chat`; returns when the network has passed it on. It may be said
+        again: what is so already stays so."""
+        return await self._perform(frame.chat, frame)
 
     # -- messages
 
@@ -46,8 +54,12 @@ class Acting(ABC):
         nonce: str | None = None,
         reply_to: str | None = None,
         shown_as: Persona | None = None,
+        files: tuple[File, ...] = (),
+        location: Location | None = None,
     ) -> Receipt:
-        return await self._perform(chat, Draft(text, tuple(format), tuple(mentions), reply_to, nonce, shown_as))
+        """`files` are named by what `reserve` gave; their bytes may come later."""
+        draft = Draft(text, tuple(format), tuple(mentions), reply_to, nonce, shown_as, tuple(files), location)
+        return await self._perform(chat, draft)
 
     async def edit(
         self,

@@ -18,8 +18,8 @@ import aiohttp
 import msgspec
 
 from bridgekit import adapter as bk
+from example_bridge.webchat import calling, translate
 from example_bridge.webchat import client as webchat
-from example_bridge.webchat import translate
 from example_bridge.webchat.standing import Standing
 
 MAX_REASON = 1000
@@ -32,6 +32,9 @@ class WebchatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Annotated[
         str, msgspec.Meta(pattern=r"^https?://", description="The webchat server, such as http://127.0.0.1:8080.")
     ]
+    trickle: Annotated[
+        bool, msgspec.Meta(description="Calls: candidates go one by one, for pages that were opened with ?trickle.")
+    ] = False
 
 
 class WebchatAdapter(bk.Adapter):
@@ -61,7 +64,7 @@ class WebchatAdapter(bk.Adapter):
                 info, me = await client.info(), await client.me()
             # Whether repeats are dropped is a setting of the server. A capability belongs to a class, so there are two.
             kind = WebchatSession if info.dedupe_seconds else WebchatSessionWithoutDedupe
-            yield kind(client, me, info)
+            yield kind(client, me, info, trickle=self.settings.trickle)
 
 
 class WebchatSessionWithoutDedupe(
@@ -69,6 +72,8 @@ class WebchatSessionWithoutDedupe(
     bk.CanSend,
     bk.CanEdit,
     bk.CanDelete,
+    bk.CanFetchMedia,
+    bk.CanUploadMedia,
     bk.CanReact,
     bk.CanMarkRead,
     bk.CanType,
@@ -78,11 +83,15 @@ class WebchatSessionWithoutDedupe(
     bk.CanRemove,
     bk.CanLeave,
     bk.CanRename,
+    bk.CanCall,
 ):
     """One account's connection to a webchat that takes every repeat for a new message."""
 
-    def __init__(self, client: webchat.WebchatClient, me: webchat.Account, info: webchat.Info) -> None:
+    def __init__(
+        self, client: webchat.WebchatClient, me: webchat.Account, info: webchat.Info, *, trickle: bool = False
+    ) -> None:
         self._client = client
+        self._trickle = trickle
         self._me = me
         self._info = info
         self._standing = Standing(me)
@@ -96,6 +105,10 @@ class WebchatSessionWithoutDedupe(
             threads=False,
             hidden_mentions=False,
             room_mentions=self._standing.may_name_everybody(portal.chat),
+            max_media_size=self._info.max_upload_size,
+            locations=True,
+            trickle="trickle" if self._trickle else "none",
+            ring_for=timedelta(milliseconds=calling.MAX_RING_MS),
         )
 
     # --- what comes from the network ------------------------------------------------------------------------------
@@ -112,6 +125,9 @@ class WebchatSessionWithoutDedupe(
                 async for event in stream:
                     if isinstance(event, webchat.Ready):
                         yield bk.RemoteCaughtUp()
+                    elif isinstance(event, webchat.CallFrame):
+                        if (told := calling.frame(event, self._me.id)) is not None:
+                            yield told
                     elif isinstance(event, webchat.Signal):
                         if (signal := translate.signal(event)) is not None:
                             yield signal
@@ -136,6 +152,8 @@ class WebchatSessionWithoutDedupe(
                 nonce=message.nonce,
                 reply_to=message.reply_to,
                 shown_as=shown_as,
+                files=translate.files(message),
+                location=translate.location(message.location),
             )
         return bk.Sent(ids=(bk.RemoteMessageID(receipt.id),), timestamp=receipt.timestamp)
 
@@ -180,6 +198,70 @@ class WebchatSessionWithoutDedupe(
         """It ends by itself after ten seconds, if it is not told again."""
         with translated_errors():
             await self._client.set_typing(typing.portal.chat, typing.typing)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+    @asynccontextmanager
+    async def open_media(self, message: bk.RemoteMessage, ref: bk.MediaRef) -> AsyncIterator[bk.MediaStream]:
+        """A file that the webchat has only announced is `Transient` until its sender has uploaded it."""
+        with translated_errors():
+            async with self._client.open_file(ref.id) as file:
+                yield bk.MediaStream(_translated(file.chunks), file.size, file.mimetype, file.name)
+
+    async def reserve(self, portal: bk.PortalKey, media: bk.MatrixMedia) -> str:
+        """The webchat takes messages whose files are still on their way."""
+        with translated_errors():
+            return await self._client.reserve(*translate.announcement(media))
+
+    async def upload(self, portal: bk.PortalKey, media: bk.MatrixMedia) -> str:
+        """Straight through, piece by piece."""
+        file = media.remote or await self.reserve(portal, media)
+        with translated_errors():
+            async with media.open() as stream:
+                try:
+                    await self._client.upload(file, stream.chunks, stream.size)
+                except webchat.Refused as error:
+                    # An attempt whose answer was lost has brought it: nobody but us uploads to what we reserved.
+                    if error.code != "conflict":
+                        raise
+        return file
+
+    # --- calls ----------------------------------------------------------------------------------------------------
+    async def offer(self, offer: bk.MatrixCallOffer) -> None:
+        """Somebody who is in another call says so by an event, as everybody else does."""
+        await self._tell(calling.offer(offer, trickle=self._trickle))
+
+    async def answer(self, answer: bk.MatrixCallAnswer) -> None:
+        """From now on the call is this session's."""
+        await self._tell(calling.answer(answer))
+
+    async def candidates(self, candidates: bk.MatrixCallCandidates) -> None:
+        """Only where the webchat trickles."""
+        await self._tell(calling.candidates(candidates))
+
+    async def update(self, update: bk.MatrixCallUpdate) -> None:
+        """Hold, video and other ways for the media: the page reads them from the description."""
+        await self._tell(calling.update(update))
+
+    async def mute(self, mute: bk.MatrixCallMute) -> None:
+        """The page shows who is muted."""
+        await self._tell(calling.mute(mute))
+
+    async def progress(self, progress: bk.MatrixCallProgress) -> None:
+        """The page shows that it rings."""
+        if (frame := calling.progress(progress)) is not None:
+            await self._tell(frame)
+
+    async def reject(self, reject: bk.MatrixCallReject) -> None:
+        """With the reason."""
+        await self._tell(calling.reject(reject))
+
+    async def hang_up(self, hang_up: bk.MatrixCallHangUp) -> None:
+        """One that is over already is over."""
+        await self._tell(calling.hang_up(hang_up))
+
+    async def _tell(self, frame: webchat.CallFrame) -> None:
+        with translated_errors():
+            await self._client.tell_of_call(frame)
 
     # --- who is in a chat, and what it is called ------------------------------------------------------------------
     async def invite(self, member: bk.MatrixMember) -> None:
@@ -253,6 +335,12 @@ class WebchatSession(WebchatSessionWithoutDedupe):
     """One account's connection to a webchat that drops repeated nonces, for at least an hour."""
 
     dedupes_for = timedelta(hours=1)
+
+
+async def _translated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    with translated_errors():
+        async for piece in chunks:
+            yield piece
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from yarl import URL
 from example_bridge.webchat.acting import Acting
 from example_bridge.webchat.errors import (
     Disconnected,
+    NotYet,
     RateLimited,
     Refused,
     Unauthorized,
@@ -27,13 +28,30 @@ from example_bridge.webchat.errors import (
     WebchatError,
     error_of_body,
 )
+from example_bridge.webchat.filing import Download, Filing
 from example_bridge.webchat.link import Event, Link, UnknownEvent, decode_event
 from example_bridge.webchat.server.acts import Act, Draft
+from example_bridge.webchat.server.call_frames import (
+    CallAnswer,
+    CallCandidates,
+    CallFrame,
+    CallHangUp,
+    CallKind,
+    CallMute,
+    CallOffer,
+    CallReason,
+    CallReject,
+    CallRinging,
+    CallUpdate,
+    Candidate,
+)
 from example_bridge.webchat.server.events import (
+    CallEvent,
     ChatDeletedEvent,
     ChatEvent,
     DeleteEvent,
     EditEvent,
+    MediaEvent,
     MemberEvent,
     MessageEvent,
     ProfileEvent,
@@ -48,8 +66,10 @@ from example_bridge.webchat.server.protocol import (
     Chat,
     ChatInfo,
     ChatKind,
+    File,
     Info,
     Kind,
+    Location,
     Mention,
     Message,
     Persona,
@@ -62,11 +82,13 @@ from example_bridge.webchat.server.protocol import (
 __all__ = [
     "WebchatClient", "Credentials",
     "Event", "MessageEvent", "EditEvent", "DeleteEvent", "ReactionEvent", "ChatEvent", "ChatDeletedEvent",
-    "MemberEvent", "RoleEvent", "ProfileEvent", "UnknownEvent",
+    "MediaEvent", "MemberEvent", "RoleEvent", "ProfileEvent", "CallEvent", "UnknownEvent",
     "Signal", "ReadSignal", "TypingSignal",
-    "Account", "Chat", "ChatInfo", "ChatKind", "Info", "Kind", "Mention", "Message", "Persona", "Ready", "Receipt",
-    "Role", "Span",
-    "WebchatError", "Unavailable", "RateLimited", "Unauthorized", "Refused", "Disconnected",
+    "CallFrame", "CallOffer", "CallRinging", "CallAnswer", "CallCandidates", "CallUpdate", "CallMute", "CallReject",
+    "CallHangUp", "CallKind", "CallReason", "Candidate",
+    "Account", "Chat", "ChatInfo", "ChatKind", "Download", "File", "Info", "Kind", "Location", "Mention", "Message",
+    "Persona", "Ready", "Receipt", "Role", "Span",
+    "WebchatError", "Unavailable", "RateLimited", "NotYet", "Unauthorized", "Refused", "Disconnected",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -95,7 +117,7 @@ class _Events(msgspec.Struct, frozen=True):
     events: tuple[msgspec.Raw, ...]
 
 
-class WebchatClient(Acting):
+class WebchatClient(Acting, Filing):
     """Speaks for one account, or, without a token, only to make accounts. Use it with ``async with``."""
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 30.0, heartbeat: float = 30.0) -> None:
@@ -257,10 +279,11 @@ class WebchatClient(Acting):
         count: int | None = None,
         code: str | None = None,
         retry_after_ms: int | None = None,
+        **more: int,
     ) -> None:
         """Switch a fault on; PROTOCOL.md says which mode takes which values."""
         fault = {"mode": mode, "account": account, "delay_ms": delay_ms, "after": after, "count": count, "code": code}
-        fault |= {"retry_after_ms": retry_after_ms, "act": act}
+        fault |= {"retry_after_ms": retry_after_ms, "act": act, **more}
         given = {key: value for key, value in fault.items() if value is not None}
         await self._request("PUT", "/api/faults", object, given)
 

@@ -2,7 +2,8 @@
 
 WebchatError
 ├── Unavailable        the network took nothing; later it may
-│   └── RateLimited    the same, because there was too much
+│   ├── RateLimited    the same, because there was too much
+│   └── NotYet         the file's bytes are not there yet
 ├── Unauthorized       the network took nothing; the token does not count (any more)
 ├── Refused            the network took nothing, and the same request will fare no better
 └── Disconnected       nobody knows what became of it
@@ -31,6 +32,10 @@ class RateLimited(Unavailable):
     """The network took nothing, because there was too much."""
 
 
+class NotYet(Unavailable):
+    """The file has been announced, but its bytes are not there yet."""
+
+
 class Unauthorized(WebchatError):
     """There is no such token, or it has been revoked."""
 
@@ -55,6 +60,8 @@ def error_of(error: Error) -> WebchatError:
             return Unavailable(error.message, error.retry_after_ms)
         case "rate_limited":
             return RateLimited(error.message, error.retry_after_ms)
+        case "not_yet":
+            return NotYet(error.message, error.retry_after_ms)
         case "unauthorized":
             return Unauthorized(error.message)
     return Refused(error.code, error.message)

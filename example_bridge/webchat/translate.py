@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from bridgekit import adapter as bk
+from example_bridge.webchat import calling
 from example_bridge.webchat import client as webchat
+from example_bridge.webchat.server.checks import check_mimetype
+from example_bridge.webchat.server.protocol import MAX_MEASURE, MAX_NAME_LENGTH, MAX_WAVEFORM, Refusal
 
 _STYLES = frozenset(style.value for style in bk.Style)
+_KINDS = frozenset(kind.value for kind in bk.MediaKind)
 
 
 # --- from the network -------------------------------------------------------------------------------------------------
@@ -23,6 +27,8 @@ def event(seen: webchat.Event, me: str) -> bk.RemoteEvent | bk.Batch:
                 sender=bk.RemoteUserID(message.sender),
                 timestamp=message.timestamp,
                 text=text(message),
+                media=tuple(_media(file) for file in message.files),
+                location=_location(message.location),
                 reply_to=bk.RemoteMessageID(message.reply_to) if message.reply_to else None,
                 nonce=bk.Nonce(message.nonce) if message.nonce else None,  # only our own messages have one
                 cursor=cursor,
@@ -68,9 +74,12 @@ def event(seen: webchat.Event, me: str) -> bk.RemoteEvent | bk.Batch:
                 avatar=_avatar(info.avatar_url),
                 cursor=cursor,
             )
+        case webchat.CallEvent():
+            return calling.line(seen, cursor)
         case webchat.ChatDeletedEvent():
             return bk.RemoteChatDeleted(portal=portal, cursor=cursor)
-    # Of a type that this client does not know; or a message or an edit that was taken back before we came to read it.
+    # A file's bytes have come, for which whoever wants them waits anyway; or of a type that this client does not know;
+    # or a message or an edit that was taken back before we came to read it.
     return bk.RemoteProgress(cursor=cursor)
 
 
@@ -116,6 +125,25 @@ def text(said: webchat.Message | webchat.EditEvent) -> bk.Text:
         ),
         mentions=tuple(bk.Mention(point(each.start), point(each.end), _target(each)) for each in said.mentions),
     )
+
+
+def _media(file: webchat.File) -> bk.MediaRef:
+    return bk.MediaRef(
+        id=file.id,
+        name=file.name,
+        mimetype=file.mimetype,
+        size=file.size,
+        kind=bk.MediaKind(file.kind) if file.kind in _KINDS else None,
+        width=file.width,
+        height=file.height,
+        duration_ms=file.duration_ms,
+        blurhash=file.blurhash,
+        waveform=file.waveform,
+    )
+
+
+def _location(place: webchat.Location | None) -> bk.Location | None:
+    return None if place is None else bk.Location(place.latitude, place.longitude, place.uncertainty_m)
 
 
 def _member(seen: webchat.MemberEvent, me: str, cursor: bk.Cursor) -> bk.RemoteEvent | bk.Batch:
@@ -177,3 +205,51 @@ def _mention(start: int, end: int, target: bk.MentionTarget) -> webchat.Mention:
         case bk.MentionRole(id=role):
             return webchat.Mention(start, end, role=role)
     return webchat.Mention(start, end, room=True)
+
+
+def files(message: bk.MatrixMessage) -> tuple[webchat.File, ...]:
+    """The file of a message, by the id that the webchat gave it."""
+    media = message.media
+    if media is None:
+        return ()
+    file = webchat.File(
+        id=media.remote,
+        name=media.name[:MAX_NAME_LENGTH],
+        mimetype=_mimetype(media),
+        size=_measure(media.size),
+        kind=media.kind.value,
+        width=_measure(media.width),
+        height=_measure(media.height),
+        duration_ms=_measure(media.duration_ms),
+        waveform=_shortened(tuple(min(max(value, 0), 1024) for value in media.waveform)),
+    )
+    return (file,)
+
+
+def announcement(media: bk.MatrixMedia) -> tuple[str, str, int | None]:
+    """Name, type and size of a file whose bytes will come."""
+    return media.name[:MAX_NAME_LENGTH], _mimetype(media), _measure(media.size)
+
+
+def _mimetype(media: bk.MatrixMedia) -> str:
+    """A file's type, ``""`` if the sender's client said what the webchat would not take for one."""
+    try:
+        check_mimetype(media.mimetype)
+    except Refusal:
+        return ""
+    return media.mimetype
+
+
+def location(place: bk.Location | None) -> webchat.Location | None:
+    """A place."""
+    return None if place is None else webchat.Location(place.latitude, place.longitude, place.uncertainty_m)
+
+
+def _measure(value: int | None) -> int | None:
+    """What a client said, unless the webchat would refuse the message for it."""
+    return value if value is not None and 0 <= value <= MAX_MEASURE else None
+
+
+def _shortened(waveform: tuple[int, ...]) -> tuple[int, ...]:
+    step = -(-len(waveform) // MAX_WAVEFORM) or 1
+    return tuple(max(waveform[at : at + step]) for at in range(0, len(waveform), step))

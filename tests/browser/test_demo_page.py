@@ -13,6 +13,7 @@ from example_bridge.webchat.client import WebchatClient
 from tests.browser.conftest import OpenPage
 from tests.browser.look import Look
 from tests.browser.people import DemoScene
+from tests.browser.test_webchat_files import DRAW
 from tests.support.world import texts, until_said
 
 HOSTILE_HTML = """
@@ -250,3 +251,35 @@ async def test_how_it_looks(open_page: OpenPage, demo: DemoScene, look: Look, wi
     await expect(page.get_by_role("dialog")).to_contain_text(demo.kept.password)
     assert await look.contrast(page) == []
     assert await look.basics(page) == []
+
+
+async def test_the_matrix_view_shows_and_sends_files(open_page: OpenPage, demo: DemoScene) -> None:
+    """By the homeserver's own authenticated media; what crosses the bridge is asked elsewhere."""
+    page = await open_page(demo.link, excused=r"\b50[0-9]\b")
+    matrix = matrix_side(page)
+    await expect(message(matrix, "Hello, is anybody there?")).to_be_visible()
+    data = bytes(await page.evaluate(DRAW, [400, 300]))
+    await matrix.get_by_label("Files", exact=True).set_input_files(
+        [
+            {"name": "sky.png", "mimeType": "image/png", "buffer": data},
+            {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"some notes"},
+        ]
+    )
+    await say(matrix, "from the view")
+    await say(matrix, "and words after it")
+    picture = matrix.get_by_role("group", name="Picture: sky.png")
+    await expect(message(matrix, "from the view")).to_contain_text(ARRIVED)
+    await expect(picture.get_by_role("img")).to_have_js_property("naturalWidth", 400)
+    await expect(matrix.locator(".file progress:visible")).to_have_count(0)
+    await page.reload()
+    # Now from the homeserver, not from this page's own copy.
+    await expect(picture.get_by_role("img")).to_have_js_property("naturalWidth", 400)
+    await expect(message(matrix, "from the view")).to_be_visible()
+    async with page.expect_download() as saving:
+        await matrix.get_by_role("button", name="Save notes.txt").click()
+    assert (await (await saving.value).path()).read_bytes() == b"some notes"
+    rows = [await row.inner_text() for row in await matrix.locator(".message").all()]
+    at = [
+        next(i for i, row in enumerate(rows) if words in row) for words in ("from the view", "notes.txt", "and words")
+    ]
+    assert at == sorted(at)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from example_bridge.webchat.client import (
     ChatDeletedEvent,
     ChatEvent,
     DeleteEvent,
     EditEvent,
     Event,
+    File,
+    Location,
+    MediaEvent,
     MemberEvent,
     Mention,
     MessageEvent,
@@ -30,6 +35,8 @@ class Said:
     mentions: tuple[Mention, ...] = ()
     revision: int = 0
     deleted: bool = False
+    files: tuple[File, ...] = ()
+    location: Location | None = None
     reactions: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -58,7 +65,14 @@ class State:
         match event:
             case MessageEvent(message=told):
                 self.messages[told.id] = Said(
-                    told.sender, told.text, told.format, told.mentions, told.revision, told.deleted
+                    told.sender,
+                    told.text,
+                    told.format,
+                    told.mentions,
+                    told.revision,
+                    told.deleted,
+                    told.files,
+                    told.location,
                 )
             case EditEvent() if not event.superseded:
                 message = self.messages[event.target]
@@ -71,6 +85,15 @@ class State:
             case ReactionEvent(target=target, actor=actor, emoji=emoji, added=added):
                 reactions = self.messages[target].reactions
                 (reactions.add if added else reactions.discard)((actor, emoji))
+            case MediaEvent(target=target):
+                self.messages[target].files = tuple(
+                    msgspec.structs.replace(
+                        file, state=event.state, size=event.size, mimetype=file.mimetype or event.mimetype
+                    )
+                    if file.id == event.file
+                    else file
+                    for file in self.messages[target].files
+                )
             case ChatEvent(info=info):
                 self.name, self.topic = info.name, info.topic
             case ChatDeletedEvent():

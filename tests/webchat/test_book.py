@@ -14,7 +14,16 @@ from bridgekit import adapter as bk
 from example_bridge.webchat import adapter, translate
 
 EXAMPLE: Final = Path(__file__).parents[2] / "example_bridge"
-CHAPTERS: Final = ("adapter.py", "translate.py", "standing.py", "client.py", "acting.py", "link.py", "errors.py")
+CHAPTERS: Final = (
+    "adapter.py",
+    "translate.py",
+    "standing.py",
+    "client.py",
+    "acting.py",
+    "filing.py",
+    "link.py",
+    "errors.py",
+)
 
 MATRIX: Final = re.compile(
     r"""matrix | mxc:// | mautrix | homeserver | appservice | ghost | power.?level

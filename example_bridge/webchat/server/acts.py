@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from example_bridge.webchat.server.protocol import Mention, Persona, Role, Span
+from example_bridge.webchat.server.call_frames import CALL_TYPES, CallFrame
+from example_bridge.webchat.server.protocol import File, Location, Mention, Persona, Role, Span
 
 
 class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -16,6 +17,9 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     reply_to: str | None = None
     nonce: str | None = None
     shown_as: Persona | None = msgspec.field(default=None, name="as")
+    files: tuple[File, ...] = ()
+    """By the ids of the sender's own reservations; their bytes may come later. `text` is the caption, or empty."""
+    location: Location | None = None
 
 
 class Send(Draft, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="send"):
@@ -110,13 +114,15 @@ class DeleteChat(_ActBase, frozen=True, kw_only=True, tag="delete_chat"):
     """End the chat for everybody."""
 
 
-Act = Edit | Delete | React | Read | Typing | AddMember | RemoveMember | Unban | SetRole | ChangeChat | DeleteChat
+ChatAct = Edit | Delete | React | Read | Typing | AddMember | RemoveMember | Unban | SetRole | ChangeChat | DeleteChat
+Act = ChatAct | CallFrame
 
 ACT_TYPES = frozenset(
     {"send", "edit", "delete", "react", "read", "typing", "add_member", "remove_member", "unban", "set_role"}
     | {"change_chat", "delete_chat"}
+    | CALL_TYPES
 )
-"""The `type` of everything that can be asked for."""
+"""The `type` of everything that can be asked for in a chat."""
 
 
 def type_of(act: Act) -> str:

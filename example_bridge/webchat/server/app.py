@@ -10,10 +10,13 @@ from pathlib import Path
 
 from aiohttp import WSCloseCode, web
 
+from example_bridge.webchat.server.calls import Calls
 from example_bridge.webchat.server.connection import Connection
 from example_bridge.webchat.server.faults import Faults
+from example_bridge.webchat.server.files import Files
 from example_bridge.webchat.server.http import NETWORK, add_routes, authenticate, errors_as_json
 from example_bridge.webchat.server.hub import Hub
+from example_bridge.webchat.server.media_http import MEDIA_HEADERS, add_media_routes
 from example_bridge.webchat.server.network import Network, wall_clock_ms
 from example_bridge.webchat.server.protocol import MAX_FRAME_BYTES
 from example_bridge.webchat.server.store import Store
@@ -27,7 +30,8 @@ FAREWELL = 2.0
 """Seconds that open requests and sockets get when the server stops."""
 
 CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' http: https:;"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: http: https:;"
+    " media-src 'self' blob:;"
     " base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """The page gets code from here alone, and can make none of what people write."""
@@ -51,6 +55,8 @@ class Config:
     """0: nonces are not remembered."""
     max_text_length: int = 4_000
     """Code points of a message."""
+    max_upload_size: int = 2 << 30
+    """Bytes of one file."""
     faults: bool = False
     """Whether tests may break things over /api/faults."""
     framed_by: str = "'none'"
@@ -74,6 +80,8 @@ class Server:
             return
         self._stopped = True
         await self._runner.cleanup()
+        self.network.calls.close()
+        await asyncio.gather(*self.network.unfinished)
         await self.network.store.close()
 
 
@@ -81,14 +89,21 @@ async def start(config: Config) -> Server:
     """Open the file and listen."""
     hub = Hub()
     store = Store(config.db, hub.publish)
+    files = Files(config.db.with_name(config.db.name + "-files"))
     await store.open()
+    faults = Faults()
     network = Network(
         store=store,
         hub=hub,
-        faults=Faults(),
+        files=files,
+        calls=Calls(
+            store=store, publish=hub.publish, there=lambda account: bool(hub.of(account)), faults=faults, now=config.now
+        ),
+        faults=faults,
         faults_allowed=config.faults,
         max_text_length=config.max_text_length,
         dedupe_seconds=config.dedupe_seconds,
+        max_upload_size=config.max_upload_size,
         now=config.now,
     )
     runner = web.AppRunner(
@@ -99,6 +114,8 @@ async def start(config: Config) -> Server:
         handler_cancellation=True,  # who is kept waiting in silence and leaves, leaves nothing behind
     )
     try:
+        files.open()
+        await network.clear_files()
         await runner.setup()
         site = web.TCPSite(runner, config.host, config.port)
         await site.start()
@@ -116,6 +133,7 @@ def make_app(network: Network, *, framed_by: str = "'none'") -> web.Application:
     app[SOCKETS] = set()
     app[FRAMED_BY] = framed_by
     add_routes(app, faults=network.faults_allowed)
+    add_media_routes(app)
     app.router.add_get("/api/stream", stream)
     app.router.add_get("/", page)
     app.router.add_static("/static", STATIC)
@@ -144,6 +162,7 @@ async def stream(request: web.Request) -> web.WebSocketResponse:
         faults=network.faults,
         submit=network.submit,
         act=network.act,
+        ringing=network.calls.pending,
     )
     try:
         await connection.run()
@@ -157,7 +176,9 @@ async def page(request: web.Request) -> web.FileResponse:
 
 
 async def add_page_headers(request: web.Request, response: web.StreamResponse) -> None:
-    if not request.path.startswith("/api/"):
+    if request.path.startswith("/api/media/"):
+        response.headers.update(MEDIA_HEADERS)
+    elif not request.path.startswith("/api/"):
         response.headers.update(PAGE_HEADERS)
         response.headers["Content-Security-Policy"] = f"{CONTENT_POLICY}; frame-ancestors {request.app[FRAMED_BY]}"
 

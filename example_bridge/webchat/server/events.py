@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from example_bridge.webchat.server.call_frames import CallFrame, CallKind, CallReason
 from example_bridge.webchat.server.protocol import Account, ChatInfo, Membership, Mention, Message, Role, Span
 
 TYPING_MS = 10_000
@@ -53,6 +54,17 @@ class ReactionEvent(_EventBase, frozen=True, kw_only=True, tag="reaction"):
     added: bool
 
 
+class MediaEvent(_EventBase, frozen=True, kw_only=True, tag="media"):
+    """The bytes of `file` in message `target` are there now, or (``failed``) will not come."""
+
+    target: str
+    file: str
+    state: str
+    """``there`` or ``failed``."""
+    size: int | None = None
+    mimetype: str = ""
+
+
 class ChatEvent(_EventBase, frozen=True, kw_only=True, tag="chat"):
     """The chat was made (always seq 1), or got another name, topic or avatar. `info` is how it is since."""
 
@@ -91,16 +103,29 @@ class ProfileEvent(_EventBase, frozen=True, kw_only=True, tag="profile"):
     profile: Account
 
 
+class CallEvent(_EventBase, frozen=True, kw_only=True, tag="call"):
+    """A call that the actor began is over, by `by` for this `reason`. `duration_ms`: how long they talked, None if they
+    never did."""
+
+    call: str
+    kind: CallKind
+    reason: CallReason
+    by: str
+    duration_ms: int | None = None
+
+
 KnownEvent = (
     MessageEvent
     | EditEvent
     | DeleteEvent
     | ReactionEvent
+    | MediaEvent
     | ChatEvent
     | ChatDeletedEvent
     | MemberEvent
     | RoleEvent
     | ProfileEvent
+    | CallEvent
 )
 
 
@@ -123,7 +148,7 @@ class TypingSignal(msgspec.Struct, frozen=True, tag_field="type", tag="typing"):
     expires_ms: int = TYPING_MS
 
 
-Signal = ReadSignal | TypingSignal
+Signal = ReadSignal | TypingSignal | CallFrame
 
 
 def nonce_of(event: KnownEvent) -> str | None:

@@ -90,7 +90,7 @@ async def body_of(request: web.Request, type: type[T]) -> T:
         raise p.Refusal("bad_request", str(error)) from None
 
 
-def _number(request: web.Request, name: str, default: int) -> int:
+def number(request: web.Request, name: str, default: int) -> int:
     text = request.query.get(name)
     if text is None:
         return default
@@ -115,6 +115,7 @@ async def get_info(request: web.Request) -> web.Response:
             max_text_length=network.max_text_length,
             dedupe_seconds=network.dedupe_seconds,
             max_events=MAX_EVENTS,
+            max_upload_size=network.max_upload_size,
         )
     )
 
@@ -241,12 +242,12 @@ async def post_act(request: web.Request) -> web.Response:
 
 async def get_events(request: web.Request) -> web.Response:
     me = await authenticate(request)
-    limit = min(max(1, _number(request, "limit", 100)), MAX_EVENTS)
+    limit = min(max(1, number(request, "limit", 100)), MAX_EVENTS)
     read = partial(
         history.events_after,
         account=me.id,
         chat=request.match_info["chat"],
-        after=_number(request, "after", 0),
+        after=number(request, "after", 0),
         limit=limit,
     )
     rows = await request.app[NETWORK].store.read(read)
@@ -269,13 +270,19 @@ async def _perform(request: web.Request, account: str, asked: Draft | Act) -> p.
         receipt = await network.submit(account, chat, asked)
     else:
         receipt = await network.act(account, chat, asked)
-    fate = network.faults.fate(account, act)
-    await asyncio.sleep(network.faults.delay(account, act))
+    await suffer(request, account, act)
+    return receipt
+
+
+async def suffer(request: web.Request, account: str, act: str) -> None:
+    """Whatever the faults that are on have in store for the answer to what is committed."""
+    faults = request.app[NETWORK].faults
+    fate = faults.fate(account, act)
+    await asyncio.sleep(faults.delay(account, act))
     if fate is Fate.CUT and request.transport is not None:
         request.transport.abort()
     if fate is Fate.SILENCE:
         await asyncio.Event().wait()  # until the asker gives up, or the server stops
-    return receipt
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------

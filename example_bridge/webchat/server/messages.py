@@ -7,6 +7,7 @@ import sqlite3
 
 import msgspec
 
+from example_bridge.webchat.server import media
 from example_bridge.webchat.server import protocol as p
 from example_bridge.webchat.server.accounts import find_account
 from example_bridge.webchat.server.acts import Delete, Draft, Edit, React
@@ -35,8 +36,9 @@ def send(db: sqlite3.Connection, sender: str, chat: str, draft: Draft, now: int)
         if known is None:
             raise p.Refusal("not_found", "reply_to: no such message in this chat")
     _require_mentions(db, sender, chat, draft.mentions)
+    id = "m" + secrets.token_urlsafe(12)
     message = p.Message(
-        id="m" + secrets.token_urlsafe(12),
+        id=id,
         chat=chat,
         sender=sender,
         timestamp=now,
@@ -46,19 +48,23 @@ def send(db: sqlite3.Connection, sender: str, chat: str, draft: Draft, now: int)
         reply_to=draft.reply_to,
         nonce=draft.nonce,
         shown_as=draft.shown_as,
+        files=media.attach(db, sender, id, draft.files),
+        location=draft.location,
     )
     event = MessageEvent(chat=chat, seq=next_seq(db, chat), timestamp=now, actor=sender, message=message)
     return done(append(db, event), message.id)
 
 
 def edit(db: sqlite3.Connection, sender: str, chat: str, act: Edit, now: int) -> Written[p.Receipt]:
-    """Only the sender. The message's own event says the new text from now on, and no older one is kept."""
+    """Only the sender. The message's own event says the new text from now on, and no older one is kept. Files stay."""
     require_member(db, sender, chat)
     old = message_of(db, chat, act.target)
     if old.message.sender != sender:
         raise p.Refusal("forbidden", "only the sender edits a message")
     if old.message.deleted:
         raise p.Refusal("not_found", "this message was deleted")
+    if not act.text and not old.message.files and old.message.location is None:
+        raise p.Refusal("bad_request", "text: empty")
     _require_mentions(db, sender, chat, act.mentions)
     said = old.message.text, old.message.format, old.message.mentions
     if said == (act.text, act.format, act.mentions):
@@ -110,6 +116,7 @@ def delete(db: sqlite3.Connection, actor: str, chat: str, act: Delete, now: int)
     rewrite(db, msgspec.structs.replace(old, message=tombstone))
     _supersede_edit(db, chat, act.target)
     db.execute("DELETE FROM reaction WHERE message_id = ?", (act.target,))
+    media.release(db, act.target)
     event = DeleteEvent(
         chat=chat,
         seq=next_seq(db, chat),

@@ -21,8 +21,14 @@ MAX_EMOJI_LENGTH = 64
 """Code points: families and flags are sequences of many."""
 MAX_SPANS = 1000
 """Spans in `format`, and again in `mentions`."""
+MAX_FILES = 20
+"""Files of one message."""
+MAX_WAVEFORM = 256
+"""Values of a voice message's waveform."""
+MAX_MEASURE = 1 << 40
+"""The largest width, height or duration that is believed."""
 MAX_FRAME_BYTES = 1 << 20
-"""Size of one WebSocket frame or request body."""
+"""Size of one WebSocket frame or request body, a file's excepted."""
 
 Kind = Literal["agent", "visitor"]
 ChatKind = Literal["direct", "group"]
@@ -39,9 +45,11 @@ ERROR_STATUS: dict[str, int] = {
     "too_long": 413,
     "rate_limited": 429,
     "unavailable": 503,
+    "not_yet": 504,
 }
 """Every error code and its HTTP status. None of them leaves anything behind in the network."""
 
+FILE_KINDS = frozenset({"image", "video", "audio", "voice", "file", "sticker"})
 INLINE_STYLES = frozenset({"bold", "italic", "underline", "strike", "code", "spoiler", "link"})
 BLOCK_STYLES = frozenset({"code_block", "quote", "heading", "list_item"})
 STYLES = INLINE_STYLES | BLOCK_STYLES
@@ -93,6 +101,56 @@ class Mention(msgspec.Struct, frozen=True, omit_defaults=True):
     role: str | None = None
 
 
+class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of a message, by the id of its reservation. All but `id` and `state` are the sender's word; `size` is
+    counted once it is there."""
+
+    id: str
+    name: str = ""
+    mimetype: str = ""
+    size: int | None = None
+    kind: str | None = None
+    """One of `FILE_KINDS`; a draft may leave it to the type."""
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    blurhash: str = ""
+    waveform: tuple[int, ...] = ()
+    """How loud a voice message is over its length, from 0 to 1024."""
+    state: str = "arriving"
+    """``arriving``, ``there`` or ``failed``: the network's word."""
+
+
+class Location(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A place on earth (WGS 84), in degrees; `uncertainty_m` in metres."""
+
+    latitude: float
+    longitude: float
+    uncertainty_m: float | None = None
+
+
+class NewMedia(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a file whose bytes will come."""
+
+    name: str = ""
+    mimetype: str = ""
+    size: int | None = None
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """The id under which messages may name it, and its bytes are uploaded."""
+
+    id: str
+
+
+class Uploaded(msgspec.Struct, frozen=True):
+    """The file is on the network's disk: so many bytes, with this hash (hex)."""
+
+    id: str
+    size: int
+    sha256: str
+
+
 class Persona(msgspec.Struct, frozen=True, omit_defaults=True):
     """The person a relayed message is shown under, instead of its sender."""
 
@@ -116,8 +174,10 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     revision: int = 0
     """How often it was edited; text, format and mentions are those of the last time."""
     edited_at: int | None = None
+    files: tuple[File, ...] = ()
+    location: Location | None = None
     deleted: bool = False
-    """It was deleted: the place in the chat is left, what it said is gone."""
+    """It was deleted: the place in the chat is left, what it said is gone, with its files."""
 
 
 class ChatInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -204,3 +264,5 @@ class Info(msgspec.Struct, frozen=True):
     """How long a repeated nonce is answered with its first message; 0: never."""
     max_events: int
     """The largest `limit` of a history request."""
+    max_upload_size: int
+    """Bytes of one file."""

@@ -56,6 +56,26 @@ CREATE TABLE IF NOT EXISTS reaction (
     PRIMARY KEY (message_id, account, emoji)
 ) WITHOUT ROWID;
 
+-- Files of messages; the bytes are beside the database, each under its id.
+CREATE TABLE IF NOT EXISTS media (
+    id          TEXT PRIMARY KEY,
+    owner       TEXT NOT NULL REFERENCES account (id),
+    name        TEXT NOT NULL,
+    mimetype    TEXT NOT NULL,
+    size        INTEGER,             -- as announced, and once it is there as counted
+    sha256      BLOB,                -- NULL until it is there
+    state       TEXT NOT NULL,       -- arriving, there, failed, gone: see media.py
+    created     INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS media_gone ON media (id) WHERE state = 'gone';
+
+CREATE TABLE IF NOT EXISTS attachment (
+    message_id  TEXT NOT NULL,
+    media_id    TEXT NOT NULL REFERENCES media (id),
+    PRIMARY KEY (message_id, media_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attachment_by_media ON attachment (media_id);
+
 -- Nonces that still count; `expires` is when this one no longer does.
 CREATE TABLE IF NOT EXISTS nonce (
     account     TEXT NOT NULL,

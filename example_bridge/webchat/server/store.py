@@ -26,7 +26,7 @@ T = TypeVar("T")
 MAX_BATCH = 500
 """Writes in one SQL transaction; bounds how long the first of them waits for its answer."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of schema.sql. There is no way from an older one: the webchat is for trying bridges out."""
 
 LOCK_WAIT = 2.0

@@ -79,6 +79,7 @@ export function messageBody(content, me = null) {
   if (content.format === "org.matrix.custom.html" && typeof content.formatted_body === "string") {
     return el("div", { class: "body html", dir: "auto" }, ...build(allowed(parse(content.formatted_body), me)));
   }
+  // Without an address that this view understands; else files.js shows it.
   const kind = { "m.image": "Image", "m.file": "File", "m.audio": "Audio", "m.video": "Video" }[content.msgtype];
   const words = kind ? `${kind}: ${text}` : content.msgtype === "m.emote" ? `* ${text}` : text;
   const nodes = withLinks(words).map(({ text: piece, href }) =>

@@ -1,8 +1,10 @@
 // What /sync has told about rooms. Answers go in, what views show comes out. Pure.
 
 import { actsByTarget, actsInWords } from "/kit/acts.js";
+import { summary } from "/kit/files.js";
 import { chipsOf } from "/kit/reactions.js";
 import { answered, marksIn, wordsOf } from "./content.js";
+import { captionOf, filesOf, placeOf } from "./files.js";
 import { NOTICES, displayName } from "./notices.js";
 import { Relations, plain } from "./relations.js";
 
@@ -201,7 +203,10 @@ export class Rooms {
     const people = (users) => [...users].map((user) => ({ id: user, name: this.#name(room, user) }));
     const servants = servantsOf(room);
     const named = Array.isArray(content["m.mentions"]?.user_ids) ? content["m.mentions"].user_ids.filter((user) => typeof user === "string") : [];
-    const text = gone ? GONE : wordsOf(content === event.content ? content : { ...content, "m.relates_to": event.content["m.relates_to"] });
+    const files = gone || sealed ? [] : filesOf(content, event.type);
+    const location = placeOf(content);
+    const words = wordsOf(content === event.content ? content : { ...content, "m.relates_to": event.content["m.relates_to"] });
+    const text = gone ? GONE : files.length ? captionOf(content) : words;
     const readers = mine ? relations.readersOf(event.event_id).filter((user) => user !== this.me && !servants.includes(user)) : [];
     return {
       kind: "message",
@@ -210,7 +215,7 @@ export class Rooms {
       sender: { id: event.sender, name: this.#name(room, event.sender) },
       state: mine ? (state ?? "sent") : undefined,
       text,
-      content: mine ? { ...content, mentions: change?.act.mentions ?? marksIn(text, people(named)) } : content,
+      content: { ...content, files, location, ...(mine && { mentions: change?.act.mentions ?? marksIn(text, people(named)) }) },
       reply: gone ? undefined : this.#quote(room, answered(event.content)),
       edited: gone ? undefined : (edit?.origin_server_ts ?? change?.timestamp),
       deleted: gone,
@@ -227,7 +232,7 @@ export class Rooms {
     const event = room.known.get(id);
     if (!event) return { id, name: "", text: "An earlier message", known: false };
     const content = room.relations.editOf(event)?.content["m.new_content"] ?? event.content;
-    const text = room.relations.isGone(event) ? GONE : wordsOf(content).slice(0, 200);
+    const text = room.relations.isGone(event) ? GONE : linesOf(content, event.type).slice(0, 200);
     return { id, name: event.sender === this.me ? "You" : this.#name(room, event.sender), text, known: true };
   }
 
@@ -243,7 +248,7 @@ export class Rooms {
     const acts = actsByTarget(unsent);
     const own = unsent.filter(({ act }) => !act).map(({ nonce, text, timestamp, state, reason, more }) => ({
       key: nonce, version: nonce, kind: "message", timestamp, mine: true, state, reason,
-      sender: { id: this.me, name: this.#name(room, this.me) }, text, content: { msgtype: "m.text", body: text },
+      sender: { id: this.me, name: this.#name(room, this.me) }, text, content: { msgtype: "m.text", body: text, files: more?.files ?? [] },
       reply: this.#quote(room, more?.reply),
     }));
     return [...room.events.map((event) => this.#item(room, event, acts.get(event.event_id))).filter(Boolean), ...own];
@@ -268,7 +273,7 @@ export class Rooms {
     const entries = [...this.#rooms.values()].filter(({ membership }) => membership === "join").map((room) => {
       const items = this.items(room.id, unsentOf(room.id));
       const last = items.findLast((item) => item.kind === "message");
-      const words = last?.content.aside ?? (last?.text || undefined);
+      const words = last?.content.aside ?? (last ? summary({ text: last.text, files: last.content.files }) || undefined : undefined);
       return {
         id: room.id,
         title: this.title(room.id),
@@ -280,6 +285,12 @@ export class Rooms {
     });
     return entries.sort((a, b) => b.timestamp - a.timestamp);
   }
+}
+
+// What a quote shows of a message.
+function linesOf(content, type) {
+  const files = filesOf(content, type);
+  return files.length ? summary({ text: captionOf(content), files }) : wordsOf(content);
 }
 
 function stateKey(event) {

@@ -4,6 +4,7 @@ import { Banner } from "/kit/banner.js";
 import { Composer } from "/kit/composer.js";
 import { el, icon, oncePerFrame } from "/kit/dom.js";
 import { ConversationList } from "/kit/list.js";
+import { placeView } from "/kit/media.js";
 import { NotNow, Outbox } from "/kit/outbox.js";
 import { avatar } from "/kit/person.js";
 import { writingInWords } from "/kit/reactions.js";
@@ -11,6 +12,7 @@ import { openStorage } from "/kit/storage.js";
 import { Timeline } from "/kit/timeline.js";
 import { MatrixClient } from "./client.js";
 import { editContent, reactionContent, textContent } from "./content.js";
+import { captionOf, fileContent, makeFiles } from "./files.js";
 import { messageBody } from "./html.js";
 import { Rooms } from "./rooms.js";
 import { keepSyncing } from "./sync.js";
@@ -20,6 +22,7 @@ const AGAIN = 2000; // ms after which a send that found no homeserver is tried a
 export class MatrixView {
   #current = null;
   #joining = new Map(); // room -> "asking", or why it failed
+  largest = Infinity; // bytes of one file
   #read = null; // the last event that was acknowledged
 
   /** `session`: homeserver, user_id, name, access_token, room (shown at first). */
@@ -27,6 +30,7 @@ export class MatrixView {
     this.client = new MatrixClient({ homeserver: session.homeserver, token: session.access_token, user: session.user_id });
     this.rooms = new Rooms({ me: session.user_id });
     this.storage = openStorage(`matrix ${session.user_id} `);
+    this.files = makeFiles({ client: this.client, storage: this.storage });
     this.draw = oncePerFrame(() => this.#draw());
     this.outbox = new Outbox({ storage: this.storage, send: (entry) => this.#send(entry), changed: () => this.draw() });
     this.banner = new Banner({ tryNow: () => this.sync.tryNow() });
@@ -36,7 +40,7 @@ export class MatrixView {
     });
     this.timeline = new Timeline({
       label: "Events of the room",
-      body: ({ content }) => messageBody(content, session.user_id),
+      body: ({ content }) => this.#body(content),
       retry: (nonce) => this.outbox.retry(nonce),
       discard: (nonce) => this.outbox.discard(nonce),
       earlier: () => this.#earlier(),
@@ -51,7 +55,8 @@ export class MatrixView {
     this.writing = el("p", { class: "writing", role: "status" });
     this.composer = new Composer({
       storage: this.storage,
-      send: (room, text, { mentions, reply }) => this.outbox.add(room, text, { mentions, reply: reply?.id }),
+      send: (room, text, more) => this.#say(room, text, more),
+      largest: () => this.largest,
       edit: (room, { id }, text, { mentions }) => this.outbox.act(room, { type: "edit", target: id, text, mentions }),
       escape: () => this.close(),
       people: (room) => this.rooms.mentionable(room),
@@ -61,6 +66,8 @@ export class MatrixView {
     });
     this.composer.show(null);
     this.#build(session);
+    this.composer.dropOn(this.content);
+    this.#resume();
     this.#current = this.storage.get("current") ?? session.room;
     document.addEventListener("visibilitychange", () => this.draw());
     this.sync = keepSyncing(this.client, {
@@ -102,16 +109,58 @@ export class MatrixView {
     this.draw();
   }
 
+  // A message of Matrix has one file: the words go with the first.
+  #say(room, text, { mentions, reply, files }) {
+    for (const { blob, file } of files) this.files.blobs.put(file.local, blob);
+    this.outbox.add(room, text, { mentions, reply: reply?.id, ...(files.length && { files: [files[0].file] }) });
+    for (const { file } of files.slice(1)) this.outbox.add(room, "", { mentions: [], files: [file] });
+  }
+
+  // Files that were on their way when the page was left; and how large one may be.
+  async #resume() {
+    const { blobs, uploads } = this.files;
+    const unsent = [...this.outbox.chats()].flatMap((room) => this.outbox.of(room)).flatMap(({ more }) => more?.files ?? []);
+    const locals = [...uploads.locals, ...unsent.map(({ local }) => local)];
+    await blobs.keepOnly(locals);
+    await Promise.all(locals.map((local) => blobs.load(local)));
+    this.draw();
+    this.largest = await this.client.largestUpload().catch(() => Infinity); // then the homeserver says so itself
+  }
+
+  // The message goes first, in its place; the file follows.
+  async #sendFile(room, nonce, text, more) {
+    const [file] = more.files;
+    await this.composer.tray.measured(file.local);
+    file.id ??= await this.client.reserve();
+    const { local, ...known } = file;
+    const id = await this.client.send(room, nonce, fileContent(known, textContent(text, more)));
+    this.files.uploads.add(file.id, local);
+    return id;
+  }
+
+  #body(content) {
+    const parts = document.createDocumentFragment();
+    const { files = [], location, url, ...words } = content;
+    if (files.length) parts.append(this.files.media.view(files));
+    if (location) parts.append(placeView(location));
+    if (!files.length && !location) parts.append(messageBody(content, this.client.user));
+    else if (files.length && (files[0].local ? content.body : captionOf(content))) {
+      parts.append(messageBody({ ...words, msgtype: "m.text" }, this.client.user));
+    }
+    return parts;
+  }
+
   #connectionIs(state) {
     this.banner.show(state);
     this.element.dataset.connection = state;
-    if (state === "ready") this.outbox.open();
-    if (state === "lost") this.outbox.close();
+    if (state === "ready") for (const one of [this.outbox, this.files.uploads]) one.open();
+    if (state === "lost") for (const one of [this.outbox, this.files.uploads]) one.close();
     this.draw();
   }
 
   async #send({ chat, text, nonce, more, act }) {
     try {
+      if (more?.files) return await this.#sendFile(chat, nonce, text, more);
       if (!act) return await this.client.send(chat, nonce, textContent(text, more));
       if (act.type === "edit") return await this.client.send(chat, nonce, editContent(act.target, text, act.mentions));
       if (act.type === "delete") return await this.client.redact(chat, nonce, act.target);

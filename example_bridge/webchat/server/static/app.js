@@ -1,13 +1,17 @@
 // The page of webchat: puts state, connection, outbox and views together.
 
 import { makeApi } from "./api.js";
+import { Calls } from "./call/calls.js";
+import { callButtons, CallPanel } from "./call/panel.js";
 import { Chats } from "./chats.js";
 import { connect } from "./connection.js";
+import { makeFiles } from "./files.js";
 import { Banner } from "./kit/banner.js";
 import { Composer } from "./kit/composer.js";
 import { el, icon, oncePerFrame } from "./kit/dom.js";
 import { ConversationList } from "./kit/list.js";
-import { Outbox } from "./kit/outbox.js";
+import { placeView } from "./kit/media.js";
+import { NotNow, Outbox } from "./kit/outbox.js";
 import { avatar } from "./kit/person.js";
 import { writingInWords } from "./kit/reactions.js";
 import { openStorage } from "./kit/storage.js";
@@ -29,6 +33,7 @@ class Visit {
     this.api = makeApi(token);
     this.storage = openStorage(`webchat ${me.id} `);
     this.chats = new Chats({ me, storage: this.storage });
+    this.files = makeFiles({ token, api: this.api, me, storage: this.storage });
     this.draw = oncePerFrame(() => this.#draw());
     this.outbox = new Outbox({
       storage: this.storage,
@@ -43,7 +48,7 @@ class Visit {
     });
     this.timeline = new Timeline({
       label: "Messages",
-      body: ({ content }) => body(richText(content, (mention) => this.chats.isMe(mention))),
+      body: ({ content }) => this.#body(content),
       retry: (nonce) => this.outbox.retry(nonce),
       discard: (nonce) => this.outbox.discard(nonce),
       empty: "Nothing has been said here yet.",
@@ -57,15 +62,29 @@ class Visit {
     this.writing = el("p", { class: "writing", role: "status" });
     this.composer = new Composer({
       storage: this.storage,
-      send: (chat, text, { mentions, reply }) => this.outbox.add(chat, text, { ...(mentions.length && { mentions }), ...(reply && { reply_to: reply.id }) }),
+      send: (chat, text, more) => this.#say(chat, text, more),
       edit: (chat, { id }, text, { mentions, format }) => this.outbox.act(chat, { type: "edit", target: id, text, mentions, format }),
       people: (chat) => this.chats.mentionable(chat),
       last: (chat) => this.chats.lastOwn(chat, this.outbox.of(chat)),
       writing: (chat, typing) => this.connection.tell({ type: "typing", chat, typing }),
       limit: () => info.max_text_length,
+      largest: () => info.max_upload_size,
       escape: () => this.close(),
     });
     this.composer.show(null);
+    this.calls = new Calls({
+      me,
+      trickle: new URLSearchParams(location.search).has("trickle"),
+      send: (frame) => this.connection.send(frame),
+      bye: ({ chat, ...frame }) => navigator.sendBeacon(`/api/chats/${encodeURIComponent(chat)}/acts?token=${encodeURIComponent(token)}`, JSON.stringify(frame)),
+      changed: () => this.panel.draw(),
+    });
+    this.panel = new CallPanel({ calls: this.calls, about: (chat) => this.chats.head(chat) });
+    this.callButtons = callButtons((kind) => this.calls.place(this.#current, kind));
+    $("call").replaceChildren(this.panel.element);
+    $("call-buttons").replaceChildren(...this.callButtons);
+    this.composer.dropOn($("content"));
+    this.#resume();
     $("list").replaceChildren(this.list.element);
     $("banner").replaceChildren(this.banner.element);
     $("content").replaceChildren(this.timeline.element, this.writing, this.composer.element);
@@ -82,20 +101,63 @@ class Visit {
     this.draw();
   }
 
+  #say(chat, text, { mentions, reply, files }) {
+    for (const { blob, file } of files) this.files.blobs.put(file.local, blob);
+    const more = { ...(mentions.length && { mentions }), ...(reply && { reply_to: reply.id }), ...(files.length && { files: files.map(({ file }) => file) }) };
+    this.outbox.add(chat, text, more);
+  }
+
+  // Files that were on their way when the page was left.
+  async #resume() {
+    const { blobs, uploads } = this.files;
+    const unsent = [...this.outbox.chats()].flatMap((chat) => this.outbox.of(chat)).flatMap(({ more }) => more?.files ?? []);
+    const locals = [...uploads.locals, ...unsent.map(({ local }) => local)];
+    await blobs.keepOnly(locals);
+    await Promise.all(locals.map((local) => blobs.load(local)));
+    this.draw();
+  }
+
   // What the stream will know it by: a message by its id, an act by its place among the chat's events.
   async #send({ chat, text, nonce, more, act }) {
-    const { id, seq } = await this.connection.send({ ...(act ?? { text, ...more }), chat, nonce });
+    const files = more?.files ?? [];
+    for (const file of files) await this.#reserve(file);
+    const sent = files.length ? { ...more, files: files.map(({ local, ...file }) => file) } : more;
+    const { id, seq } = await this.connection.send({ ...(act ?? { text, ...sent }), chat, nonce });
+    for (const file of files) this.files.uploads.add(file.id, file.local);
     return act ? `${chat} ${seq}` : id;
+  }
+
+  // The message goes first, in its place; its files follow, however long they take.
+  async #reserve(file) {
+    await this.composer.tray.measured(file.local);
+    if (file.id) return;
+    const { name, mimetype, size } = file;
+    try {
+      file.id = (await this.api("POST", "/api/media", { name, mimetype, size })).id;
+    } catch (error) {
+      throw error.code && error.code !== "unavailable" ? error : new NotNow(error.message);
+    }
+  }
+
+  #body(content) {
+    const parts = document.createDocumentFragment();
+    if (content.files?.length) parts.append(this.files.media.view(content.files));
+    if (content.location) parts.append(placeView(content.location));
+    if (content.text || content.deleted) parts.append(body(richText(content, (mention) => this.chats.isMe(mention))));
+    return parts;
   }
 
   #take(event) {
     const message = this.chats.take(event);
+    if (event.type === "call") this.calls.ended(event);
     if (message) this.outbox.seen(message);
+    if (event.type === "media") this.files.uploads.done(event.file);
     this.outbox.seen({ id: `${event.chat} ${event.seq}`, nonce: event.nonce });
     this.draw();
   }
 
   #hear(signal) {
+    if (signal.type.startsWith("call_")) return this.calls.hear(signal);
     this.chats.hear(signal);
     if (signal.type === "typing" && signal.typing) setTimeout(() => this.draw(), signal.expires_ms + 50);
     this.draw();
@@ -112,9 +174,13 @@ class Visit {
   #connectionIs(state) {
     this.banner.show(state);
     document.body.dataset.connection = state;
-    if (state === "ready") this.outbox.open();
-    else {
+    if (state === "ready") {
+      this.outbox.open();
+      this.files.uploads.open();
+      this.calls.ready();
+    } else {
       this.outbox.close();
+      this.files.uploads.close();
       this.#told.clear(); // nobody knows whether it arrived
     }
     this.draw();
@@ -175,6 +241,7 @@ class Visit {
       this.#awaited = false;
       this.composer.focus();
     }
+    for (const button of this.callButtons) button.hidden = id === null || !this.chats.callable(id);
     this.list.show(this.chats.list((chat) => this.outbox.of(chat)), id);
     document.title = `${this.chats.unread ? `(${this.chats.unread}) ` : ""}webchat`;
   }
@@ -182,7 +249,11 @@ class Visit {
   /** End it. `forget`: nothing of this account stays in the browser. */
   end({ forget = false } = {}) {
     this.over = true;
+    this.calls.close();
+    this.panel.close();
     this.connection.close();
+    this.files.uploads.end();
+    if (forget) this.files.blobs.keepOnly([]);
     if (forget) for (const key of this.storage.keys()) this.storage.delete(key);
   }
 }
@@ -252,7 +323,7 @@ $("login").addEventListener("submit", async (event) => {
 $("logout").append(icon("leave"));
 $("logout").addEventListener("click", () => {
   const question = "Some messages are not sent yet. Log out, and lose them?";
-  if (!visit.outbox.holdsUnsent || confirm(question)) leave("", { forget: true });
+  if ((!visit.outbox.holdsUnsent && !visit.files.uploads.busy) || confirm(question)) leave("", { forget: true });
 });
 $("back").append(icon("back"));
 $("back").addEventListener("click", () => visit.close());

@@ -1,8 +1,10 @@
 // What this account knows: people, conversations and what was said in them. Events go in, what views show comes out. Pure.
 
 import { actsByTarget, actsInWords } from "./kit/acts.js";
+import { summary } from "./kit/files.js";
 import { chipsOf } from "./kit/reactions.js";
-import { edit, react, remove, saidOf, withActs } from "./said.js";
+import { lineOf } from "./call/words.js";
+import { edit, media, react, remove, saidOf, withActs } from "./said.js";
 
 const QUOTED = 200; // code units of a message that are quoted above an answer
 
@@ -118,6 +120,15 @@ export class Chats {
     if (before && before !== profile.name) chat.lines.push({ notice: `${before} is now ${profile.name}`, seq, timestamp });
   }
 
+  called(chat, event) {
+    chat.lines.push({ notice: lineOf(event, this.me.id, (id) => this.person(id).name), seq: event.seq, timestamp: event.timestamp });
+  }
+
+  /** Whether the other one can be called. */
+  callable(id) {
+    return this.writable(id) && this.#chats.get(id).info.kind === "direct" && this.#chats.get(id).members.size === 2;
+  }
+
   /** How the conversation is called. */
   title(id) {
     const chat = this.#chats.get(id);
@@ -175,7 +186,7 @@ export class Chats {
       id: message.id,
       // The nonce, so that the line in which it was "sending" goes on living.
       key: message.nonce ?? message.id,
-      version: `${message.id} ${message.revision ?? 0} ${message.deleted ? "deleted" : message.text}`,
+      version: `${message.id} ${message.revision ?? 0} ${message.deleted ? "deleted" : message.text} ${(message.files ?? []).map(({ state }) => state)}`,
       kind: "message",
       timestamp: message.timestamp,
       mine,
@@ -207,7 +218,7 @@ export class Chats {
     const message = chat.said.get(id)?.message;
     if (!message) return { id, name: "", text: "A message that is not here", known: false };
     const name = message.sender === this.me.id && !message.as ? "You" : (message.as?.name ?? this.person(message.sender).name);
-    return { id, name, text: message.deleted ? GONE : message.text.slice(0, QUOTED), known: true };
+    return { id, name, text: message.deleted ? GONE : summary(message).slice(0, QUOTED), known: true };
   }
 
   #own({ nonce, text, timestamp, state, reason, more }, chat) {
@@ -234,7 +245,7 @@ export class Chats {
       return {
         id,
         ...this.head(id),
-        preview: last ? (last.mine ? "You: " : "") + (last.deleted ? GONE : last.text.slice(0, 200)).replaceAll("\n", " ") : "No messages yet",
+        preview: last ? (last.mine ? "You: " : "") + (last.deleted ? GONE : summary(last.content).slice(0, 200)).replaceAll("\n", " ") : "No messages yet",
         timestamp: last?.timestamp ?? 0,
         unread: chat.unread,
       };
@@ -273,7 +284,7 @@ function noticeOf({ notice, seq, timestamp }) {
   return { key: `#${seq}`, kind: "notice", timestamp, text: notice };
 }
 
-const CHANGES = { edit, delete: remove, reaction: react };
+const CHANGES = { edit, delete: remove, reaction: react, media };
 
 const MEMBERSHIPS = {
   join: (name) => `${name} came in`,
@@ -288,9 +299,11 @@ const EVENTS = {
   edit: Chats.prototype.changed,
   delete: Chats.prototype.changed,
   reaction: Chats.prototype.changed,
+  media: Chats.prototype.changed,
   chat: Chats.prototype.info,
   chat_deleted: Chats.prototype.over,
   member: Chats.prototype.membership,
   role: Chats.prototype.role,
   profile: Chats.prototype.profile,
+  call: Chats.prototype.called,
 };

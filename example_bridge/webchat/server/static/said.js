@@ -13,9 +13,16 @@ export function edit(said, { revision, text, format, mentions, superseded, times
 }
 
 export function remove(said) {
-  const { text, format, mentions, reply_to: target, ...rest } = said.message;
+  const { text, format, mentions, reply_to: target, files, location, ...rest } = said.message;
   said.message = { ...rest, text: "", deleted: true };
   said.reactions.clear();
+}
+
+/** A file has arrived, or will not. */
+export function media(said, { file: id, state, size, mimetype }) {
+  const { message } = said;
+  const files = (message.files ?? []).map((file) => (file.id === id ? { ...file, state, size, mimetype: file.mimetype || mimetype } : file));
+  if (files.length) said.message = { ...message, files };
 }
 
 export function react(said, { actor, emoji, added }) {

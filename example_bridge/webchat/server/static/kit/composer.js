@@ -2,7 +2,9 @@
 
 import { el, icon } from "./dom.js";
 import { MentionPicker } from "./picker.js";
+import { Recorder } from "./recorder.js";
 import { moved, withMention } from "./spans.js";
+import { Tray, takeFiles } from "./tray.js";
 
 const GROWS_BY_ITSELF = CSS.supports("field-sizing", "content");
 const WRITING_AGAIN = 4000; // ms after which others are told once more that one writes
@@ -12,14 +14,16 @@ export class Composer {
   #before = ""; // the text that the marks belong to
   #marks = { mentions: [], format: [] };
   #about = null; // {kind: "reply" | "edit", item}
+  #said = ""; // a complaint that stands above the text
   #told = 0; // when others were told last that one writes; 0 if they think one does not
 
   /**
    * `send(chat, text, {mentions, reply})` and `edit(chat, item, text, {mentions, format})` keep the words; `limit()` is the most
    * code points a message may have. `people(chat)` are those who can be mentioned, {id, name, picture?, mark}; `last(chat)` is
-   * the own message that arrow-up edits; `writing(chat, whether)` tells others.
+   * the own message that arrow-up edits; `writing(chat, whether)` tells others. `largest()`: bytes of one file. `send` gets what
+   * was attached as `files`, [{blob, file}].
    */
-  constructor({ storage, send, edit, limit = () => Infinity, escape, people = () => [], last = () => null, writing = () => {} }) {
+  constructor({ storage, send, edit, limit = () => Infinity, escape, people = () => [], last = () => null, writing = () => {}, largest = () => Infinity }) {
     Object.assign(this, { storage, send, edit, limit, last, writing });
     this.text = el("textarea", {
       rows: "1", "aria-label": "Message", placeholder: "Write a message", enterkeyhint: "send", dir: "auto", autocomplete: "off",
@@ -30,13 +34,16 @@ export class Composer {
     this.quoted = el("span", { class: "quoted", dir: "auto" });
     const cancel = el("button", { type: "button", class: "round", "aria-label": "Cancel", title: "Cancel (Escape)", on: { click: () => this.cancel() } }, icon("close"));
     this.context = el("div", { class: "context", role: "status", hidden: true }, el("div", {}, this.what, this.quoted), cancel);
+    this.tray = new Tray({ limit: largest, changed: () => this.#fit(), complain: (words) => this.#say(words) });
+    this.recorder = new Recorder({ done: (blob, more) => this.#sendVoice(blob, more), complain: (words) => this.#say(words) });
     this.picker = new MentionPicker({ text: this.text, people: () => people(this.#chat), picked: (...choice) => this.#mention(...choice) });
-    this.element = el("form", { class: "composer", "aria-label": "Write" }, this.picker.element, this.context, this.hint, this.text, this.button);
+    this.element = el("form", { class: "composer", "aria-label": "Write" }, this.picker.element, this.context, this.hint, this.tray.element, this.tray.input, this.tray.button, this.text, el("div", { class: "ends" }, this.recorder.element, this.button));
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
     });
     this.text.addEventListener("input", () => {
+      this.#said = "";
       this.#changed();
       this.picker.update();
       this.#tell();
@@ -65,6 +72,9 @@ export class Composer {
     if (chat === this.#chat) return;
     this.#quiet();
     this.#chat = chat;
+    this.#said = "";
+    this.recorder.cancel();
+    this.tray.show(chat);
     this.element.hidden = chat === null;
     this.#set(null);
     this.picker.close();
@@ -72,6 +82,29 @@ export class Composer {
 
   focus() {
     this.text.focus();
+  }
+
+  /** Let files be dropped on `target`, too. */
+  dropOn(target) {
+    takeFiles(target, this.text, (files) => this.attach(files));
+  }
+
+  attach(files) {
+    if (this.#about?.kind === "edit") this.#set(null); // a message gets no more files
+    this.#said = "";
+    this.tray.add(files);
+    this.focus();
+  }
+
+  #sendVoice(blob, more) {
+    this.tray.add([blob], more);
+    this.#submit();
+  }
+
+  // Words above the text, until something else is done.
+  #say(words) {
+    this.#said = words;
+    this.#fit();
   }
 
   /** What is written next answers this. */
@@ -129,15 +162,17 @@ export class Composer {
 
   #submit() {
     const text = this.text.value;
-    if (this.#chat === null || !text.trim() || this.#tooLong(text)) return;
+    const edits = this.#about?.kind === "edit";
+    if (this.#chat === null || this.#tooLong(text) || !(text.trim() || (edits ? this.#about.item.content.files?.length : !this.tray.empty))) return;
+    this.#said = "";
     this.#told = 0; // the message itself tells that the writing is over
     const { mentions, format } = this.#marks;
-    if (this.#about?.kind === "edit") {
+    if (edits) {
       const { item } = this.#about;
       if (text !== item.text) this.edit(this.#chat, item, text, { mentions, format });
       this.#set(null);
     } else {
-      this.send(this.#chat, text, { mentions, reply: this.#about?.item });
+      this.send(this.#chat, text, { mentions, reply: this.#about?.item, files: this.tray.take() });
       this.text.value = "";
       this.#changed();
       this.#set(null);
@@ -192,10 +227,12 @@ export class Composer {
       this.text.style.height = `${this.text.scrollHeight + this.text.offsetHeight - this.text.clientHeight}px`;
     }
     const tooLong = this.#tooLong(this.text.value);
-    const words = tooLong ? `${Array.from(this.text.value).length.toLocaleString()} characters; a message has at most ${this.limit().toLocaleString()}.` : "";
+    const words = tooLong ? `${Array.from(this.text.value).length.toLocaleString()} characters; a message has at most ${this.limit().toLocaleString()}.` : this.#said;
     if (this.hint.textContent !== words) this.hint.textContent = words;
-    this.hint.hidden = !tooLong;
+    this.hint.hidden = !words;
     this.text.ariaInvalid = String(tooLong);
-    this.button.disabled = tooLong || !this.text.value.trim();
+    const something = this.text.value.trim() !== "" || (this.#about?.kind === "edit" ? this.#about.item.content.files?.length > 0 : !this.tray.empty);
+    this.button.disabled = tooLong || !something;
+    this.recorder.offer(!something && !this.#about);
   }
 }
