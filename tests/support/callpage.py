@@ -81,6 +81,10 @@ class CallPage:
     async def ufrag(self) -> str:
         return str(await self.page.evaluate('document.querySelector("section.call").call.ufrag'))
 
+    async def other_ufrag(self, before: str) -> None:
+        """Wait until ICE was restarted."""
+        await self.until('(before) => document.querySelector("section.call").call.ufrag !== before', before)
+
     async def _loudness(self, enough: str) -> None:
         async with asyncio.timeout(DEADLINE_S):
             await self.page.evaluate(

@@ -92,9 +92,9 @@ class Device:
         self.page: Final = page
         self.user: Final = user
 
-    async def place(self, room: str, invitee: str, *, video: bool = False) -> str:
-        """Ring somebody; the call id."""
-        return str(await self._do("place", room, invitee, video))
+    async def place(self, room: str, invitee: str, *, video: bool = False, lifetime: int | None = None) -> str:
+        """Ring somebody, for `lifetime` ms (the SDK's own: a minute); the call id."""
+        return str(await self._do("place", room, invitee, video, lifetime))
 
     async def answer(self, call: str | None = None, *, video: bool = False) -> None:
         await self._do("answer", call, video)
@@ -120,6 +120,12 @@ class Device:
     async def ufrag(self, call: str | None = None) -> str | None:
         found: str | None = await self._do("ufrag", call)
         return found
+
+    async def other_ufrag(self, before: str | None) -> None:
+        """Wait until ICE was restarted."""
+        await self.page.wait_for_function(
+            "(before) => window.device.ufrag() !== before", arg=before, timeout=DEADLINE_MS, polling=50
+        )
 
     async def about(self, call: str | None = None) -> CallView | None:
         return msgspec.convert(await self._do("about", call), CallView | None)
