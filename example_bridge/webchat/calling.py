@@ -141,5 +141,5 @@ def reject(call: bk.MatrixCallReject) -> webchat.CallFrame:
 
 
 def hang_up(call: bk.MatrixCallHangUp) -> webchat.CallFrame:
-    """Over."""
-    return webchat.CallHangUp(call=call.call, chat=call.portal.chat, reason=REASONS_BACK[call.reason])
+    """Over: for that leg, if one is named."""
+    return webchat.CallHangUp(call=call.call, chat=call.portal.chat, reason=REASONS_BACK[call.reason], of=call.leg)

@@ -124,6 +124,12 @@ async def test_a_call_to_the_network(told: Told, bob: WebchatClient) -> None:
             portal=portal("chat"), call=bk.CallID("k"), sdp_type="answer", sdp=SDP, kind=bk.CallKind.AUDIO
         )
         await told.session.update(half)
+        # Another leg that rang is hung up, as the network has done already: the call goes on.
+        elsewhere = bk.CallEnd.ANSWERED_ELSEWHERE
+        await told.session.hang_up(
+            bk.MatrixCallHangUp(portal=portal("chat"), call=bk.CallID("k"), reason=elsewhere, leg=bk.LegID("other"))
+        )
+        await told.session.update(half)
         hang_up = bk.MatrixCallHangUp(portal=portal("chat"), call=bk.CallID("k"), reason=bk.CallEnd.HANGUP)
         await told.session.hang_up(hang_up)
         await told.session.hang_up(hang_up)

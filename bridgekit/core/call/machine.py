@@ -198,7 +198,9 @@ class Call(ABC):
         m.from_matrix, m.from_remote, m.matrix_ended, m.remote_ended = [], [], [], []
         self._tell_over(before, reason, matrix=tell_matrix, remote=tell_remote)
         if reason not in _SILENT:
-            talked = None if m.connected_at is None else now - m.connected_at
+            # Who hangs up has talked: the media may be there before `m.call.select_answer` is.
+            since = m.answered_at if m.connected_at is None and reason is CallEnd.HANGUP else m.connected_at
+            talked = None if since is None else now - since
             self._out.append(
                 Note(role=self.role, kind=m.setup.kind, reason=reason, by_matrix=by_matrix, connected_ms=talked)
             )

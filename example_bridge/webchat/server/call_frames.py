@@ -114,9 +114,10 @@ class CallReject(_Call, frozen=True, kw_only=True, tag="call_reject"):
 
 
 class CallHangUp(_Call, frozen=True, kw_only=True, tag="call_hang_up"):
-    """Over."""
+    """Over. `of`: only if this leg of the other one has the call; to the others the network says so itself."""
 
     reason: CallReason = "ended"
+    of: str = ""
 
 
 CallFrame = CallOffer | CallRinging | CallAnswer | CallCandidates | CallUpdate | CallMute | CallReject | CallHangUp

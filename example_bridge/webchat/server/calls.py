@@ -209,6 +209,8 @@ class Calls:
         if leg is not None and leg != frame.leg and not isinstance(frame, CallHangUp):
             raise Refusal("conflict", "another page has this call")
         match frame:
+            case CallHangUp(of=of) if of and call.legs.get(call.other(frame.account)) != of:
+                pass  # that leg has been told by us
             case CallAnswer():
                 self._answer(call, frame)
             case CallReject() if frame.account == call.callee and call.answered_at is None:

@@ -7,6 +7,7 @@ import pytest
 from bridgekit.core.call.effects import Ended, Note
 from bridgekit.core.call.machine import GRACE_MS, SELECT_MS
 from bridgekit.core.call.states import TABLE, Cause, State, leads_to
+from bridgekit.core.call.words import line
 from bridgekit.model.calls import (
     CallEnd,
     CallKind,
@@ -87,6 +88,12 @@ def test_after_an_answer_it_is_hung_up() -> None:
     case.new()
     case.remote(RemoteCallHangUp)
     assert case.new() == (["hangup"], [])
+
+
+def test_who_hangs_up_as_soon_as_the_media_flow_has_talked() -> None:
+    case = Case().answered().wait(2_000).remote(RemoteCallHangUp)
+    (note, _) = case.others
+    assert line(note) == "Call ended after 0:02"
 
 
 def test_version_0_is_spoken_with_who_speaks_it() -> None:
