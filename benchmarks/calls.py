@@ -109,6 +109,8 @@ class Homeserver:
                 sender = f"@{BOT_LOCALPART}:{SERVER_NAME}"
                 self.own.append(_event(path.split("/")[5], sender, path.split("/")[7], content, event_id))
             return web.json_response({"event_id": event_id})
+        if request.method == "PUT" and "/state/" in path:
+            return web.json_response({"event_id": f"$state{next(self._numbers)}"})
         if path.endswith("/messages"):
             return web.json_response({"chunk": [], "start": "s"})
         if "/directory/room/" in path:

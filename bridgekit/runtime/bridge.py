@@ -277,6 +277,7 @@ class Bridge:
             gateway=gateway,
         )
         self.inbox.on_member = self.calls.member
+        self.logins.on_logout = self.calls.logging_out
         self.inbox.counters = self.sessions.counters = self.counters
         self.starting.on_adopted = upgrades.on_moved = self.gaps.want
         self.inbox.on_activity = self.gaps.note_activity
@@ -378,6 +379,7 @@ class Bridge:
         return await self._incoming.handle(entry, lane)
 
     async def _auth_failed(self, record: LoginRecord, reason: str) -> None:
+        await self.calls.logged_out(record.login.id)
         name = record.login.name or record.login.id
         text = (
             f'{name}: the login is no longer valid ({reason or "the network refused it"}). Say "login" to log in again.'

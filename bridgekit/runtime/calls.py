@@ -38,7 +38,7 @@ from bridgekit.runtime import call_kept
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.call_deeds import CallDeeds
 from bridgekit.runtime.call_places import CallPlaces
-from bridgekit.runtime.errands import CallKey, Errand, Errands, GiveUp
+from bridgekit.runtime.errands import CallKey, Errand, Errands, GiveUp, either
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.lease import LeaseKeeper
@@ -52,6 +52,9 @@ MATRIX_MS = 60_000
 """So long an event of a call is tried to be sent, and that a call is over is told."""
 
 STORE_AGAIN_S = 1.0
+
+LOGOUT_S = 3.0
+"""So long a logout waits until the network has heard that its calls are over."""
 
 
 class Calls:
@@ -102,6 +105,7 @@ class Calls:
         self._saving: dict[CallKey, asyncio.Lock] = {}
         self._timer: asyncio.Task[None] | None = None
         self._timer_changed = asyncio.Event()
+        self._errand_done = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.begun = 0
 
@@ -240,6 +244,25 @@ class Calls:
         except StoreError as error:
             log.warning("%s; that somebody came or left is not on disk for their call", error)
 
+    async def logging_out(self, login: LoginID) -> None:
+        """This login's calls end, and both ends are told while its session is there. Raises `StoreError`."""
+        calls = await self._end_all(login, CallEnd.HANGUP)
+        until = self._clock.now() + LOGOUT_S * 1000
+        while any(self._open.get(_key(call)) for call in calls) and (left := until - self._clock.now()) > 0:
+            self._errand_done.clear()
+            await either(self._clock.sleep(left / 1000), self._errand_done.wait())
+
+    async def logged_out(self, login: LoginID) -> None:
+        """The network does not know this login any more: nobody says there that its calls go on. Raises
+        `StoreError`."""
+        await self._end_all(login, CallEnd.CONNECTION_LOST)
+
+    async def _end_all(self, login: LoginID, reason: CallEnd) -> list[Call]:
+        calls = [call for call in self._book.live() if self._logins.get(_key(call)) == login]
+        for call in calls:
+            await self._step(self._book.tell(call, Failed(reason), self._clock.now()))
+        return calls
+
     # --- what is wanted -------------------------------------------------------------------------------------------
     async def _step(self, calls: Iterable[Call]) -> None:
         """What these calls want is begun, and is on disk afterwards. Raises `StoreError`."""
@@ -297,6 +320,7 @@ class Calls:
         left = self._open.get(errand.key, [])
         if errand in left:
             left.remove(errand)
+        self._errand_done.set()
         try:
             call = self._book.get(*errand.key)
             if ended is not None:
@@ -342,17 +366,9 @@ class Calls:
             if due is None:
                 await self._timer_changed.wait()
             elif (wait := (due - self._clock.now()) / 1000) > 0:
-                await self._wait(wait)
+                await either(self._clock.sleep(wait), self._timer_changed.wait())
             else:
                 await self._fire()
-
-    async def _wait(self, seconds: float) -> None:
-        waits = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._timer_changed.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _fire(self) -> None:
         calls = self._book.fire(self._clock.now())
@@ -365,6 +381,10 @@ class Calls:
             raise
         except StoreUnavailable as error:
             log.warning("%s; how calls stand is not written down", error)
+            await self._clock.sleep(STORE_AGAIN_S)
+        except Exception:
+            # A bug of ours must not leave the others ringing.
+            log.exception("what was due in calls could not be done")
             await self._clock.sleep(STORE_AGAIN_S)
 
     # --- asked by the deeds ---------------------------------------------------------------------------------------

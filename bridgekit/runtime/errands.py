@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from bridgekit.core.call.effects import CallRemote, InviteToRoom, Note, SendMatrix
 from bridgekit.model.calls import CallEnd
@@ -132,9 +133,14 @@ class Errands:
     async def _pause(self, seconds: float) -> None:
         """Not for longer than until something more is to be done: it may say that the call is over."""
         self._more.clear()
-        waits = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._more.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await either(self._clock.sleep(seconds), self._more.wait())
+
+
+async def either(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until the first of them is over; the others are given up."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
