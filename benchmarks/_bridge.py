@@ -33,7 +33,8 @@ from bridgekit.adapter import (
     Sent,
     Session,
 )
-from bridgekit.app import CONNECTION_ERRORS, SystemClock
+from bridgekit.app import SystemClock
+from bridgekit.matrix.broken import CONNECTION_ERRORS
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.matrix.server import AppserviceServer
 from bridgekit.model.entry import Completion

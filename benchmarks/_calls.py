@@ -22,7 +22,8 @@ import uvloop
 from benchmarks._bridge import Handler, no_ping
 from benchmarks._messages import BOT_LOCALPART, ROOMS, SERVER_NAME, TOKEN, USER
 from bridgekit import adapter as bk
-from bridgekit.app import CONNECTION_ERRORS, SystemClock
+from bridgekit.app import SystemClock
+from bridgekit.matrix.broken import CONNECTION_ERRORS
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.matrix.server import AppserviceServer
 from bridgekit.model.ids import LegID, RoomID, UserID

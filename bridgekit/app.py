@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import aiohttp
 import msgspec
 
 from bridgekit.adapter.base import Adapter
@@ -25,6 +24,7 @@ from bridgekit.core.namespace import exclusive_alias_regex
 from bridgekit.errors import AddressTaken, ConfigError
 from bridgekit.logs import redact
 from bridgekit.matrix import registration as registrations
+from bridgekit.matrix.broken import CONNECTION_ERRORS
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.matrix.ping import Pinger
 from bridgekit.matrix.registration import Registration
@@ -37,6 +37,7 @@ from bridgekit.runtime.bridge import Bridge, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.identity import Identity
+from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.retrying import Delivery
 from bridgekit.runtime.status import StatusRules
@@ -46,14 +47,6 @@ from bridgekit.web.server import MonitoringServer
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
-
-CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
-    OSError,
-    EOFError,
-    aiohttp.ClientConnectionError,
-    aiohttp.ClientPayloadError,
-)
-"""What escapes from a broken connection, whatever the adapter talks with. `TimeoutError` is an `OSError`."""
 
 
 class SystemClock:
@@ -141,6 +134,7 @@ class App:
             appservice_id=self._registration.id,
             clock=clock,
             random=random.random,
+            stall_timeout_s=config.media.stall_timeout_s,
         )
         listen = f"http://{config.appservice.host}:{config.appservice.port}"
         self._pinger = Pinger(
@@ -176,6 +170,13 @@ class App:
                 command_prefix=config.relay.command_prefix,
                 ignore=config.relay.ignore,
                 avatar_url=config.relay.avatar_url,
+            ),
+            media=MediaRules(
+                mode=config.media.mode,
+                stall_timeout_s=config.media.stall_timeout_s,
+                at_once=config.media.at_once,
+                per_login=config.media.per_login,
+                directory=(directory / config.media.directory) if config.media.directory else None,
             ),
             status=StatusRules(
                 receipts=config.status.receipts, events=config.status.events, notices=config.status.notices

@@ -11,6 +11,7 @@ from bridgekit.adapter.base import Adapter
 from bridgekit.core.loops import DEFAULT_IGNORE
 from bridgekit.core.permissions import BadPermission, Permissions, default_permissions
 from bridgekit.logs import redact
+from bridgekit.runtime.media_rules import DEFAULT_MODE, MediaMode
 from bridgekit.settings import Document, Problem, load_yaml, problems_as_error, read
 
 HTTP_URL = r"^https?://[^/\s]+(/\S*)?\Z"
@@ -190,6 +191,38 @@ class CatchUpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = "notice"
 
 
+class MediaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How files are carried, which no message waits for."""
+
+    mode: Annotated[
+        MediaMode,
+        msgspec.Meta(
+            description="async: a file from the network is in the room at once, in its place, and its bytes follow; "
+            "whoever opens it meanwhile waits. wait: the message waits for its file, and what was said after it for "
+            "both; for people whose clients show a file badly that is not there yet."
+        ),
+    ] = DEFAULT_MODE
+    stall_timeout_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            le=TEN_YEARS_S,
+            description="A transfer of which nothing has moved for so long is broken off and tried again, in seconds.",
+        ),
+    ] = 60
+    at_once: Annotated[
+        int, msgspec.Meta(ge=1, description="How many files are carried at the same time, at most, each way.")
+    ] = 16
+    per_login: Annotated[int, msgspec.Meta(ge=1, description="How many of them through one account, at most.")] = 4
+    directory: Annotated[
+        str,
+        msgspec.Meta(
+            description="Where a file is kept meanwhile whose size the network does not say. Give it a disk, not "
+            "memory. Left out: the system's directory for temporary files."
+        ),
+    ] = ""
+
+
 class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How people without a login speak, in portals where a relay is set."""
 
@@ -304,6 +337,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "and nobody is admin."
         ),
     ] = {}
+    media: MediaConfig = MediaConfig()
     relay: RelayConfig = RelayConfig()
     status: StatusConfig = StatusConfig()
     calls: CallsConfig = CallsConfig()

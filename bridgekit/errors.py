@@ -12,6 +12,7 @@
     ├── HomeserverError                 a client-server request that did not succeed
     │   ├── HomeserverUnreachable       no answer: refused, reset, or timed out (`timed_out`)
     │   └── MatrixRequestError          an answer with an errcode
+    ├── WrongSize                       a file is longer or shorter than was said of it
     ├── PingFailed                      the homeserver cannot reach the bridge, or not this bridge
     ├── StoreError                      the database
     │   ├── StoreUnavailable            try again later (busy, restarting, disk full)
@@ -111,6 +112,15 @@ class MatrixRequestError(HomeserverError):
         self.errcode = errcode
         self.retry_after_ms = retry_after_ms
         self.data = data or {}
+
+
+class WrongSize(BridgekitError):
+    """A file has not as many bytes as was said of it. `said` and `got` are in bytes; `got` None: more than `said`."""
+
+    def __init__(self, said: int, got: int | None) -> None:
+        super().__init__(f"the file was said to have {said} bytes, and has {'more' if got is None else got}")
+        self.said = said
+        self.got = got
 
 
 class PingFailed(BridgekitError):

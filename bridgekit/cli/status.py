@@ -66,6 +66,7 @@ async def from_database(store: Store, *, now: int) -> dict[str, Any]:
             "matrix": {"count": stats.pending_matrix, "oldest": stats.oldest_matrix_ms},
             "remote": {"count": stats.pending_remote, "oldest": stats.oldest_remote_ms},
         },
+        "files": {"count": stats.media, "oldest": stats.oldest_media_ms},
         "dead_letters": stats.dead,
     }
 
@@ -102,8 +103,11 @@ def in_words(found: dict[str, Any]) -> str:
     """The same for a person."""
     now = found["now"]
     lines = [f"process       {_process(found)}", f"homeserver    {_homeserver(found)}"]
-    for direction, name in (("matrix", "from Matrix"), ("remote", "to Matrix")):
-        waiting = found["waiting"][direction]
+    for waiting, name in (
+        (found["waiting"]["matrix"], "from Matrix"),
+        (found["waiting"]["remote"], "to Matrix"),
+        (found["files"], "files"),
+    ):
         text = f"{waiting['count']} waiting"
         if waiting["oldest"] is not None:
             text += f", the oldest for {age(now - waiting['oldest'])}"

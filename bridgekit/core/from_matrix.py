@@ -1,4 +1,4 @@
-"""Raw Matrix events as what people meant: texts, edits, reactions. Pure: the same bytes always mean the same."""
+"""Raw Matrix events as what people meant: texts, files, edits, reactions. Pure: the same bytes always mean the same."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from bridgekit.core.html import TooComplex, parse_html
+from bridgekit.core.media_from_matrix import BadFile, ReadFile, file_kind, read_file, read_location
 from bridgekit.core.mentions import Mentions, is_user_id, read_mentions, room_span
 from bridgekit.core.text import normalise
 from bridgekit.model.content import MentionRoom, MentionTarget, Run, Style, Text
 from bridgekit.model.ids import EventID, UserID
+from bridgekit.model.media import Location
 
 BRIDGED_TYPES = frozenset({"m.room.message", "m.sticker", "m.room.encrypted", "m.room.redaction", "m.reaction"})
 """Event types that a portal's people would miss."""
@@ -22,20 +24,12 @@ BRIDGED_STATE = frozenset({"m.room.name", "m.room.topic", "m.room.avatar", "m.ro
 
 TEXT_TYPES = frozenset({"m.text", "m.notice", "m.emote"})
 
-FILES = {
-    "m.image": "pictures",
-    "m.video": "videos",
-    "m.audio": "audio files",
-    "m.file": "files",
-    "m.location": "locations",
-}
-
 Resolve = Callable[[str], MentionTarget | None]
 """The remote person behind a Matrix user id, None where there is nobody."""
 
 
 class ReadText(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that can cross.
+    """A message that can cross: a text, or a file or a place with what is said of it (often nothing).
 
     `reply_to` is the event that it answers, `thread` the root of the thread that it belongs to. In a thread `reply_to`
     may be there only for clients without threads (`reply_is_fallback`): see `answered`. `hidden`: who is to be notified
@@ -47,16 +41,20 @@ class ReadText(msgspec.Struct, frozen=True, kw_only=True):
     thread: EventID | None = None
     reply_is_fallback: bool = False
     hidden: tuple[MentionTarget, ...] = ()
+    file: ReadFile | None = None
+    location: Location | None = None
 
 
 class ReadEdit(msgspec.Struct, frozen=True, kw_only=True):
     """A message says something else now. `text` is all of it, its mentions those of the new version. `newly`: who is to
-    be notified of the edit; `hidden`: those of them whom the text does not name."""
+    be notified of the edit; `hidden`: those of them whom the text does not name. `file`: the message is one, and the
+    text its caption."""
 
     target: EventID
     text: Text
     newly: tuple[MentionTarget, ...] = ()
     hidden: tuple[MentionTarget, ...] = ()
+    file: ReadFile | None = None
 
 
 class ReadReaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,22 +108,22 @@ def read_message(raw: bytes, *, resolve: Resolve, may_mention_room: bool = True)
     content = event.content
     if event.type == "m.room.encrypted":
         return Unreadable("encrypted", "the message is encrypted, and this bridge cannot read encrypted messages")
-    if event.type == "m.sticker":
-        return Unreadable("not_supported", "stickers are not bridged yet")
     if not content:
         return Unreadable("redacted", "the message was deleted before it could be sent")
     relation = _relation(content)
     reader = _Reader(resolve, event.sender, may_mention_room=may_mention_room)
     if relation.get("rel_type") == "m.replace":
-        return _edit(content, relation, reader)
+        return _edit(event.type, content, relation, reader)
     answers = _answers(relation)
-    read = reader.read(content, is_reply=answers is not None)
+    read = reader.read(event.type, content, is_reply=answers is not None)
     if isinstance(read, Unreadable):
         return read
-    text, hidden = read
+    said, hidden = read
     in_thread = relation.get("rel_type") == "m.thread"
     return ReadText(
-        text=text,
+        text=said.text,
+        file=said.file,
+        location=said.location,
         reply_to=answers,
         thread=_event_id(relation.get("event_id")) if in_thread else None,
         # Spec, "Fallback for unthreaded clients": is_falling_back is false where it is missing.
@@ -149,22 +147,33 @@ def read_reaction(raw: bytes) -> ReadReaction | Unreadable:
     return ReadReaction(target=target, key=key)
 
 
-def _edit(content: dict[str, Any], relation: dict[str, Any], reader: _Reader) -> ReadEdit | Unreadable:
+def _edit(type: str, content: dict[str, Any], relation: dict[str, Any], reader: _Reader) -> ReadEdit | Unreadable:
     target, new = _event_id(relation.get("event_id")), content.get("m.new_content")
     if target is None or not isinstance(new, dict):
         return Unreadable("bad_content", "the edit is malformed")
     # Spec, "Event replacements": a reply's relation stays with the original; some clients repeat it in the new content.
     is_reply = _answers(relation) is not None or _answers(_relation(new)) is not None
-    read = reader.read(new, is_reply=is_reply)
+    read = reader.read(type, new, is_reply=is_reply)
     if isinstance(read, Unreadable):
         return read
-    text, _ = read
+    said, _ = read
+    text = said.text
     # MSC3952: "One at the top-level of the content, which should contain any users to mention for this edit."
     newly = reader.notified(read_mentions(content) or Mentions())
     named = {span.target for span in text.mentions}
     return ReadEdit(
-        target=target, text=text, newly=newly, hidden=tuple(target for target in newly if target not in named)
+        target=target,
+        text=text,
+        newly=newly,
+        hidden=tuple(target for target in newly if target not in named),
+        file=said.file,
     )
+
+
+class _Said(msgspec.Struct, frozen=True):
+    text: Text
+    file: ReadFile | None
+    location: Location | None
 
 
 class _Reader:
@@ -176,28 +185,37 @@ class _Reader:
         self._may_mention_room = may_mention_room
         self._known: dict[str, MentionTarget | None] = {}
 
-    def read(self, content: dict[str, Any], *, is_reply: bool) -> tuple[Text, tuple[MentionTarget, ...]] | Unreadable:
-        """The text of a content, and whom it notifies without naming them."""
+    def read(
+        self, type: str, content: dict[str, Any], *, is_reply: bool
+    ) -> tuple[_Said, tuple[MentionTarget, ...]] | Unreadable:
+        """What a content says, and whom it notifies without naming them."""
         msgtype = content.get("msgtype")
-        if not isinstance(msgtype, str) or msgtype not in TEXT_TYPES:
-            kind = FILES.get(msgtype if isinstance(msgtype, str) else "", "messages of this kind")
-            return Unreadable("not_supported", f"{kind} are not bridged yet")
-        body = content.get("body")
+        file = None
+        if (kind := file_kind(type, content)) is not None:
+            read = read_file(kind, content)
+            if isinstance(read, BadFile):
+                return Unreadable(read.code, read.reason)
+            file = read
+        elif not isinstance(msgtype, str) or msgtype not in (*TEXT_TYPES, "m.location"):
+            return Unreadable("not_supported", "messages of this kind are not bridged")
+        location = read_location(content) if msgtype == "m.location" else None
+        body = content.get("body") if file is None or file.has_caption else ""
         if not isinstance(body, str):
             return Unreadable("bad_content", "the message has no text")
         mentions = read_mentions(content)
         meant = None if mentions is None else frozenset(self._targets(mentions))
-        text = self._text(content, body, meant, is_reply=is_reply)
-        if not text.body.strip():
+        text = self._text(content, body, meant, is_reply=is_reply) if body else Text()
+        if file is None and location is None and not text.body.strip():
             return Unreadable("empty", "the message is empty")
         if msgtype == "m.emote":
             text = normalise(Text(text.body, (Run(0, len(text.body), Style.ITALIC), *text.runs), text.mentions))
         if mentions is None or not meant:  # nearly every message
-            return text, ()
+            return _Said(text, file, location), ()
         if MentionRoom() in meant:
             text = room_span(text)
         named = {span.target for span in text.mentions}
-        return text, tuple(target for target in self.notified(mentions) if target not in named)
+        hidden = tuple(target for target in self.notified(mentions) if target not in named)
+        return _Said(text, file, location), hidden
 
     def notified(self, mentions: Mentions) -> tuple[MentionTarget, ...]:
         """Whom these mentions notify on the network: each once, never the sender."""

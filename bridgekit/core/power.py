@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ ROOM_LEVEL = 40
 role, so that no role takes it away again."""
 
 DEFAULT_ROOM_LEVEL = 50
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 DEFAULTS = {"ban": 50, "kick": 50, "redact": 50, "invite": 0, "state_default": 50, "events_default": 0}
 """Spec, m.room.power_levels: what holds where the content has no such key."""
@@ -96,7 +99,7 @@ def room_level(power_levels: Mapping[str, Any] | None) -> int:
 
 
 def _number(value: object, default: int) -> int:
-    # Rooms before version 10 may have them as strings.
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+    # Rooms before version 10 may have them as strings, in which people can write anything.
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else default

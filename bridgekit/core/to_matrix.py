@@ -72,12 +72,12 @@ def message_contents(
     text, users = with_names(_with_files(message), mention, may_mention_room=may_mention_room)
     answered = Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
     named = []
-    for part, piece in enumerate(_parts(text, users, answered)):
-        mentions = _mentions(piece, users)
-        content = _content(piece, users, _joined(mentions, answered) if part == 0 else mentions)
-        relation = _relation(reply_to if part == 0 else None, thread, thread_latest)
-        if relation:
-            content["m.relates_to"] = relation
+    for part, piece in enumerate(text_parts(text, users, answered)):
+        mentions = mentions_in(piece, users)
+        content = text_content(piece, users, joined_mentions(mentions, answered) if part == 0 else mentions)
+        related = relation(reply_to if part == 0 else None, thread, thread_latest)
+        if related:
+            content["m.relates_to"] = related
         key = txn_id(part)
         content[KEY] = key
         named.append((key, content))
@@ -109,22 +109,22 @@ def edit_contents(
     answered = Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
     replaced, added = [], []
     notified = already
-    parts = _parts(text, users, answered, kept(already, Mentions()))
+    parts = text_parts(text, users, answered, kept(already, Mentions()))
     for part, piece in enumerate(parts):
-        mentions = _mentions(piece, users)
+        mentions = mentions_in(piece, users)
         newly = mentions.without(notified) if notified is not None else Mentions()
-        notified = _joined(notified, newly) if notified is not None else None
+        notified = joined_mentions(notified, newly) if notified is not None else None
         key = txn_id(part)
         if part < len(targets):
-            now = _joined(mentions, answered) if part == 0 else mentions
-            new = _content(piece, users, now)
+            now = joined_mentions(mentions, answered) if part == 0 else mentions
+            new = text_content(piece, users, now)
             more = kept(already, now) if part == 0 else {}
             replaced.append((key, targets[part], _replacement(new, targets[part], newly, {KEY: key, **more})))
             continue
-        content = _content(piece, users, newly)
-        relation = _relation(None, thread, None)
-        if relation:
-            content["m.relates_to"] = relation
+        content = text_content(piece, users, newly)
+        related = relation(None, thread, None)
+        if related:
+            content["m.relates_to"] = related
         added.append((key, content | {KEY: key}))
     return EditContents(replaced=tuple(replaced), added=tuple(added), surplus=tuple(targets[len(parts) :]))
 
@@ -135,7 +135,8 @@ def reaction_content(target: EventID, emoji: str, key: TxnID, *, emoji_id: str =
     return {"m.relates_to": annotation, KEY: key}
 
 
-def _relation(reply_to: EventID | None, thread: EventID | None, latest: EventID | None) -> JSON:
+def relation(reply_to: EventID | None, thread: EventID | None, latest: EventID | None) -> JSON:
+    """The ``m.relates_to`` of what answers `reply_to`, in a thread; `latest`: the last event there, if known."""
     if thread is None:
         return {"m.in_reply_to": {"event_id": reply_to}} if reply_to is not None else {}
     # Spec, "Fallback for unthreaded clients": those see an answer to the thread's last message.
@@ -157,12 +158,12 @@ def _with_files(message: RemoteMessage) -> Text:
     return msgspec.structs.replace(message.text, body=joined)
 
 
-def _parts(text: Text, users: Users, answered: Mentions, more: JSON | None = None) -> list[Text]:
+def text_parts(text: Text, users: Users, answered: Mentions, more: JSON | None = None) -> list[Text]:
     """The text cut so that each part fits into one event, and into the edit of one, at least without its HTML, and
     with what it has `more`."""
 
     def size(part: Text) -> int:
-        mentions = _mentions(part, users).to_content()  # an edit has them twice
+        mentions = mentions_in(part, users).to_content()  # an edit has them twice
         return encoded_size({"body": clean(to_plain(part))}) + 2 * encoded_size(mentions) + reserved
 
     reserved = encoded_size(answered.to_content()) + encoded_size(more or {}) + ENVELOPE_BYTES
@@ -177,17 +178,20 @@ def _parts(text: Text, users: Users, answered: Mentions, more: JSON | None = Non
         length = max(length // 2, MIN_LENGTH)
 
 
-def _mentions(text: Text, users: Users) -> Mentions:
+def mentions_in(text: Text, users: Users) -> Mentions:
     """Exactly those whom the text names."""
     named = dict.fromkeys(users[span.target] for span in text.mentions if span.target in users)
     return Mentions(tuple(named), any(isinstance(span.target, MentionRoom) for span in text.mentions))
 
 
-def _joined(first: Mentions, second: Mentions) -> Mentions:
+def joined_mentions(first: Mentions, second: Mentions) -> Mentions:
+    """Everybody of both."""
     return Mentions(tuple(dict.fromkeys((*first.users, *second.users))), first.room or second.room)
 
 
-def _content(text: Text, users: Users, mentions: Mentions) -> JSON:
+def text_content(text: Text, users: Users, mentions: Mentions) -> JSON:
+    """The content of a text's event, without relations and key."""
+
     def pill(target: MentionTarget) -> tuple[str, str] | None:
         return (user_link(users[target]), "") if target in users else None
 

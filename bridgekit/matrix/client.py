@@ -7,10 +7,14 @@ from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractResolver
 from mautrix.api import Method
 
 from bridgekit.errors import MatrixRequestError
-from bridgekit.matrix.http import JSON, Query, Transport, path
+from bridgekit.matrix.download import Downloads
+from bridgekit.matrix.http import Query, Transport
+from bridgekit.matrix.redirects import is_public
+from bridgekit.matrix.wire import JSON, path
 from bridgekit.model.ids import EventID, UserID
 from bridgekit.ports import Clock
 
@@ -36,14 +40,20 @@ class Client:
         random: Callable[[], float],
         session: aiohttp.ClientSession | None = None,
         timeout_s: float = 30.0,
+        stall_timeout_s: float = 60.0,
+        reachable: Callable[[str], bool] = is_public,
+        resolver: Callable[[], AbstractResolver] | None = None,
         device_id: str = "BRIDGEKIT",
     ) -> None:
         self._http = Transport(
             url=url, as_token=as_token, clock=clock, random=random, session=session, timeout_s=timeout_s
         )
+        self._stall_s = stall_timeout_s
+        self._clock = clock
         self.answers = self._http.answers
         self.on_failure = self._http.on_failure
         self.on_recovered = self._http.on_recovered
+        self.downloads = Downloads(self._http, stall_s=stall_timeout_s, reachable=reachable, resolver=resolver)
         self.url = url
         self.server_name = server_name
         self.bot = bot
@@ -56,6 +66,7 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections, unless the session was given."""
+        await self.downloads.close()
         await self._http.close()
 
     async def _call(

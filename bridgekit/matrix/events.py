@@ -13,7 +13,8 @@ from bridgekit.core.rawjson import elements, members
 from bridgekit.core.transaction import read_event, split_events
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.client import Client, is_absent
-from bridgekit.matrix.http import JSON, Repeat, path
+from bridgekit.matrix.http import Repeat
+from bridgekit.matrix.wire import JSON, path
 from bridgekit.model.ids import EventID, RoomID, TxnID, UserID
 from bridgekit.model.raw import MessagesPage, RawEvent
 

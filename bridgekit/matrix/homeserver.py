@@ -11,7 +11,9 @@ from mautrix.api import Method
 from bridgekit.errors import HomeserverError, MatrixRequestError
 from bridgekit.matrix.client import is_absent
 from bridgekit.matrix.events import EventCalls
-from bridgekit.matrix.http import JSON, Repeat, path
+from bridgekit.matrix.http import Repeat
+from bridgekit.matrix.media import MediaCalls
+from bridgekit.matrix.wire import JSON, path
 from bridgekit.model.ids import ContentURI, RoomAlias, RoomID, UserID
 from bridgekit.model.raw import MemberProfile
 
@@ -65,7 +67,7 @@ class _Member(msgspec.Struct):
     membership: str = ""
 
 
-class Homeserver(EventCalls):
+class Homeserver(EventCalls, MediaCalls):
     """The homeserver, with the application service's token.
 
     `user` is whom a call acts as: one of our ghosts, or None for the bot. Every method raises `HomeserverUnreachable`
@@ -79,6 +81,8 @@ class Homeserver(EventCalls):
 
     `device_id` is the device that every user of ours has: with it the homeserver remembers transaction ids over a
     restart (MSC3970). It is made where the homeserver does not know it.
+
+    `stall_timeout_s`: how long a file may make no progress. `reachable` and `resolver`: as in `Downloads`.
     """
 
     # --- the server and ourselves -------------------------------------------------------------------------------

@@ -7,30 +7,25 @@ and its silence about timeouts are replaced (notes/mautrix.md, "Wrap it").
 from __future__ import annotations
 
 import io
-import json
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import aiohttp
-import msgspec
 from mautrix.api import HTTPAPI, Method
 from yarl import URL
 
 from bridgekit.core.backoff import Backoff
-from bridgekit.core.rawjson import mend_surrogates
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
+from bridgekit.matrix.wire import decode, encode, refusal
 from bridgekit.ports import Clock
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-JSON = dict[str, Any]
 Query = Mapping[str, str | Sequence[str]]
 
 
@@ -97,15 +92,24 @@ class Transport:
             )
         self._url = url
         self._token = as_token
-        self._clock = clock
+        self.clock = clock
         self._random = random
         self._session = session
         self._owns_session = session is None
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._max_wait_s = max_wait_s
         self._tries = tries
         self._backoff = Backoff(base_s=0.5, factor=2.0, max_s=8.0, retry_after_cap_s=max_wait_s)
         self._down = False
+
+    @property
+    def token(self) -> str:
+        return self._token
+
+    def address(self, path: str) -> URL:
+        """The URL of a path that `wire.path` made."""
+        base = URL(self._url)
+        return base.with_path(f"{base.raw_path.rstrip('/')}/{path}", encoded=True)
 
     async def close(self) -> None:
         """Close the connections, if they are our own. A later request opens new ones."""
@@ -132,7 +136,7 @@ class Transport:
         the homeserver's health. `timeout_s` is for one try.
         """
         data = body if isinstance(body, bytes) else encode({} if body is None else body)
-        api = self._api(timeout_s or self._timeout_s)
+        api = _API(self._url, self._token, self.session(), self.clock, timeout_s or self.timeout_s)
         params: dict[str, Any] = dict(query or {})
         failed = 0
         while True:
@@ -145,20 +149,21 @@ class Transport:
                     query_params=dict(params),
                     retry_count=0,
                 )
-                result = raw if answer is bytes else _decode(raw, answer, f"{method} /{path}")
+                result = raw if answer is bytes else decode(raw, answer, f"{method} /{path}")
             except HomeserverError as error:
-                self._note(error, counts=counts)
+                self.note(error, counts=counts)
                 failed += 1
                 wait = self._wait(error, repeat, failed)
                 if wait is None:
                     raise
                 log.warning("%s; try %d of %d in %.1f s", error, failed + 1, self._tries, wait)
             else:
-                self._note(None, counts=counts)
+                self.note(None, counts=counts)
                 return result
-            await self._clock.sleep(wait)
+            await self.clock.sleep(wait)
 
-    def _api(self, timeout_s: float) -> _API:
+    def session(self) -> aiohttp.ClientSession:
+        """The open connections."""
         if self._session is None or (self._owns_session and self._session.closed):
             # No cookies: a load balancer's would tie every ghost to one backend, and the token is all we need.
             self._session = aiohttp.ClientSession(
@@ -167,13 +172,14 @@ class Transport:
             # aiohttp repeats a request by itself when a kept connection turns out to be dead. We do that too, but count
             # it first: a homeserver that was restarted meanwhile may have lost what it had for us.
             self._session._retry_connection = False
-        return _API(self._url, self._token, self._session, self._clock, timeout_s)
+        return self._session
 
-    def _note(self, error: HomeserverError | None, *, counts: bool) -> None:
+    def note(self, error: HomeserverError | None, *, counts: bool = True) -> None:
+        """One try has ended: well, if `error` is None. `counts` as in `request`."""
         unwell = isinstance(error, HomeserverUnreachable) or (
             counts and isinstance(error, MatrixRequestError) and error.status >= 500
         )
-        self.answers.count(error, self._clock.now(), unwell=unwell)
+        self.answers.count(error, self.clock.now(), unwell=unwell)
         if unwell:
             self.failures += 1
             self._down = True
@@ -247,83 +253,5 @@ class _API(HTTPAPI):
             raise HomeserverUnreachable(str(error) or type(error).__name__, endpoint=endpoint) from error
         log.debug("%s: %d in %.1f ms", endpoint, response.status, (time.perf_counter() - start) * 1000)
         if not 200 <= response.status < 300:
-            raise self._refusal(response, body, endpoint)
+            raise refusal(response, body, endpoint, now=self._clock.now())
         return body, response
-
-    def _refusal(self, response: aiohttp.ClientResponse, body: bytes, endpoint: str) -> MatrixRequestError:
-        try:
-            data: JSON = _decode(body, JSON, endpoint)
-        except HomeserverUnreachable:
-            data = {}
-        errcode, message = data.get("errcode"), data.get("error")
-        if not isinstance(message, str):
-            if location := response.headers.get("Location"):
-                message = f"it redirects to {location}: is that the homeserver's address?"
-            else:
-                message = f"not a Matrix error: {body[:200].decode(errors='replace')!r}"
-        return MatrixRequestError(
-            response.status,
-            errcode if isinstance(errcode, str) else "M_UNKNOWN",
-            message,
-            endpoint=endpoint,
-            retry_after_ms=self._retry_after_ms(response.headers.get("Retry-After"), data.get("retry_after_ms")),
-            data=data,
-        )
-
-    def _retry_after_ms(self, header: str | None, in_body: object) -> int | None:
-        """The longer one of the two places where a server may ask for patience."""
-        asked: list[float] = []
-        if isinstance(in_body, int | float) and not isinstance(in_body, bool):
-            asked.append(in_body)
-        if header is not None:
-            # RFC 9110: "Retry-After = HTTP-date / delay-seconds"
-            try:
-                asked.append(int(header) * 1000)
-            except ValueError:
-                try:
-                    asked.append(parsedate_to_datetime(header).timestamp() * 1000 - self._clock.now())
-                except (ValueError, OverflowError):
-                    pass
-        sensible = [ms for ms in asked if 0 <= ms <= 2**53]
-        return int(max(sensible)) if sensible else None
-
-
-_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-
-
-def _decode(raw: bytes, type: type[T], endpoint: str) -> T:
-    decoder = _decoders.get(type)
-    if decoder is None:
-        decoder = _decoders[type] = msgspec.json.Decoder(type)
-    try:
-        try:
-            result: T = decoder.decode(raw)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            result = decoder.decode(mend_surrogates(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # A proxy's page, or another program: whether the homeserver ever saw the request is unknown.
-        raise HomeserverUnreachable(f"the answer is not what a homeserver says: {error}", endpoint=endpoint) from None
-    return result
-
-
-def encode(body: Mapping[str, Any]) -> bytes:
-    """JSON in UTF-8. A lone surrogate, which no UTF-8 can hold, becomes U+FFFD."""
-    try:
-        return msgspec.json.encode(dict(body))
-    except UnicodeEncodeError:
-        mended = mend_surrogates(json.dumps(dict(body), allow_nan=False).encode())
-        return msgspec.json.encode(msgspec.json.decode(mended))
-
-
-def path(*segments: str, api: str = "_matrix/client") -> str:
-    """A path below `api`, each segment percent-encoded whole, so that no id can reach another endpoint."""
-    return "/".join([api, *map(_segment, segments)])
-
-
-def _segment(value: str) -> str:
-    # "." and ".." are resolved by URL joining, ours and proxies'; a state key may well be one.
-    if value in (".", ".."):
-        return "%2E" * len(value)
-    return quote(value, safe="", errors="replace")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID, RoomID
-from bridgekit.model.records import Direction, Fact
+from bridgekit.model.records import Direction as Direction
+from bridgekit.model.records import Fact
 from bridgekit.model.remote import Cursor
 
 PARTITIONS = 64

@@ -28,6 +28,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     how often. `hidden_mentions`: a person can be notified without being named in the text. `room_mentions`: everybody
     can be.
 
+    `media`: the kinds of files that the network takes, None for all; what it does not take goes as a plainer kind if it
+    takes that (a sticker as a picture, a voice message as audio, anything as a file). `max_media_size`: how large they
+    may be, in bytes. `captions`: a file can have a text, which otherwise follows as a message of its own. `locations`:
+    there are places; otherwise they become a text with a link.
+
     Of sessions with `CanCall`: `calls`, the kinds of call that can be made and taken, none for none; a video call is
     not made a voice call. `trickle`: how candidates go, in both directions. `rings_first`: `CanCall.ring` makes it ring
     before the offer is complete. `ring_for`: how long it rings at most.

@@ -63,7 +63,7 @@ class MatrixMedia(msgspec.Struct, frozen=True, kw_only=True):
     (values from 0 to 1024).
 
     `remote` is what `CanUploadMedia.reserve` or `CanUploadMedia.upload` returned for it, ``""`` before. `open` gives
-    its bytes.
+    its bytes; `opener` is what it calls.
     """
 
     kind: MediaKind

@@ -16,7 +16,7 @@ from bridgekit.model.entry import WORKING_SINCE, Direction, Entry, Retention
 from bridgekit.model.ids import UserID
 from bridgekit.model.raw import Transaction
 from bridgekit.model.records import LoginRecord, ValueSaved
-from bridgekit.ports import Clock, Homeserver, MediaGateway, Store
+from bridgekit.ports import Clock, Homeserver, Store
 from bridgekit.runtime import points
 from bridgekit.runtime.addresses import decode_call
 from bridgekit.runtime.beside import Beside
@@ -29,6 +29,7 @@ from bridgekit.runtime.completer import Completer
 from bridgekit.runtime.copies import Copies
 from bridgekit.runtime.counters import Counters, counting
 from bridgekit.runtime.ephemeral import Ephemeral
+from bridgekit.runtime.files import Files
 from bridgekit.runtime.gaps import GapCheck
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.identity import Identity
@@ -38,11 +39,13 @@ from bridgekit.runtime.lanes import Handled, Lane, Lanes
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.logins import Logins
 from bridgekit.runtime.lost import Lost
+from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.members import Members
 from bridgekit.runtime.outgoing import Outgoing
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
+from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.reach import Reach
 from bridgekit.runtime.relay import Relay, RelaySettings
 from bridgekit.runtime.retrying import Delivery, Retrying
@@ -88,7 +91,7 @@ class Bridge:
         relay: RelaySettings | None = None,
         status: StatusRules | None = None,
         call_notices: bool = True,
-        gateway: MediaGateway | None = None,
+        media: MediaRules | None = None,
         connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
     ) -> None:
         self._store = store
@@ -219,6 +222,26 @@ class Bridge:
         own_changes = OwnChanges(self.books, clock)
         lost = Lost(self.books, homeserver, self._ghosts, bot=bot, server_name=identity.server_name)
         upgrades = Upgrades(self.books, homeserver, self.portals, self._ghosts, bot=bot)
+        connection_errors = (*connection_errors, OSError, EOFError)
+        posting = Posting(homeserver, self._ghosts, retrying, bot=bot)
+        self.files = Files(
+            self.books,
+            store,
+            self.lease,
+            homeserver,
+            self.sessions,
+            self._ghosts,
+            posting,
+            retrying,
+            self._status,
+            voices,
+            self._lanes,
+            self.counters,
+            media or MediaRules(),
+            event=self.inbox.event,
+            connection_errors=connection_errors,
+        )
+        """Files, both ways."""
         self._incoming = Incoming(
             self.books,
             store,
@@ -235,6 +258,8 @@ class Bridge:
             self._status,
             lost,
             upgrades,
+            posting,
+            self.files.incoming,
             bot=bot,
             network=network.name,
             server_name=identity.server_name,
@@ -255,6 +280,7 @@ class Bridge:
             own_changes,
             RoomChanges(lost, upgrades, self.portals, leave_with_room=chats.leave_with_room),
             upgrades,
+            self.files.outgoing,
             command=portal_commands,
             event=self.inbox.event,
             elsewhere=self.starting.before(commands),
@@ -274,7 +300,7 @@ class Bridge:
             event=self.inbox.event,
             connection_errors=(*connection_errors, OSError, EOFError),
             notices=call_notices,
-            gateway=gateway,
+            gateway=adapter.media_gateway,
         )
         self.inbox.on_member = self.calls.member
         self.logins.on_logout = self.calls.logging_out
@@ -315,6 +341,7 @@ class Bridge:
         await self._beside.open()
         await self.calls.open()
         await self._lanes.recover()
+        await self.files.jobs.load()
         self._completer.start()
 
     def start(self) -> None:
@@ -338,6 +365,7 @@ class Bridge:
         if not await self._lanes.stop(drain_s=self._times.drain_s):
             log.info("not everything was finished in time; it goes on at the next start")
         await self.calls.stop()
+        await self.files.stop()
         await self.sessions.stop()
         await self._status.stop()
         await self.inbox.stop()
@@ -350,9 +378,11 @@ class Bridge:
         # What an earlier process had answered and not unpacked comes before whatever is sent or compared now.
         await self.inbox.intake.settled()
         self.calls.start()
+        self.files.ahead.start()
         self._lanes.start()
         self.gaps.start()
         self.sessions.start()
+        self.files.jobs.start()
         await self._reach.until_pinged()
         self.ready.set()
         await self._reach.until("the first event could not be sent", self._reach.wake_homeserver)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from bridgekit.model.entry import Entry
@@ -28,6 +29,8 @@ class Buffers:
         self.entries = 0
         self.bytes = 0
         self._positions: dict[LaneKey, int] = {}
+        self.on_put: Callable[[Entry], None] = lambda entry: None
+        """Told of each entry that comes into memory; must neither block nor raise."""
 
     def limit(self) -> int:
         """How many entries a lane whose buffer is empty may take."""
@@ -44,6 +47,7 @@ class Buffers:
         lane.taken = entry.seq
         self.entries += 1
         self.bytes += len(entry.payload)
+        self.on_put(entry)
 
     def pop(self, lane: Lane) -> None:
         """The head has ended."""

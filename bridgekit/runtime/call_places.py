@@ -14,7 +14,7 @@ from bridgekit.errors import MatrixRequestError
 from bridgekit.model.calls import CallEnd, RemoteCallOffer
 from bridgekit.model.ids import LoginID, PortalKey, RemoteUserID, RoomID, UserID
 from bridgekit.model.limits import Limits
-from bridgekit.model.records import LoginRecord, LoginState, Portal
+from bridgekit.model.records import LoginRecord, LoginState, Portal, PortalState
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts
@@ -107,13 +107,21 @@ class CallPlaces:
             # Refused; nothing is made for it.
             ghost_id = self._ghosts.namespace.user_id(offer.sender)
             return _place(offer.portal, record.user_id, ghost_id, offer.sender, limits)
-        portal = await self._portals.ensure(offer.portal, record, session)
+        portal = await self._portal(offer.portal, record, session)
         ghost = await self._ghosts.ensure(offer.sender, describer_of(session))
         joined = False
         if portal.room is not None:
             await self._ghosts.ensure_joined(portal.room, ghost)
             joined = await self.is_there(portal.room, record.user_id)
         return _place(offer.portal, record.user_id, ghost.user_id, offer.sender, limits, joined=joined)
+
+    async def _portal(self, key: PortalKey, record: LoginRecord, session: Session | None) -> Portal:
+        """Nothing that a call can do without is waited for: what the room says of the network, for one."""
+        portal = await self._books.portal(key)
+        known = [seen.login.id for seen in await self._books.portal_logins(key)]
+        if portal is not None and portal.state is PortalState.READY and record.login.id in known:
+            return portal
+        return await self._portals.ensure(key, record, session)
 
     def refused(self, offer: RemoteCallOffer, record: LoginRecord, reason: CallEnd) -> Place:
         """The place of a call that cannot be shown on Matrix."""

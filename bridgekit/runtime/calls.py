@@ -202,7 +202,10 @@ class Calls:
             try:
                 sdp = await self._deeds.rewritten(*key, event.leg, type, event.sdp, to_matrix=True)
             except GiveUp as error:
-                return self._book.tell(call, Failed(error.reason), now) if call is not None else []
+                if call is not None:
+                    return self._book.tell(call, Failed(error.reason), now)
+                assert isinstance(event, RemoteCallOffer)
+                place, sdp = self._places.refused(event, record, error.reason), event.sdp
             event = event if sdp == event.sdp else msgspec.structs.replace(event, sdp=sdp)
         calls = self._book.remote(event, self._clock.now(), lambda: _known(place))
         self._note_login(calls, record.login.id)

@@ -27,6 +27,7 @@ from bridgekit.model.records import (
     ValueSaved,
 )
 from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.own_changes import OwnReaction
 from bridgekit.runtime.relay import Voice
 from bridgekit.runtime.sending import Attempt, Connected, checked
 from bridgekit.runtime.targets import Missing
@@ -62,8 +63,13 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Han
     if isinstance(counted, Ending):
         return await a.end(counted)
     texts, hidden = await parts(read.text, to, read.hidden)
+    records = found.records
+    if read.file is not None and not limits.captions:
+        # The first part is the file itself, which stays; what was said of it followed as texts.
+        records = tuple(record for record in records if record.part > 0)
+        texts = tuple(text for text in texts if text.body.strip())
     await a.keep_voice(to.voice)
-    return await _Edit(a, to, editor, found.event_id, found.records, hidden).carry_out(texts, counted)
+    return await _Edit(a, to, editor, found.event_id, records, hidden).carry_out(texts, counted)
 
 
 async def _is_outdated(a: Attempt, original: EventID) -> bool:
@@ -152,6 +158,8 @@ class _Edit:
             facts += done
             if step + 1 < steps:
                 await a.note_part(step + 1, tuple(facts))
+        if steps > 1:
+            facts += await a.o.own_changes.edits_saved(a.portal.key)
         more = len(texts) > len(self._targets) and sender is not None and sender.dedupes_for is None
         return a.crossed((*facts, *counted), barrier=more)
 
@@ -182,7 +190,7 @@ class _Edit:
             speaker=self._to.voice.speaker,
             thread=self._thread,
         )
-        part = max(self._sent) + 1 + step - len(self._targets)
+        part = max(self._sent, default=0) + 1 + step - len(self._targets)
         outcome = await self._a.send(message, sender, self._to)
         if isinstance(outcome, Ending):
             if outcome.code == "uncertain":
@@ -216,6 +224,9 @@ async def redact(a: Attempt) -> Handled:
     target = a.event.redacts
     if target is None:
         return Handled()
+    unsent = await a.o.files.forget(a.portal.key, target)
+    if unsent:
+        await a.o.books.save(*unsent)
     records = await a.o.targets.records(target, a.portal, a.event.room_id, a.lane)
     if records:
         # One message of the network may stand for several parts, or have several ids for one.
@@ -301,8 +312,9 @@ async def _take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
     outcome = await a.call(lambda: reactor.unreact(back), to)
     if isinstance(outcome, Ending):
         return await a.end(outcome, (gone,))
-    a.o.own_changes.reacted(reaction.portal, reaction.target, reaction.emoji, added=False)
-    return a.crossed((gone,))
+    told = OwnReaction(reaction.portal, reaction.target, reaction.emoji, added=False)
+    await a.o.own_changes.reacted(told, back.nonce)
+    return a.crossed((gone, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 
 class _Content(msgspec.Struct):

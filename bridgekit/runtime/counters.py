@@ -31,12 +31,21 @@ class Counters:
         self.failed: Counter[tuple[Direction, str]] = Counter()
         """Direction and code of the entries that failed for good; ``uncertain`` is one of the codes."""
         self.retries: Counter[Direction] = Counter()
+        self.media_bytes: Counter[Direction] = Counter()
+        """Bytes of files that were moved, by where they come from; those of attempts that failed included."""
+        self.media_done: Counter[Direction] = Counter()
+        self.media_failed: Counter[Direction] = Counter()
+        """Files that are across, and that will never be."""
 
     def transaction(self, *, events: int, now: int) -> None:
         """The homeserver has pushed a transaction with so many events; `now` in ms."""
         self.transactions += 1
         self.last_transaction_at = now
         self.events[Direction.MATRIX] += events
+
+    def moved_in(self, size: int) -> None:
+        """So many bytes of a file have come from the network."""
+        self.media_bytes[Direction.REMOTE] += size
 
     def fail(self, direction: Direction, code: str) -> None:
         """An entry has failed for good."""

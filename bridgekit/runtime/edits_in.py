@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bridgekit.adapter.base import Session
 from bridgekit.core.catch_up import OLD_CHANGE_KIND
 from bridgekit.core.changes import marked_as_edited
+from bridgekit.core.media_contents import edited_caption
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
 from bridgekit.core.txnid import event_txn_id
@@ -19,13 +20,15 @@ from bridgekit.model.remote import RemoteDelete, RemoteEdit, RemoteMessage
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane
-from bridgekit.runtime.messages_in import MessagesIn, saved
+from bridgekit.runtime.media_in import MediaIn
+from bridgekit.runtime.messages_in import MessagesIn
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.own_echo import OwnEchoes
 from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import Claim, RemoteTargets
+from bridgekit.runtime.saved import saved
 from bridgekit.runtime.versions import Versions
 
 log = logging.getLogger(__name__)
@@ -46,8 +49,10 @@ class EditsIn:
         posting: Posting,
         messages: MessagesIn,
         people: People,
+        files: MediaIn,
         versions: Versions,
     ) -> None:
+        self._files = files
         self._books = books
         self._portals = portals
         self._ghosts = ghosts
@@ -64,8 +69,9 @@ class EditsIn:
         self, edit: RemoteEdit, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
     ) -> Handled:
         """A message says something else now."""
-        if await self._echoes.edit(edit):
-            return Handled()
+        own = await self._echoes.edit(edit)
+        if own is not None:
+            return Handled(facts=own)
         portal = await self._books.portal(edit.portal)
         room = portal.room if portal is not None else None
         records = await self._targets.find(edit.portal, edit.target, lane, room=room)
@@ -75,12 +81,14 @@ class EditsIn:
         if not here:
             log.debug("an edit of a message in a room that the chat has left", extra={"lane": lane.key})
             return Handled()
-        facts = await self._changes.edited_elsewhere(edit.portal, records[0].remote_id)
         by_ghosts = [each for each in here if self._ghosts.namespace.is_ghost(each.sender)]
         ghost = await self._ghosts.by_user(by_ghosts[0].sender) if by_ghosts else None
         if ghost is not None:
-            return Handled(facts=(*facts, *await self._replace(edit, entry, lane, ghost, by_ghosts, here)))
-        return Handled(facts=(*facts, *await self._beside(edit, entry, lane, session, here)))
+            facts = await self._replace(edit, entry, lane, ghost, by_ghosts, here)
+        else:
+            facts = await self._beside(edit, entry, lane, session, here)
+        # Once it is done: if the homeserver is away, all of this is done again.
+        return Handled(facts=(*facts, *await self._changes.edited_elsewhere(edit.portal, records[0].remote_id)))
 
     async def _replace(
         self,
@@ -93,6 +101,11 @@ class EditsIn:
     ) -> tuple[Fact, ...]:
         """The original's events are edited, whatever edits there were before; in the name of who sent them, as clients
         heed no other edits."""
+        if any(each.file for each in parts):
+            texts = [each for each in parts if not each.file]
+            if not texts:
+                return await self._recaption(edit, entry, lane, ghost, parts[0], all_parts)
+            parts = texts
         room, remote_id = parts[0].room, parts[0].remote_id
         names = await self._people.named(edit.text)
         found = [await self._versions.of(room, each.event_id) for each in parts]
@@ -131,6 +144,44 @@ class EditsIn:
         if contents.surplus:
             facts += (PartsDeleted(edit.portal, remote_id, parts[len(contents.replaced)].part),)
         return facts
+
+    async def _recaption(
+        self,
+        edit: RemoteEdit,
+        entry: Entry,
+        lane: Lane,
+        ghost: Ghost,
+        first: MessageRecord,
+        all_parts: Sequence[MessageRecord],
+    ) -> tuple[Fact, ...]:
+        """The text of a message that is files alone is the first one's caption, or stands behind them where it can be
+        none. The files stay."""
+        names = await self._people.named(edit.text)
+        may_mention_room = await self._people.may_mention_room(edit.text, first.room, ghost.user_id)
+        caption = edited_caption(edit.text, mention=names.get, may_mention_room=may_mention_room)
+        await self._ghosts.ensure_joined(first.room, ghost)
+        key = _key(edit, ghost.user_id, entry, 0)
+        version = await self._versions.of(first.room, first.event_id)
+        already = mentioned_before([version], [key]) if version is not None else None
+        done = await self._files.edit_caption(first, ghost, key, caption, already)
+        if not edit.text.body.strip() or (done and caption is not None):
+            return ()
+        contents = message_contents(
+            _as_message(edit, marked=False),
+            txn_id=lambda part: _key(edit, ghost.user_id, entry, part + 1),
+            mention=names.get,
+            may_mention_room=may_mention_room,
+        )
+        events = await self._posting.post(first.room, ghost, contents, entry, lane, timestamp=edit.timestamp)
+        return saved(
+            edit.portal,
+            first.remote_id,
+            first.room,
+            ghost,
+            events,
+            timestamp=edit.timestamp,
+            first_part=all_parts[-1].part + 1,
+        )
 
     async def _beside(
         self, edit: RemoteEdit, entry: Entry, lane: Lane, session: Session | None, parts: Sequence[MessageRecord]
@@ -190,9 +241,10 @@ class EditsIn:
             if await self._targets.shut_out(delete.portal, delete.target, entry) is Claim.BEHIND:
                 await self._targets.drop_behind(delete.portal, delete.target, entry)
             return Handled()
+        ended = await self._files.cancel(delete.portal, records[0].remote_id)
         for record in records:
             await self._redact(delete, record)
-        return Handled(facts=(MessageDeleted(delete.portal, records[0].remote_id),))
+        return Handled(facts=(MessageDeleted(delete.portal, records[0].remote_id), *ended))
 
     async def _redact(self, delete: RemoteDelete, record: MessageRecord) -> None:
         made = await self._books.messages_by_event(record.room, record.event_id)
@@ -210,11 +262,11 @@ def _key(edit: RemoteEdit, sender: UserID, entry: Entry, part: int) -> TxnID:
     return event_txn_id(portal=edit.portal, sender=sender, kind="edit", remote_id=entry.dedupe, occurrence=0, part=part)
 
 
-def _as_message(edit: RemoteEdit) -> RemoteMessage:
+def _as_message(edit: RemoteEdit, *, marked: bool = True) -> RemoteMessage:
     return RemoteMessage(
         portal=edit.portal,
         id=edit.target,
         sender=edit.sender,
         timestamp=edit.timestamp,
-        text=marked_as_edited(edit.text),
+        text=marked_as_edited(edit.text) if marked else edit.text,
     )

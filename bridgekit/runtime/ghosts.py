@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
@@ -15,7 +16,7 @@ from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import clean
 from bridgekit.errors import HomeserverError, MatrixRequestError
 from bridgekit.model.ids import ContentURI, RemoteUserID, RoomID, UserID
-from bridgekit.model.records import Ghost, GhostSaved, MemberSaved, Membership
+from bridgekit.model.records import Ghost, GhostSaved, MemberSaved, Membership, PictureSaved
 from bridgekit.model.remote import Avatar, RemoteProfile
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
@@ -85,6 +86,10 @@ async def read_picture(pieces: AsyncIterator[bytes]) -> bytes | None:
 
 async def _fetch(describer: CanDescribe, avatar: Avatar) -> bytes | None:
     return await read_picture(describer.open_avatar(avatar))
+
+
+def _by_id(avatar: Avatar) -> str:
+    return f"id {avatar.id}"
 
 
 def picture_type(data: bytes) -> str:
@@ -208,20 +213,33 @@ class Ghosts:
         return ghost
 
     async def picture(self, avatar: Avatar, describer: CanDescribe | None) -> ContentURI | None:
-        """Upload a picture. ``""`` means "no picture"; None that it cannot be had, which must hold nothing up."""
+        """Upload a picture, once for everybody who has it. ``""`` means "no picture"; None that it cannot be had, which
+        must hold nothing up."""
         if not avatar.id:
             return ContentURI("")
-        if describer is None:
-            return None
+        known = await self._books.directory.picture(_by_id(avatar))
+        if known is not None or describer is None:
+            return known
+        # One at a time of one id: the others then find it there.
+        return await self._flight.run(("picture", avatar.id), lambda: self._picture(avatar, describer))
+
+    async def _picture(self, avatar: Avatar, describer: CanDescribe) -> ContentURI | None:
+        if (known := await self._books.directory.picture(_by_id(avatar))) is not None:
+            return known
         data = await ask_network(_fetch(describer, avatar), "a picture")
         if not data:
             return None
-        try:
-            return await self._homeserver.upload(data, mimetype=picture_type(data), filename="avatar")
-        except HomeserverError as error:
-            # Too large a file is a connection reset there: trying again would hold the messages up for ever.
-            log.warning("a picture could not be uploaded: %s", error)
-            return None
+        by_bytes = f"bytes {hashlib.sha256(data).hexdigest()}"
+        uri = await self._books.directory.picture(by_bytes)
+        if uri is None:
+            try:
+                uri = await self._homeserver.upload(data, mimetype=picture_type(data), filename="avatar")
+            except HomeserverError as error:
+                # Too large a file is a connection reset there: trying again would hold the messages up for ever.
+                log.warning("a picture could not be uploaded: %s", error)
+                return None
+        await self._books.save(PictureSaved(by_bytes, uri), PictureSaved(_by_id(avatar), uri))
+        return uri
 
     async def ensure_joined(self, room: RoomID, ghost: Ghost, *, again: bool = False, by: UserID | None = None) -> None:
         """The ghost is in the room: invited by the bot (or `by`, where that may), then joined. `again`: do it although

@@ -6,6 +6,8 @@ from __future__ import annotations
 import functools
 import logging
 
+import msgspec
+
 from bridgekit.adapter.base import Session
 from bridgekit.core.policy import Retry
 from bridgekit.core.to_matrix import notice_content
@@ -13,7 +15,7 @@ from bridgekit.core.txnid import event_txn_id
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.entry import Ending, Entry
 from bridgekit.model.ids import RemoteUserID, UserID
-from bridgekit.model.records import LoginRecord, LoginState, PortalState
+from bridgekit.model.records import LoginRecord, LoginState, MediaJobSaved, PortalState
 from bridgekit.model.remote import (
     RemoteChat,
     RemoteChatDeleted,
@@ -35,6 +37,7 @@ from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane, Lanes, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.lost import GONE, Lost
+from bridgekit.runtime.media_in import MediaIn
 from bridgekit.runtime.messages_in import MessagesIn
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.own_echo import OwnEchoes
@@ -82,6 +85,8 @@ class Incoming:
         status: Status,
         lost: Lost,
         upgrades: Upgrades,
+        posting: Posting,
+        files: MediaIn,
         *,
         bot: UserID,
         network: str,
@@ -99,13 +104,15 @@ class Incoming:
         self._upgrades = upgrades
         self._bot = bot
         self._targets = targets = RemoteTargets(books, journal, lanes, lease, retrying)
-        posting = Posting(homeserver, ghosts, retrying, bot=bot)
+        self._files = files
         people = People(books, homeserver, ghosts.namespace)
         versions = Versions(homeserver)
         echoes = OwnEchoes(books, sessions, targets, changes, status)
-        self._messages = MessagesIn(books, portals, ghosts, echoes, targets, posting, catching_up, people, versions)
+        self._messages = MessagesIn(
+            books, portals, ghosts, echoes, targets, posting, catching_up, people, files, versions
+        )
         self._edits = EditsIn(
-            books, portals, ghosts, echoes, changes, targets, posting, self._messages, people, versions
+            books, portals, ghosts, echoes, changes, targets, posting, self._messages, people, files, versions
         )
         self._reactions = ReactionsIn(books, ghosts, echoes, targets, posting, sessions)
         self._chat_gone = ChatGone(books, homeserver, ghosts, bot=bot, network=network, server_name=server_name)
@@ -118,6 +125,8 @@ class Incoming:
         handled = await self._handle(event, entry, lane)
         if handled.dead is not None and not isinstance(event, RemoteProfile):
             self._portals.gave_up(event.portal)
+        if jobs := [fact.job for fact in handled.facts if isinstance(fact, MediaJobSaved)]:
+            return msgspec.structs.replace(handled, then=functools.partial(self._files.begun, jobs))
         return handled
 
     async def _handle(self, event: Bridged, entry: Entry, lane: Lane, *, again: bool = False) -> Handled:

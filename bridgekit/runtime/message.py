@@ -6,8 +6,9 @@ import logging
 
 import msgspec
 
-from bridgekit.adapter.capabilities import CanSend, capability
+from bridgekit.adapter.capabilities import CanSend, CanUploadMedia, capability
 from bridgekit.core.from_matrix import ReadEdit, ReadText, Unreadable, answered, read_message
+from bridgekit.core.media_from_matrix import location_words
 from bridgekit.core.mentions import drop_answered, with_hidden
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.quoting import excerpt, with_quotation
@@ -20,6 +21,7 @@ from bridgekit.model.entry import Ending
 from bridgekit.model.ids import EventID, RemoteMessageID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixMessage
+from bridgekit.model.media import MatrixMedia
 from bridgekit.model.records import Fact, MessageRecord
 from bridgekit.runtime.changes import change
 from bridgekit.runtime.lanes import Handled
@@ -38,14 +40,26 @@ class Message:
         self._o = attempt.o
         self._event = attempt.event
         self._portal = attempt.portal
+        self._has_file = False
 
     async def handle(self) -> Handled:
+        handled = await self._handle()
+        if handled.dead is None or not self._has_file:
+            return handled
+        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._no_file()))
+
+    async def _no_file(self) -> tuple[Fact, ...]:
+        """Its message has ended without it."""
+        return await self._o.files.forget(self._portal.key, self._event.event_id)
+
+    async def _handle(self) -> Handled:
         a = self._a
         read = read_message(self._event.raw, resolve=self._resolve, may_mention_room=await self._may_mention_room())
         if isinstance(read, Unreadable) and read.code == "redacted":
             return Handled()
         if await a.deleted_meanwhile(*((read.target,) if isinstance(read, ReadEdit) else ())):
             return Handled()
+        self._has_file = isinstance(read, ReadText) and read.file is not None
         voice = await self._voice(read)
         if not isinstance(voice, Voice):
             return await a.unheard(voice)
@@ -142,12 +156,41 @@ class Message:
         if not isinstance(read, ReadText):
             return None
         name = (await self._o.speakers.speaker(self._event.room_id, answers.sender)).name
-        return Quote(name, excerpt(read.text.body))
+        said = read.text.body if read.text.body or read.file is None else read.file.name
+        return Quote(name, excerpt(said))
+
+    # --- its file, or place -----------------------------------------------------------------------------------------
+    async def _media(self, read: ReadText, to: Connected, limits: Limits) -> MatrixMedia | Ending | None:
+        """The file that it is, known to the network by now; or why it cannot be sent."""
+        if read.file is None:
+            return None
+        uploader = capability(to.session, CanUploadMedia)
+        refusal = self._o.files.refusal(read.file, limits, uploader)
+        if refusal is not None:
+            return self._a.ending(*refusal)
+        assert uploader is not None
+        return await self._o.files.remote(self._a, read.file, to, uploader)
+
+    async def _end(self, ending: Ending, facts: tuple[Fact, ...] = ()) -> Handled:
+        gone = await self._no_file() if self._has_file else ()
+        return await self._a.end(ending, (*facts, *gone))
+
+    def _placed(self, read: ReadText, limits: Limits) -> ReadText:
+        """A place in words, where the network has none."""
+        if read.location is None or limits.locations:
+            return read
+        said = Text(location_words(read.location, read.text.body), read.text.runs, read.text.mentions)
+        return msgspec.structs.replace(read, text=said, location=None)
 
     # --- sending ----------------------------------------------------------------------------------------------------
     async def _send(self, read: ReadText, to: Connected, sender: CanSend) -> Handled:
         a = self._a
         limits = to.session.limits(self._portal.key)
+        read = self._placed(read, limits)
+        # What is over is over: its file may be forgotten by now.
+        media = await self._media(read, to, limits) if not a.progress.parts else None
+        if isinstance(media, Ending):
+            return await self._end(media)
         reply_event, thread_event = answered(read, threads=limits.threads)
         answers = await self._record(reply_event)
         thread = await self._record(thread_event)
@@ -161,6 +204,8 @@ class Message:
         if quote is not None:
             text = with_quotation(text, quote.name, quote.body)
         parts = self._cut(text, limits)
+        if read.file is not None and not limits.captions:  # what is said of it follows as a text of its own
+            parts = (Text(), *(part for part in parts if part.body.strip()))
         await a.keep_voice(to.voice)
         if quote is not None and a.progress.quote is None:
             await a.note(a.entry.marked_at, msgspec.structs.replace(a.progress, quote=quote))
@@ -176,6 +221,8 @@ class Message:
                 reply_to=reply_to if part == 0 else None,
                 thread=thread.remote_id if thread is not None else None,
                 hidden_mentions=hidden if part == 0 else (),
+                media=media if part == 0 else None,
+                location=read.location if part == 0 else None,
             )
             outcome = await a.send(message, sender, to)
             if isinstance(outcome, Ending):
@@ -183,8 +230,10 @@ class Message:
                     facts.append(a.uncertain(message, part))
                     if part + 1 < len(parts):
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
-                return await a.end(outcome, tuple(facts))
+                return await self._end(outcome, tuple(facts))
             facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
+            if message.media is not None:
+                facts += await self._o.files.sent(self._event.event_id)
             if part + 1 < len(parts):
                 await a.note_part(part + 1, tuple(facts))
         # Without deduplication a mark is all that keeps the next entry's crash from repeating this one.

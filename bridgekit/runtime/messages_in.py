@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from bridgekit.adapter.base import Session
 from bridgekit.core.mentions import Mentions, reply_mentions
 from bridgekit.core.rooms import known_room
-from bridgekit.core.to_matrix import JSON, as_notice, message_contents
+from bridgekit.core.to_matrix import as_notice, message_contents
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, TxnID, UserID
-from bridgekit.model.records import AliasSaved, Fact, Ghost, LoginRecord, MessageRecord, MessageSaved
+from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, UserID
+from bridgekit.model.records import AliasSaved, Fact, Ghost, LoginRecord, MessageRecord
 from bridgekit.model.remote import RemoteMessage
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.catching_up import CatchingUp
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane
+from bridgekit.runtime.media_in import MediaIn, Words, is_with_files
 from bridgekit.runtime.own_echo import OwnEchoes
 from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import RemoteTargets
+from bridgekit.runtime.saved import saved
 from bridgekit.runtime.versions import Versions
 
 
@@ -38,8 +38,10 @@ class MessagesIn:
         posting: Posting,
         catching_up: CatchingUp,
         people: People,
+        files: MediaIn,
         versions: Versions,
     ) -> None:
+        self._files = files
         self._books = books
         self._portals = portals
         self._ghosts = ghosts
@@ -81,21 +83,21 @@ class MessagesIn:
         """Put a message into its room in its sender's name: what to write down. `quiet`: without notifying anybody."""
         ghost = await self._ghosts.ensure(message.sender, describer_of(session))
         await self._ghosts.ensure_joined(room, ghost)
-        contents = await self._contents(message, room, ghost, lane)
+        words = await self._words(message, room, ghost, lane)
+        if is_with_files(message, session):
+            return await self._files.post(message, room, ghost, entry, lane, words, quiet=quiet)
+        contents = message_contents(message, **words)
         if quiet:
             contents = [(txn_id, as_notice(content)) for txn_id, content in contents]
         events = await self._posting.post(room, ghost, contents, entry, lane, timestamp=message.timestamp)
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
         return (*aliases, *saved(message.portal, message.id, room, ghost, events, timestamp=message.timestamp))
 
-    async def _contents(
-        self, message: RemoteMessage, room: RoomID, ghost: Ghost, lane: Lane
-    ) -> list[tuple[TxnID, JSON]]:
+    async def _words(self, message: RemoteMessage, room: RoomID, ghost: Ghost, lane: Lane) -> Words:
         names = await self._people.named(message.text)
         answered = await self._event_of(message.portal, message.reply_to, room, lane)
         thread = await self._event_of(message.portal, message.thread, room, lane, first=True)
-        return message_contents(
-            message,
+        return Words(
             txn_id=lambda part: event_txn_id(
                 portal=message.portal,
                 sender=ghost.user_id,
@@ -135,30 +137,3 @@ class MessagesIn:
         records = await self._targets.find(portal, remote_id, lane, room=room)
         records = [record for record in records if record.room == room]
         return records[0 if first else -1] if records else None
-
-
-def saved(
-    portal: PortalKey,
-    remote_id: RemoteMessageID,
-    room: RoomID,
-    ghost: Ghost,
-    events: Sequence[EventID],
-    *,
-    timestamp: int,
-    first_part: int = 0,
-) -> tuple[Fact, ...]:
-    """These events are the parts of a remote message, from `first_part` on."""
-    return tuple(
-        MessageSaved(
-            MessageRecord(
-                portal=portal,
-                remote_id=remote_id,
-                part=part,
-                room=room,
-                event_id=event_id,
-                sender=ghost.user_id,
-                timestamp=timestamp,
-            )
-        )
-        for part, event_id in enumerate(events, first_part)
-    )

@@ -18,6 +18,7 @@ from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane, Lanes, RetryLater, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.limit import TimeLimit
+from bridgekit.runtime.media_out import MediaOut
 from bridgekit.runtime.message import Message
 from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.portals import Portals
@@ -56,6 +57,7 @@ class Outgoing:
         own_changes: OwnChanges,
         changes: RoomChanges,
         upgrades: Upgrades,
+        files: MediaOut,
         *,
         command: Callable[[Entry, RawEvent, Portal], Awaitable[bool]],
         event: Callable[[Entry], RawEvent],
@@ -71,7 +73,9 @@ class Outgoing:
         self.ghosts = ghosts
         self.sessions = sessions
         self.retrying = retrying
-        self.targets = Targets(books, homeserver, lanes, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms)
+        self.targets = Targets(
+            books, homeserver, lanes, retrying.clock, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms
+        )
         self.versions = Versions(homeserver)
         self.status = status
         self.limit = TimeLimit(retrying.delivery.send_timeout_ms / 1000)
@@ -80,6 +84,7 @@ class Outgoing:
         self.own_changes = own_changes
         self._changes = changes
         self._upgrades = upgrades
+        self.files = files
         self._command = command
         self._event = event
         self._elsewhere = elsewhere

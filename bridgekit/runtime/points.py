@@ -18,6 +18,10 @@ PULL_AFTER = "pull.after"  # on disk, the session not resumed
 ROOM_BEFORE = "room.before"  # the portal is on disk as being made, createRoom not called
 ROOM_CREATED = "room.created"  # createRoom has answered, the room is not on disk
 MATRIX_SENT = "matrix.sent"  # the homeserver has taken an event, its completion is not on disk
+MEDIA_RESERVED = "media.reserved"  # a place for a file is reserved and noted, its event not sent
+MEDIA_SENT = "media.sent"  # the event of a file is sent, the file's job is not on disk
+MEDIA_HALF = "media.half"  # the homeserver has the beginning of a file
+MEDIA_UPLOADED = "media.uploaded"  # the homeserver has all of a file, the end of its job is not on disk
 
 POINTS = (
     INTAKE_STAGED,
@@ -31,7 +35,14 @@ POINTS = (
     ROOM_BEFORE,
     ROOM_CREATED,
     MATRIX_SENT,
+    MEDIA_RESERVED,
+    MEDIA_SENT,
+    MEDIA_HALF,
+    MEDIA_UPLOADED,
 )
+
+OF_FILES = (MEDIA_RESERVED, MEDIA_SENT, MEDIA_HALF, MEDIA_UPLOADED)
+"""Those that only a message with a file reaches."""
 
 hook: Callable[[str], None] | None = None
 """Called with the name of each point that is reached. For tests."""

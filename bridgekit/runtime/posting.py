@@ -55,24 +55,28 @@ class Posting:
         *,
         timestamp: int,
         type: str = MESSAGE,
+        types: Sequence[str] | None = None,
     ) -> list[EventID]:
-        """Send these in their order, as a ghost that is in the room. `timestamp`: what the network says, in ms."""
+        """Send these in their order, as a ghost that is in the room. `timestamp`: what the network says, in ms.
+        `types`: one for each, where they are not all of one `type`."""
         there: dict[str, EventID] = {}
         old = self._retrying.clock.now() - entry.received_at > self._retrying.delivery.txn_memory_ms
         if old and (entry.attempts or lane.may_have_been_tried(entry)):
             there = await self.already_there(room, ghost.user_id, {txn_id for txn_id, _ in contents})
         sent = []
-        for txn_id, content in contents:
+        for number, (txn_id, content) in enumerate(contents):
             event_id = there.get(txn_id)
             if event_id is None:
-                event_id = await self._send(room, ghost, type, content, txn_id, timestamp)
+                kind = types[number] if types is not None else type
+                event_id = await self.send(room, ghost, kind, content, txn_id, timestamp)
             points.reach(points.MATRIX_SENT)
             sent.append(event_id)
         return sent
 
-    async def _send(
+    async def send(
         self, room: RoomID, ghost: Ghost, type: str, content: JSON, txn_id: TxnID, timestamp: int
     ) -> EventID:
+        """Send one event, as a ghost that was in the room; 0: with the present time."""
         send = functools.partial(
             self._homeserver.send_event,
             room,

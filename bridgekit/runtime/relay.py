@@ -140,6 +140,18 @@ class Relay:
         await self._told.forget(event.sender, event.room_id)
         return Voice(relay.login.id, await self._speakers.speaker(event.room_id, event.sender))
 
+    async def expected(self, event: RawEvent, portal: Portal) -> LoginID | None:
+        """Through which login a message will probably go; None: perhaps through none. Nothing follows from asking.
+        Raises `StoreError`."""
+        level = self._doors.level(event.sender)
+        own = await self._own(event.sender, portal) if level >= Level.USER else None
+        if own is not None and own.state is LoginState.ACTIVE:
+            return own.login.id
+        if level < Level.RELAY or never_relayed(_content(event), event.sender, self._ignore) is not None:
+            return None
+        relay = self.relay(portal)
+        return relay.login.id if relay is not None else None
+
     async def own_voice(self, event: RawEvent, portal: Portal) -> Voice | Refusal | Ignored:
         """The sender's own login; nobody else can react for a person. Raises `StoreError`."""
         own = await self._own(event.sender, portal) if self._doors.level(event.sender) >= Level.USER else None

@@ -36,7 +36,7 @@ class Retrying:
     def __init__(self, clock: Clock, delivery: Delivery, random: Callable[[], float]) -> None:
         self.clock = clock
         self.delivery = delivery
-        self._random = random
+        self.random = random
         self._backoff = Backoff()
 
     def waits_since(self, entry: Entry) -> int:
@@ -51,7 +51,7 @@ class Retrying:
 
     def later(self, entry: Entry, verdict: Retry) -> RetryLater:
         """The decision to try the entry again."""
-        delay = self._backoff.delay(entry.attempts, self._random(), verdict.retry_after_s)
+        delay = self._backoff.delay(entry.attempts, self.random(), verdict.retry_after_s)
         return RetryLater(delay, since=self.waits_since(entry), asked=verdict.retry_after_s is not None)
 
     def ending(self, code: str, reason: str) -> Ending:

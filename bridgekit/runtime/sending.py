@@ -241,7 +241,7 @@ class Attempt:
                     await self.note(began, self.progress)
                 elif not verdict.ambiguous and not marked_before:
                     await self._unmark()
-                await self._tell_waiting(verdict.reason)
+                await self.tell_waiting(verdict.reason)
                 raise retrying.later(self.entry, verdict) from error
             case Pause():
                 if not marked_before:
@@ -267,7 +267,7 @@ class Attempt:
             if bad and (relayed or await self._is_shared(record)):
                 # The others in this room must not wait for one who has to log in again.
                 return await self.end(self.ending("auth_failed", again))
-            await self._tell_waiting(again if bad else "the network cannot be reached", at_once=True)
+            await self.tell_waiting(again if bad else "the network cannot be reached", at_once=True)
             raise WaitFor(functools.partial(o.sessions.until_connected, record.login.id))
         rest = (o.retrying.delivery.tell_after_ms - waited) / 1000
         raise WaitFor(functools.partial(self._until_connected, record, rest))
@@ -335,7 +335,7 @@ class Attempt:
             at=self.o.retrying.clock.now(),
         )
 
-    async def _tell_waiting(self, reason: str, *, at_once: bool = False) -> None:
+    async def tell_waiting(self, reason: str, *, at_once: bool = False) -> None:
         """Tell the sender, once, that it waits; after a while, unless `at_once`."""
         since = self.o.retrying.clock.now() - self.o.retrying.waits_since(self.entry)
         if self.progress.told or (not at_once and since < self.o.retrying.delivery.tell_after_ms):

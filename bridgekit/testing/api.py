@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -139,7 +140,7 @@ class MatrixApi:
         query: Mapping[str, str | int | None] | None = None,
         *,
         json: Any = None,
-        data: bytes | None = None,
+        data: io.BytesIO | None = None,
         content_type: str | None = None,
     ) -> aiohttp.client._RequestContextManager:
         if self._http is None:
@@ -214,9 +215,9 @@ class MatrixApi:
         content = {"msgtype": "m.text", "body": body, "format": "org.matrix.custom.html", "formatted_body": html}
         return await self.send(room_id, "m.room.message", content, txn_id)
 
-    async def redact(self, room_id: str, event_id: str, reason: str | None = None) -> str:
-        """Returns the id of the redaction."""
-        path = f"client/v3/rooms/{_q(room_id)}/redact/{_q(event_id)}/{secrets.token_hex(12)}"
+    async def redact(self, room_id: str, event_id: str, reason: str | None = None, *, txn_id: str | None = None) -> str:
+        """Returns the id of the redaction. `txn_id` defaults to a new random one."""
+        path = f"client/v3/rooms/{_q(room_id)}/redact/{_q(event_id)}/{_q(txn_id or secrets.token_hex(12))}"
         body = {} if reason is None else {"reason": reason}
         return str((await self.request("PUT", path, body))["event_id"])
 
@@ -290,7 +291,8 @@ class MatrixApi:
     async def upload(self, data: bytes, content_type: str = "application/octet-stream", filename: str = "") -> str:
         """Returns the `mxc://` URI."""
         query = {"filename": filename or None}
-        async with self._open("POST", "media/v3/upload", query, data=data, content_type=content_type) as response:
+        body = io.BytesIO(data)  # aiohttp warns of large bytes
+        async with self._open("POST", "media/v3/upload", query, data=body, content_type=content_type) as response:
             return str((await raise_for_error(response))["content_uri"])
 
     async def download(self, mxc: str) -> bytes:

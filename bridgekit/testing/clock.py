@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections.abc import Callable
 
 START_MS = 1_700_000_000_000
@@ -58,6 +59,33 @@ class ManualClock:
             await idle()
         self.jump((end - self._micros) / 1_000_000)
         await idle()
+
+
+class PassingClock(ManualClock):
+    """The real time, which passes by itself: for what talks over real sockets. `jump` moves it on besides, and wakes
+    nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead = 0.0
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000 + round(self._ahead * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def next_in(self) -> float | None:
+        return None
+
+    def jump(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    async def advance(self, seconds: float) -> None:
+        raise RuntimeError("this clock cannot be moved step by step; wait for what is needed")
 
 
 def _micros(seconds: float) -> int:

@@ -45,7 +45,6 @@ class FakeCalls:
     its answer waits for."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.called: list[Called] = []
         self.called_tries: list[Called] = []
         self.called_outcomes: defaultdict[CallDeed, deque[BaseException | asyncio.Event]] = defaultdict(deque)

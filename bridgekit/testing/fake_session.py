@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +15,7 @@ from bridgekit.adapter.capabilities import (
     CanDelete,
     CanDescribe,
     CanEdit,
+    CanFetchMedia,
     CanInvite,
     CanLeave,
     CanMarkRead,
@@ -23,6 +25,7 @@ from bridgekit.adapter.capabilities import (
     CanResolve,
     CanSend,
     CanType,
+    CanUploadMedia,
 )
 from bridgekit.adapter.capability import Capability
 from bridgekit.model.ids import Nonce, PortalKey, RemoteUserID
@@ -36,7 +39,19 @@ from bridgekit.model.matrix import (
     MatrixReceipt,
     MatrixTyping,
 )
-from bridgekit.model.remote import Batch, ChatKind, Cursors, Login, RemoteChat, RemoteEvent, RemoteProfile, Sent
+from bridgekit.model.media import MatrixMedia, MediaRef, MediaStream
+from bridgekit.model.remote import (
+    Avatar,
+    Batch,
+    ChatKind,
+    Cursors,
+    Login,
+    RemoteChat,
+    RemoteEvent,
+    RemoteMessage,
+    RemoteProfile,
+    Sent,
+)
 from bridgekit.testing.deeds import Removal, Renaming
 from bridgekit.testing.fake_calls import FakeCallMethods
 
@@ -70,6 +85,9 @@ class FakeMethods(FakeCallMethods, Session):
             raise self.far.describe_errors.popleft()
         return RemoteProfile(user=user, name=self.far.names.get(user, f"Name of {user}"))
 
+    def open_avatar(self, avatar: Avatar) -> AsyncIterator[bytes]:
+        return self.far.open_picture(avatar)
+
     async def resolve(self, identifier: str) -> RemoteProfile | None:
         if self.far.resolve_errors:
             raise self.far.resolve_errors.popleft()
@@ -87,6 +105,12 @@ class FakeMethods(FakeCallMethods, Session):
 
     async def delete(self, delete: MatrixDelete) -> None:
         await self.far.be_told(self.login, "delete", delete)
+
+    def open_media(self, message: RemoteMessage, ref: MediaRef) -> AbstractAsyncContextManager[MediaStream]:
+        return self.far.open_remote_file(message, ref)
+
+    async def upload(self, portal: PortalKey, media: MatrixMedia) -> str:
+        return await self.far.take_file(self.login.id, portal, media)
 
     async def react(self, reaction: MatrixReaction) -> None:
         await self.far.be_told(self.login, "react", reaction)
@@ -120,6 +144,8 @@ class FakeSession(
     CanResolve,
     CanEdit,
     CanDelete,
+    CanFetchMedia,
+    CanUploadMedia,
     CanReact,
     CanMarkRead,
     CanType,
@@ -145,6 +171,17 @@ class ConfirmingSession(ForgetfulSession, CanConfirm):
 
     async def find(self, portal: PortalKey, nonce: Nonce) -> Sent | None:
         return self.far.find(nonce)
+
+
+def reserving(kind: type[FakeSession]) -> type[FakeSession]:
+    """A class like `kind` whose network may send a message before its file."""
+
+    class Reserving(kind):  # type: ignore[misc, valid-type]
+        async def reserve(self, portal: PortalKey, media: MatrixMedia) -> str:
+            far: FakeNetwork = self.far
+            return far.new_reference()
+
+    return Reserving
 
 
 def session_lacking(kind: type[FakeSession], lacks: frozenset[type[Capability]]) -> type[FakeMethods]:

@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import msgspec
+
 from bridgekit.adapter.base import Adapter
 from bridgekit.core.permissions import Permissions
 from bridgekit.errors import StoreError, StoreUnavailable
@@ -21,6 +23,7 @@ from bridgekit.runtime.bridge import Bridge, Times
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.identity import Identity
+from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.status import StatusRules
 from bridgekit.testing.clock import ManualClock, idle, until
@@ -120,14 +123,17 @@ class Harness:
         permissions: Mapping[str, str] | None = None,
         relay: RelaySettings | None = None,
         status: StatusRules | None = None,
+        media: MediaRules | None = None,
+        clock: ManualClock | None = None,
+        connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
     ) -> None:
         self.rng = random.Random(seed) if seed is not None else None
         rng = self.rng
         yields: Callable[[], int] = (lambda: 0) if rng is None else lambda: rng.randrange(4)
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.network = network or FakeNetwork()
         self.network.yields = yields
-        self.homeserver = FakeHomeserver(IDENTITY.bot, yields=yields)
+        self.homeserver = FakeHomeserver(IDENTITY.bot, yields=yields, clock=self.clock)
         self.homeserver.users.add(IDENTITY.bot)
         memory = MemoryJournal()
         self._new_store = new_store or (lambda: cast(Store, MemoryJournal(sharing=memory)))
@@ -140,6 +146,8 @@ class Harness:
         """As the configuration has them; read by `start`."""
         self._relay = relay
         self._status = status
+        self._media = msgspec.structs.replace(media or MediaRules(), offload=False)
+        self._connection_errors = connection_errors
         self._before = asyncio.all_tasks()
         self._pump: asyncio.Task[None] | None = None
         self._transactions = 0
@@ -172,7 +180,9 @@ class Harness:
             permissions=Permissions(self.permissions) if self.permissions is not None else None,
             relay=self._relay,
             status=self._status,
+            media=self._media,
             direct_events=self.direct_events,
+            connection_errors=self._connection_errors,
             **cast(Any, self._rules),
         )
         await self._bridge.open()
@@ -194,12 +204,16 @@ class Harness:
         self.door.dead = True
         await self._end_pump()
         self.bridge._lanes._running = False  # or a lane would begin anew when its worker has ended
-        tasks = asyncio.all_tasks() - self._before - {asyncio.current_task()}
+        tasks = self._tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._bridge = None
         self.clock.jump(20)
+
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        """All that belong to the process."""
+        return asyncio.all_tasks() - self._before
 
     def kill_at(self, point: str, *, after: int = 0) -> asyncio.Event:
         """Kill the process when it comes to this point for the time after the next `after`. Set when it is dead:

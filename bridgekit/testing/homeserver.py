@@ -2,76 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
+from bridgekit.errors import MatrixRequestError
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
 from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
+from bridgekit.ports import Clock
+from bridgekit.testing.clock import ManualClock
+from bridgekit.testing.media import FakeMedia
 from bridgekit.testing.rooms import JSON, FakeRoom, People, bundled, raw
 
 __all__ = ["FakeHomeserver", "FakeRoom", "raw"]
 
-T = TypeVar("T")
 
-
-@dataclass
-class _Fault:
-    error: HomeserverError
-    times: int
-    lost: bool
-    when: Callable[[Mapping[str, Any]], bool]
-
-
-class FakeHomeserver(People):
+class FakeHomeserver(People, FakeMedia):
     """`bridgekit.ports.Homeserver`, and what the tests see of it.
 
     Transaction ids are unique over the whole application service and remembered until `forget_transactions`. Every
     event goes to `outbox`, from where a harness pushes it to the bridge; `lose_outbox` is a restart that forgets them.
     """
 
-    def __init__(self, bot: UserID, *, server_name: str = "test", yields: Callable[[], int] = lambda: 0) -> None:
-        super().__init__(bot)
-        self.server_name = server_name
-        self.on_recovered: list[Callable[[], None]] = []
+    def __init__(
+        self,
+        bot: UserID,
+        *,
+        server_name: str = "test",
+        yields: Callable[[], int] = lambda: 0,
+        clock: Clock | None = None,
+    ) -> None:
+        People.__init__(self, bot)
+        FakeMedia.__init__(self, server_name, yields, clock or ManualClock())
         self.aliases: dict[RoomAlias, RoomID] = {}
         self.names: dict[UserID, str] = {}
         self.avatars: dict[UserID, str] = {}
-        self.calls: list[str] = []
         self.redacted: list[EventID] = []
         self.typing: dict[tuple[RoomID, UserID], int] = {}
         """Who of ours is writing where, and for how many ms that was said."""
         self.receipts: dict[tuple[RoomID, UserID], EventID] = {}
         """Up to where each of ours has read."""
         self._transactions: dict[str, EventID] = {}
-        self._faults: dict[str, list[_Fault]] = {}
-        self._gates: dict[str, asyncio.Event] = {}
-        self._yields = yields
-        self._failing = False
-
-    # --- faults -----------------------------------------------------------------------------------------------------
-    def fail(
-        self,
-        call: str,
-        error: HomeserverError,
-        *,
-        times: int = 1,
-        lost: bool = False,
-        when: Callable[[Mapping[str, Any]], bool] = lambda arguments: True,
-    ) -> None:
-        """Let the next `times` calls of this method (those for which `when` says so) fail. `lost`: it takes effect,
-        and only the answer is lost."""
-        self._faults.setdefault(call, []).append(_Fault(error, times, lost, when))
-
-    def mend(self) -> None:
-        """No more faults."""
-        self._faults.clear()
-
-    def gate(self, call: str) -> asyncio.Event:
-        """Let calls of this method wait until the event is set."""
-        return self._gates.setdefault(call, asyncio.Event())
 
     def forget_transactions(self) -> None:
         """As a homeserver does after a day."""
@@ -80,29 +50,6 @@ class FakeHomeserver(People):
     def lose_outbox(self) -> None:
         """A restart: what was to be pushed is forgotten."""
         self.outbox.clear()
-
-    async def _do(self, call: str, effect: Callable[[], T], **arguments: Any) -> T:
-        self.calls.append(call)
-        if call in self._gates:
-            await self._gates[call].wait()
-        for _ in range(self._yields()):
-            await asyncio.sleep(0)
-        fault = next((each for each in self._faults.get(call, ()) if each.times > 0 and each.when(arguments)), None)
-        if fault is None:
-            result = effect()
-            for _ in range(self._yields()):
-                await asyncio.sleep(0)
-            if self._failing:
-                self._failing = False
-                for listener in self.on_recovered:
-                    listener()
-            return result
-        fault.times -= 1
-        if fault.lost:
-            effect()
-        if isinstance(fault.error, HomeserverUnreachable):
-            self._failing = True
-        raise fault.error
 
     # --- the port: events -------------------------------------------------------------------------------------------
     async def send_event(
@@ -130,6 +77,8 @@ class FakeHomeserver(People):
     ) -> EventID:
         def effect() -> EventID:
             where = self._joined(room, user or self.bot)
+            if not where.may_set(user or self.bot, type):
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{user or self.bot} has not the power to set {type}")
             where.state[type, state_key] = dict(content)
             return self._event(where, user or self.bot, type, dict(content), state_key=state_key)
 
@@ -158,9 +107,16 @@ class FakeHomeserver(People):
         device_id: str | None = None,
     ) -> EventID:
         def effect() -> EventID:
-            self._joined(room, user or self.bot)
+            where = self._joined(room, user or self.bot)
+            if not where.redact(event_id, user or self.bot):
+                raise MatrixRequestError(403, "M_FORBIDDEN", f"{user or self.bot} has not the power to redact it")
             self.redacted.append(event_id)
-            return event_id
+            if txn_id not in self._transactions:
+                content = {"redacts": event_id} | ({} if reason is None else {"reason": reason})
+                more = {"redacts": event_id}
+                redaction = self._event(where, user or self.bot, "m.room.redaction", content, **more)
+                self._transactions[txn_id] = redaction
+            return self._transactions[txn_id]
 
         return await self._do("redact", effect, room=room, event_id=event_id, user=user or self.bot)
 
@@ -225,7 +181,11 @@ class FakeHomeserver(People):
         return await self._do("resolve_alias", lambda: self.aliases.get(alias), alias=alias)
 
     async def create_alias(self, alias: RoomAlias, room: RoomID) -> None:
-        await self._do("create_alias", lambda: self.aliases.setdefault(alias, room), alias=alias)
+        def effect() -> None:
+            if self.aliases.setdefault(alias, room) != room:
+                raise MatrixRequestError(409, "M_UNKNOWN", "the alias names another room")
+
+        await self._do("create_alias", effect, alias=alias)
 
     async def delete_alias(self, alias: RoomAlias) -> None:
         await self._do("delete_alias", lambda: self.aliases.pop(alias, None), alias=alias)
@@ -315,10 +275,7 @@ class FakeHomeserver(People):
         await self._do("set_displayname", lambda: self.names.update({user or self.bot: name}), user=user, name=name)
 
     async def set_avatar_url(self, user: UserID | None, mxc: ContentURI | Literal[""]) -> None:
-        await self._do("set_avatar_url", lambda: None, user=user, mxc=mxc)
-
-    async def upload(self, data: bytes, *, mimetype: str, filename: str | None = None) -> ContentURI:
-        return await self._do("upload", lambda: ContentURI(f"mxc://{self.server_name}/{len(data)}"), data=data)
+        await self._do("set_avatar_url", lambda: self.avatars.update({user or self.bot: mxc}), user=user, mxc=mxc)
 
     # --- inside -----------------------------------------------------------------------------------------------------
     def _room(self, room: RoomID) -> FakeRoom:

@@ -33,7 +33,9 @@ from bridgekit.model.remote import (
 )
 from bridgekit.testing.deeds import Deeds, Echo, Outcome
 from bridgekit.testing.fake_calls import FakeCalls
-from bridgekit.testing.fake_session import ConfirmingSession, FakeSession, ForgetfulSession, session_lacking
+from bridgekit.testing.fake_session import ConfirmingSession, FakeSession, ForgetfulSession, reserving, session_lacking
+from bridgekit.testing.matrix_files import MatrixFiles
+from bridgekit.testing.remote_files import RemoteFiles
 
 __all__ = [
     "ConfirmingSession",
@@ -46,14 +48,15 @@ __all__ = [
 ]
 
 
-class FakeNetwork(FakeCalls, Deeds):
+class FakeNetwork(FakeCalls, Deeds, RemoteFiles, MatrixFiles):
     """The far end. It outlives the bridges that connect to it.
 
     `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces of
     the same account.
     `accepted` holds what it took from the bridge, in its order: (chat, text); `spoken` the same with who sent it.
     `relays_as`: it shows relayed messages under this sender instead of the account that sent them.
-    `lacks`: capabilities that its sessions do not have. What it was told besides messages: see `Deeds`.
+    `reserves`: a message can be sent before its file. `lacks`: capabilities that its sessions do not have. What it was
+    told besides messages: see `Deeds`.
     """
 
     def __init__(
@@ -65,8 +68,13 @@ class FakeNetwork(FakeCalls, Deeds):
         limits: Limits | None = None,
         yields: Callable[[], int] = lambda: 0,
         lacks: Iterable[type[Capability]] = (),
+        reserves: bool = False,
     ) -> None:
-        super().__init__()
+        Deeds.__init__(self)
+        FakeCalls.__init__(self)
+        RemoteFiles.__init__(self)
+        MatrixFiles.__init__(self)
+        self.reserves = reserves
         self.lacks = frozenset(lacks)
         self.dedupes = dedupes
         self.echo = echo
@@ -242,6 +250,8 @@ class FakeAdapter(Adapter):
         self.settings.connections += 1
         far = self.settings
         kind = FakeSession if far.dedupes else ConfirmingSession if far.confirms else ForgetfulSession
+        if far.reserves:
+            kind = reserving(kind)
         yield (session_lacking(kind, far.lacks) if far.lacks else kind)(far, login)
 
     async def logout(self, login: Login) -> None:

@@ -39,6 +39,24 @@ class FakeRoom:
         has = self.power(by)
         return has > self.power(target) and all(has >= levels.get(need, 50) for need in needs)
 
+    def may_set(self, user: UserID, type: str) -> bool:
+        """Whether somebody may set state of this type. Of the defaults for single types, a few are left out."""
+        levels = self.state.get(("m.room.power_levels", ""))
+        if levels is None:  # spec: "If the room contains no m.room.power_levels event, the state_default is 0"
+            return True
+        needs = 100 if type == "m.room.power_levels" else levels.get("state_default", 50)
+        return self.power(user) >= float(levels.get("events", {}).get(type, needs))
+
+    def redact(self, event_id: EventID, by: UserID) -> bool:
+        """Empty an event, if it is there; False if that is not allowed."""
+        for number, event in enumerate(self.timeline):
+            if event["event_id"] == event_id:
+                needs = self.state.get(("m.room.power_levels", ""), {}).get("redact", 50)
+                if event["sender"] != by and self.power(by) < needs:
+                    return False
+                self.timeline[number] = {**event, "content": {}}
+        return True
+
 
 class People:
     """The half of the fake that people use: they make rooms, come and go, and write; and what they see."""
@@ -47,6 +65,8 @@ class People:
         self.bot = bot
         self.rooms: dict[RoomID, FakeRoom] = {}
         self.users: set[UserID] = set()
+        self.sent: list[JSON] = []
+        """All events as they were sent, also those that were redacted since."""
         self.outbox: deque[JSON] = deque()
         self.pushed = asyncio.Event()
         self._count = 0
@@ -60,8 +80,9 @@ class People:
         return room.id
 
     def invite_bot(self, user: UserID, *, encrypted: bool = False) -> RoomID:
-        """A person opens a room with the bot."""
+        """A person opens a room with the bot, who then may do there what the person may (``trusted_private_chat``)."""
         room = self.add_room(user, encrypted=encrypted)
+        self.rooms[room].state["m.room.power_levels", ""] = {"users": {user: 100, self.bot: 100}}
         self.set_membership(room, user, self.bot, "invite")
         return room
 
@@ -108,7 +129,7 @@ class People:
         return [
             event["content"]["body"]
             for event in self.rooms[room].timeline
-            if event["type"] == "m.room.message" and event["content"].get("msgtype") == wanted
+            if event["type"] == "m.room.message" and event["content"].get("msgtype") == wanted  # empty: redacted
             if event["sender"] in self.users or event["sender"] == self.bot
         ]
 
@@ -132,6 +153,7 @@ class People:
             **more,
         }
         room.timeline.append(event)
+        self.sent.append(event)
         self.outbox.append(event)
         self.pushed.set()
         return EventID(event["event_id"])

@@ -82,12 +82,24 @@ def _waiting(stats: Stats | None, now: int) -> Iterator[Metric]:
     dead = GaugeMetricFamily(
         "bridgekit_dead_letters", "Entries that failed for good and wait for a person; counted up to 100000."
     )
+    media = (
+        GaugeMetricFamily(
+            "bridgekit_oldest_waiting_file_seconds",
+            "How long ago the message of the oldest file came that is not carried across yet; 0 if none waits.",
+        ),
+        GaugeMetricFamily(
+            "bridgekit_waiting_files",
+            "Files that are not carried across yet, those that are being carried included; counted up to 100000.",
+        ),
+    )
     if stats is not None:
+        media[0].add_metric([], _age(stats.oldest_media_ms, now))
+        media[1].add_metric([], stats.media)
         for direction, since, pending in (
             (Direction.MATRIX, stats.oldest_matrix_ms, stats.pending_matrix),
             (Direction.REMOTE, stats.oldest_remote_ms, stats.pending_remote),
         ):
-            oldest.add_metric([direction], 0.0 if since is None else max(0.0, (now - since) / 1000))
+            oldest.add_metric([direction], _age(since, now))
             waiting.add_metric([direction], pending)
         staged.add_metric([], stats.staged)
         dead.add_metric([], stats.dead)
@@ -95,11 +107,16 @@ def _waiting(stats: Stats | None, now: int) -> Iterator[Metric]:
     yield waiting
     yield staged
     yield dead
+    yield from media
     yield GaugeMetricFamily(
         "bridgekit_database_up",
         "1 if the database answered this scrape; if 0, the numbers above are missing.",
         stats is not None,
     )
+
+
+def _age(since: int | None, now: int) -> float:
+    return 0.0 if since is None else max(0.0, (now - since) / 1000)
 
 
 def _received(numbers: Numbers) -> Iterator[Metric]:
@@ -150,6 +167,14 @@ def _carried_out(numbers: Numbers) -> Iterator[Metric]:
     yield _by_direction(
         "bridgekit_entry_retries", "Attempts that failed and are made again after a while.", numbers.retries
     )
+    yield GaugeMetricFamily("bridgekit_running_files", "Files that are being carried now.", numbers.media_running)
+    yield _by_direction(
+        "bridgekit_file_bytes",
+        "Bytes of files that were moved; those of attempts that failed count.",
+        numbers.media_bytes,
+    )
+    yield _by_direction("bridgekit_files_carried", "Files that are across.", numbers.media_done)
+    yield _by_direction("bridgekit_files_failed", "Files that will never be across.", numbers.media_failed)
 
 
 def _outside(numbers: Numbers, ages: Ages, sessions: Iterable[LoginState]) -> Iterator[Metric]:

@@ -16,8 +16,8 @@ from aiohttp import web
 from bridgekit.cli import status
 from bridgekit.config import Config, load
 from bridgekit.model.entry import RETRIED_BESIDE, WORKING_SINCE, Append, Direction, NewDeadLetter, NewEntry
-from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID, RemoteUserID, UserID
-from bridgekit.model.records import LoginRecord, LoginSaved, LoginState, ValueSaved
+from bridgekit.model.ids import ChatID, DedupeKey, EventID, LaneKey, LoginID, PortalKey, RemoteUserID, UserID
+from bridgekit.model.records import LoginRecord, LoginSaved, LoginState, MediaJob, MediaJobSaved, ValueSaved
 from bridgekit.model.remote import Login
 from bridgekit.ports import Store
 from bridgekit.store.sqlite import SqliteStore
@@ -158,7 +158,16 @@ async def _busy(store: Store, epoch: int) -> None:
         payload=BODY,
         received_at=NOW - 3 * 60_000,
     )
-    facts = (LoginSaved(record), ValueSaved(WORKING_SINCE, f"{epoch} {NOW - 2 * HOUR}"))
+    file = MediaJob(
+        id="file",
+        direction=Direction.REMOTE,
+        portal=PortalKey(ChatID("chat")),
+        message="m",
+        login=record.login.id,
+        payload=b"",
+        created_at=NOW - 5 * 60_000,
+    )
+    facts = (LoginSaved(record), ValueSaved(WORKING_SINCE, f"{epoch} {NOW - 2 * HOUR}"), MediaJobSaved(file))
     await store.append(Append(entries=(waiting,), facts=facts), epoch=epoch)
 
 
@@ -188,6 +197,7 @@ def test_status_of_a_bridge_at_work(cli: Cli, config: Path, tmp_path: Path) -> N
     assert found["process"] == {"working": True, "since": NOW - 2 * HOUR, "owner": "elsewhere/1/2/3"}
     assert found["waiting"]["matrix"] == {"count": 1, "oldest": NOW - 3 * 60_000}
     assert found["waiting"]["remote"] == {"count": 0, "oldest": None}
+    assert found["files"] == {"count": 1, "oldest": NOW - 5 * 60_000}
     said = cli("status", "-c", config)
     assert said.code == 0
     # At least: the run may have begun a while ago.

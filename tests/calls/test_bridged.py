@@ -76,9 +76,12 @@ async def test_nobody_takes_veras_call(bridged: Bridged) -> None:
     sdp = await bridged.page.page.evaluate(
         """async () => {
           const pc = new RTCPeerConnection();
-          pc.addTrack((await navigator.mediaDevices.getUserMedia({audio: true})).getAudioTracks()[0], new MediaStream());
+          const heard = await navigator.mediaDevices.getUserMedia({ audio: true });
+          pc.addTrack(heard.getAudioTracks()[0], heard);
           await pc.setLocalDescription();
-          await new Promise((done) => pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && done());
+          await new Promise((done) => {
+            pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && done();
+          });
           const { sdp } = pc.localDescription;
           pc.close();
           return sdp;
@@ -104,9 +107,7 @@ async def test_who_talks_is_busy(bridged: Bridged, new_person: NewPerson, open_c
     await bridged.page.is_in("connected")
 
 
-async def test_answered_at_alices_other_device(
-    bridged: Bridged, homeserver: Homeserver, new_device: NewDevice
-) -> None:
+async def test_answered_at_alices_other_device(bridged: Bridged, homeserver: Homeserver, new_device: NewDevice) -> None:
     user = bridged.alice.user
     other = await new_device(await homeserver.synapse.login(user.user_id, user.password))
     await bridged.vera_calls()

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bridgekit.runtime.points import POINTS
+from tests.chaos.plan import SPOKEN
 from tests.chaos.run import Chaos, Options
 
 
@@ -30,7 +30,7 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--people", type=int, default=2, help="Matrix users with a login (default: 2)")
     parser.add_argument("--chats", type=int, default=10, help="spoken in at the same time (default: 10)")
     given = parser.parse_args(arguments)
-    at = tuple(given.points.split(",")) if given.points else POINTS
+    at = tuple(given.points.split(",")) if given.points else SPOKEN
     if given.kills < len(at) * given.min_hits:
         parser.error(
             f"{given.kills} kills cannot hit {len(at)} points {given.min_hits} times each: "

@@ -13,6 +13,9 @@ from bridgekit.runtime import points
 SynapseKill = Literal["first", "together", "down"]
 """When Synapse is killed and restarted: while the bridge runs, at the same time as the bridge, while that is down."""
 
+SPOKEN = tuple(point for point in points.POINTS if point not in points.OF_FILES)
+"""The points that people who only write reach. Files: tests/acceptance/test_media_in.py."""
+
 _ROOM_POINTS = (points.ROOM_BEFORE, points.ROOM_CREATED)
 _COUNTS = {points.ROOM_BEFORE: 2, points.ROOM_CREATED: 2, points.PARTS_BETWEEN: 3}
 """How far into the traffic a point's kill comes at most; 12 for the others."""

@@ -73,10 +73,11 @@ def test_an_emote() -> None:
     ("content", "type", "code"),
     [
         ({"algorithm": "x", "ciphertext": "y"}, "m.room.encrypted", "encrypted"),
-        ({"body": "cat"}, "m.sticker", "not_supported"),
+        ({"body": "cat"}, "m.sticker", "bad_content"),
         ({}, "m.room.message", "redacted"),
-        ({"msgtype": "m.image", "body": "x.png"}, "m.room.message", "not_supported"),
-        ({"msgtype": "m.location", "body": "here"}, "m.room.message", "not_supported"),
+        ({"msgtype": "m.image", "body": "x.png"}, "m.room.message", "bad_content"),
+        ({"msgtype": "m.location", "body": ""}, "m.room.message", "empty"),
+        ({"msgtype": ["m.image"], "body": "x.png"}, "m.room.message", "not_supported"),
         ({"msgtype": "org.example.new", "body": "?"}, "m.room.message", "not_supported"),
         ({"msgtype": 5, "body": "?"}, "m.room.message", "not_supported"),
         ({"msgtype": "m.text"}, "m.room.message", "bad_content"),
@@ -102,7 +103,11 @@ json = st.recursive(
     max_leaves=8,
 )
 fields = ["msgtype", "body", "format", "formatted_body", "m.relates_to", "m.mentions", "m.new_content"]
-contents = st.dictionaries(st.sampled_from(fields), json | st.sampled_from(["m.text", "org.matrix.custom.html"]))
+fields += ["url", "file", "filename", "info", "geo_uri", "org.matrix.msc1767.audio", "org.matrix.msc3245.voice"]
+contents = st.dictionaries(
+    st.sampled_from(fields),
+    json | st.sampled_from(["m.text", "m.image", "m.location", "org.matrix.custom.html", "mxc://a/b"]),
+)
 relations = st.sampled_from(["m.replace", "m.thread", "m.annotation"]).flatmap(
     lambda rel_type: st.fixed_dictionaries(
         {"rel_type": st.just(rel_type)},

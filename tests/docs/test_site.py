@@ -108,7 +108,8 @@ def test_every_field_is_explained_with_its_unit(struct: type[msgspec.Struct]) ->
     assert not [field for field in struct.__struct_fields__ if f"`{field}`" not in said]
     for field in msgspec.structs.fields(struct):
         if field.type in (int, float, int | None, float | None):
-            assert re.search(r"\bms\b|seconds|bytes|code points|`text_unit`", said), f"{field.name}: in what unit?"
+            units = r"\bms\b|seconds|bytes|code points|pixels|degrees|`text_unit`"
+            assert re.search(units, said), f"{field.name}: in what unit?"
 
 
 @pytest.mark.parametrize("owner, method", METHODS, ids=lambda one: getattr(one, "__qualname__", None))

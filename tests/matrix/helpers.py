@@ -134,7 +134,7 @@ class StandIn:
 
 
 @asynccontextmanager
-async def stand_in(*answers: Answer) -> AsyncIterator[StandIn]:
+async def stand_in(*answers: Answer, host: str = "127.0.0.1") -> AsyncIterator[StandIn]:
     server = StandIn()
     server.answers.extend(answers)
     app = web.Application(client_max_size=2**30)
@@ -142,8 +142,8 @@ async def stand_in(*answers: Answer) -> AsyncIterator[StandIn]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, host, 0).start()
+        server.url = f"http://{host}:{runner.addresses[0][1]}"
         yield server
     finally:
         await runner.cleanup()

@@ -11,7 +11,7 @@ import pytest
 
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.homeserver import Homeserver
-from bridgekit.matrix.http import encode, path
+from bridgekit.matrix.wire import encode, path
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
 from tests.matrix.helpers import Answer, HeldClock, StandIn, answer, assert_never_logged, hang, reset, stand_in
 

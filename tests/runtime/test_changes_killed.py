@@ -9,6 +9,7 @@ import pytest
 
 from bridgekit.model.ids import EventID, RoomID
 from bridgekit.model.matrix import MatrixDelete, MatrixEdit, MatrixReaction
+from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import Echo, FakeNetwork
 from tests.runtime.test_kills import turns
@@ -111,7 +112,7 @@ async def test_killed_at_any_moment(echo: Echo) -> None:
             # An echo that came only after a crash may have shown for a while; it does not stay.
             gone = harness.homeserver.redacted
             ours = [e for e in timeline if e["sender"] in harness.homeserver.users and e["event_id"] not in gone]
-            ours = [e for e in ours if e["type"] != "m.room.member"]
+            ours = [e for e in ours if e["type"] not in ("m.room.member", "m.room.redaction")]
             assert [each["content"].get("body") for each in ours if each["sender"] != harness.homeserver.bot] == [
                 "hello"
             ]
@@ -120,3 +121,20 @@ async def test_killed_at_any_moment(echo: Echo) -> None:
             raise AssertionError(f"seed {seed}: {changes.at_the_network()} {changes.wanted()}") from error
         finally:
             await harness.kill()
+
+
+async def test_what_was_sent_before_a_crash_and_deleted_after_it_is_deleted_at_the_network() -> None:
+    """It is still in the journal, as if its turn had not come."""
+    harness = Harness(FakeNetwork())
+    await harness.start()
+    room = await harness.portal()
+    dead = harness.kill_at(points.NETWORK_SENT)
+    event = harness.homeserver.say(room, ALICE, "oh no")
+    await harness.until(dead.is_set)
+    await harness.kill()
+    harness.homeserver.emit(room, ALICE, "m.room.redaction", {"redacts": event}, redacts=event)
+    await harness.start()
+    await harness.settle(60)
+    assert harness.network.texts("chat") == ["oh no"]
+    assert [delete.target for delete in harness.network.deletes] == ["s1"]
+    await harness.kill()

@@ -17,7 +17,7 @@ STAGED = [points.INTAKE_STAGED, points.APPEND_BEFORE, points.APPEND_AFTER, point
 """Where it makes a difference whether what is pushed is staged first."""
 
 POINTS = [
-    *((p, None) for p in points.POINTS if p not in (points.PARTS_BETWEEN, points.INTAKE_STAGED)),
+    *((p, None) for p in points.POINTS if p not in (points.PARTS_BETWEEN, points.INTAKE_STAGED, *points.OF_FILES)),
     *((p, 0) for p in STAGED),
 ]
 """With how many events in a transaction at most none is staged."""

@@ -99,7 +99,8 @@ async def test_a_message_of_several_parts(harness: Harness) -> None:
     harness.network.emit(edit("a", naming(f"{LONG} {LONG} mine vera", "vera", "mine"), "r3"))
     await harness.settle()
     # The redacted second part, which named vera, among them.
-    said = [each["content"] for each in harness.homeserver.rooms[room].timeline if each["type"] == "m.room.message"]
+    sent = [each for each in harness.homeserver.sent if each["room_id"] == room]
+    said = [each["content"] for each in sent if each["type"] == "m.room.message"]
     notified = [user for each in said for user in each["m.mentions"].get("user_ids", [])]
     assert sorted(notified) == sorted([VERA, ALICE])
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from bridgekit.testing.client import MatrixClient
+from bridgekit.testing.client import ClientEvent, MatrixClient
 from bridgekit.testing.synapse import MatrixUser
 from example_bridge.webchat.client import Credentials
 from tests.browser.people import Person
@@ -91,18 +91,15 @@ class Bridged:
         return [event["content"] for event in events if by is None or event["sender"] == by]
 
     async def events(self, type: str) -> list[dict[str, Any]]:
-        query = {"dir": "b", "limit": 500}
-        page = await self.alice.api.request("GET", f"client/v3/rooms/{self.room}/messages", query=query)
+        path = f"client/v3/rooms/{self.room}/messages"
+        page = await self.alice.api.request("GET", path, query={"dir": "b", "limit": 500})
         return [event for event in reversed(page["chunk"]) if event["type"] == type]
 
 
-def _is_line(event: Any) -> bool:
+def _is_line(event: ClientEvent) -> bool:
     return event.type == "m.room.message" and event.content.get("msgtype") == "m.notice"
 
 
 async def seen_by(device: Device, *, ended: str) -> None:
     """Wait until the call is over at a device, by the other end's hangup or reject with this reason."""
     await device.until(f"(call) => call.state === 'ended' && call.ended?.reason === {ended!r}")
-
-
-LINE_OF_A_TALK: Final = "Call ended after"

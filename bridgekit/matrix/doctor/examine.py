@@ -15,8 +15,8 @@ from bridgekit.matrix.doctor.listen import Listener, ping
 from bridgekit.matrix.doctor.observe import Asker
 from bridgekit.matrix.doctor.reply import Answer, Reply
 from bridgekit.matrix.homeserver import Homeserver
-from bridgekit.matrix.http import path
 from bridgekit.matrix.registration import Registration
+from bridgekit.matrix.wire import path
 from bridgekit.model.ids import UserID
 from bridgekit.ports import Clock
 

@@ -83,6 +83,7 @@ class PeopleCommands:
                 f"Logins: {len(records)}, connected: {connected}",
                 f"Waiting for the network: {stats.pending_matrix}",
                 f"Waiting for Matrix: {stats.pending_remote}",
+                f"Files on their way: {stats.media}",
                 f"Dead letters: {stats.dead}",
             ]
         return "\n".join(lines)

@@ -1,0 +1,153 @@
+"""The calls that move files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+from mautrix.api import Method
+
+from bridgekit.core.mxc import MXC, parse_mxc
+from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
+from bridgekit.matrix.client import Client
+from bridgekit.matrix.http import Repeat
+from bridgekit.matrix.upload import T, upload
+from bridgekit.matrix.wire import JSON, path
+from bridgekit.model.ids import ContentURI, UserID
+from bridgekit.model.media import MediaStream, Reservation
+
+CONFIG_FOR_S = 3600.0
+"""How long it is believed what the homeserver said of itself."""
+
+MEDIA = "_matrix/media"
+
+
+class _Created(msgspec.Struct):
+    content_uri: ContentURI
+    unused_expires_at: int | None = None
+
+
+class _Uploaded(msgspec.Struct):
+    content_uri: ContentURI
+
+
+class MediaCalls(Client):
+    """The part of `Homeserver` about files."""
+
+    _limit: int | None = None
+    _limit_until: float | None = None
+    _old_until: float = float("-inf")
+
+    async def media_limit(self) -> int | None:
+        """``m.upload.size`` in bytes, None if the homeserver does not say; asked once an hour."""
+        now = self._clock.monotonic()
+        if self._limit_until is None or now >= self._limit_until:
+            try:
+                config = await self._call(Method.GET, path("v1", "media", "config"), JSON)
+            except MatrixRequestError as error:
+                if error.errcode != "M_UNRECOGNIZED":
+                    raise
+                config = await self._call(Method.GET, path("v3", "config", api=MEDIA), JSON)
+            limit = config.get("m.upload.size")
+            self._limit = limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else None
+            self._limit_until = now + CONFIG_FOR_S
+        return self._limit
+
+    async def reserve_media(self, *, user: UserID | None = None) -> Reservation:
+        """A place for a file that comes later. 429: too many that are not filled; it may be to wait for a day."""
+        created = await self._call(
+            Method.POST, path("v1", "create", api=MEDIA), _Created, user=user, repeat=Repeat.NEVER
+        )
+        if parse_mxc(created.content_uri) is None:
+            raise HomeserverUnreachable(f"{created.content_uri!r} is no mxc:// URI", endpoint="POST create")
+        return Reservation(created.content_uri, created.unused_expires_at)
+
+    async def fill_media(
+        self,
+        uri: ContentURI,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        mimetype: str,
+        filename: str | None = None,
+        user: UserID | None = None,
+    ) -> None:
+        """Stream a file into its place. 409 M_CANNOT_OVERWRITE_MEDIA: it is there already; 403: another user reserved
+        it; 404: expired; 413, or `HomeserverUnreachable` where the server hangs up instead: larger than
+        `media_limit`. Raises `WrongSize` for a source of another length than `size`; then nothing was taken."""
+        mxc = _parsed(uri)
+        where = path("v3", "upload", mxc.server_name, mxc.media_id, api=MEDIA)
+        await self._upload(Method.PUT, where, JSON, chunks, size, mimetype, filename, user)
+
+    async def upload_media(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        mimetype: str,
+        filename: str | None = None,
+        user: UserID | None = None,
+    ) -> ContentURI:
+        """Stream a file to wherever the homeserver wants it. Errors as those of `fill_media`."""
+        where = path("v3", "upload", api=MEDIA)
+        return (await self._upload(Method.POST, where, _Uploaded, chunks, size, mimetype, filename, user)).content_uri
+
+    async def _upload(
+        self,
+        method: Method,
+        where: str,
+        answer: type[T],
+        chunks: AsyncIterator[bytes],
+        size: int,
+        mimetype: str,
+        filename: str | None,
+        user: UserID | None,
+    ) -> T:
+        query = {} if not filename else {"filename": filename.encode(errors="replace").decode()}
+        if user is not None and user != self.bot:
+            query["user_id"] = user
+        return await upload(
+            self._http,
+            method,
+            where,
+            answer,
+            chunks=chunks,
+            size=size,
+            mimetype=mimetype,
+            query=query,
+            stall_s=self._stall_s,
+        )
+
+    @asynccontextmanager
+    async def open_media(self, uri: str, *, timeout_ms: int = 20_000) -> AsyncIterator[MediaStream]:
+        """A file as a stream. 400 M_INVALID_PARAM: `uri` is none of a file; 404: there is none; 504 M_NOT_YET_UPLOADED
+        after `timeout_ms`; BAD_REDIRECT: the homeserver leads to where nobody should go."""
+        mxc = _parsed(uri)
+        async with AsyncExitStack() as stack:
+            yield await self._open(stack, mxc, timeout_ms)
+
+    async def _open(self, stack: AsyncExitStack, mxc: MXC, timeout_ms: int) -> MediaStream:
+        async def at(where: str, **query: str) -> MediaStream:
+            asked: Mapping[str, Any] = {"timeout_ms": str(timeout_ms), **query}
+            within_s = timeout_ms / 1000 + self._http.timeout_s
+            return await stack.enter_async_context(self.downloads.open(where, asked, within_s=within_s))
+
+        if self._clock.monotonic() >= self._old_until:
+            try:
+                return await at(path("v1", "media", "download", mxc.server_name, mxc.media_id))
+            except MatrixRequestError as error:
+                # MSC3916: a server without authenticated media.
+                if error.errcode != "M_UNRECOGNIZED":
+                    raise
+                self._old_until = self._clock.monotonic() + CONFIG_FOR_S
+        # MSC3860: "an optional query parameter allow_redirect"
+        return await at(path("v3", "download", mxc.server_name, mxc.media_id, api=MEDIA), allow_redirect="true")
+
+
+def _parsed(uri: str) -> MXC:
+    mxc = parse_mxc(uri)
+    if mxc is None:
+        raise MatrixRequestError(400, "M_INVALID_PARAM", "it is no mxc:// URI")
+    return mxc

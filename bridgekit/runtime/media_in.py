@@ -1,0 +1,361 @@
+"""Messages with files at the head of a remote lane: places are reserved, the events go out, and the bytes follow."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+import msgspec
+
+from bridgekit.adapter.base import Session
+from bridgekit.adapter.capabilities import CanFetchMedia, capability
+from bridgekit.core.media_contents import (
+    MESSAGE,
+    FileEvent,
+    Part,
+    file_event,
+    file_parts,
+    may_have_caption,
+    replacement,
+    shown_content,
+)
+from bridgekit.core.media_info import described, file_content, kind_of
+from bridgekit.core.mentions import Mentions, Person, read_mentions
+from bridgekit.core.policy import End
+from bridgekit.core.reservation import Answer, Place, judge_create
+from bridgekit.core.to_matrix import JSON, as_notice
+from bridgekit.core.versions import kept
+from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
+from bridgekit.model.entry import Direction, Entry
+from bridgekit.model.ids import DedupeKey, EventID, PortalKey, RemoteMessageID, RoomID, TxnID, UserID
+from bridgekit.model.media import MediaKind, MediaRef
+from bridgekit.model.records import (
+    AliasSaved,
+    Fact,
+    Ghost,
+    MediaJob,
+    MediaJobEnded,
+    MediaJobSaved,
+    MessageRecord,
+)
+from bridgekit.model.remote import RemoteMessage
+from bridgekit.ports import Clock, Homeserver, Journal
+from bridgekit.runtime import points
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.lanes import Lane, WaitFor
+from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.media_carry import FileCarrier, failed_words, too_large
+from bridgekit.runtime.media_jobs import MediaJobs
+from bridgekit.runtime.media_note import (
+    FileNote,
+    Slot,
+    decode_note,
+    decode_slots,
+    encode_note,
+    encode_slots,
+    job_id,
+    with_note,
+)
+from bridgekit.runtime.media_rules import MediaRules
+from bridgekit.runtime.media_waiting import Waiting
+from bridgekit.runtime.posting import Posting
+from bridgekit.runtime.saved import saved
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 60.0
+"""How long a message waits for its turn to reserve. Then its file comes without a reservation, behind words that say
+so: a room must not stand still because a ghost has sent many files."""
+
+ASK_AGAIN_S = 15.0
+"""How often a message that waits for its turn asks by itself."""
+
+UNSUPPORTED_S = 600.0
+"""How long a homeserver that knows no reservations is not asked for one again."""
+
+
+class Words(TypedDict):
+    """What `core.to_matrix.message_contents` needs beside the message."""
+
+    txn_id: Callable[[int], TxnID]
+    mention: Person
+    may_mention_room: bool
+    reply_to: EventID | None
+    reply_mentions: Sequence[UserID]
+    thread: EventID | None
+    thread_latest: EventID | None
+
+
+def is_with_files(message: RemoteMessage, session: Session | None) -> bool:
+    """Whether it has what is no text, and that can cross. A session that is away now may fetch files later."""
+    if message.media and session is not None and capability(session, CanFetchMedia) is None:
+        return False
+    return bool(message.media) or message.location is not None
+
+
+class Turns:
+    """Who may reserve next for a user that has as many places as the homeserver gives."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: dict[UserID, deque[asyncio.Future[None]]] = {}
+        self._called: set[DedupeKey] = set()
+
+    def may_ask(self, user: UserID, key: DedupeKey) -> bool:
+        """Whether nobody was there before; one that has waited may ask once."""
+        if key in self._called:
+            self._called.discard(key)
+            return True
+        return not self._waiting.get(user)
+
+    async def wait(self, user: UserID, key: DedupeKey) -> None:
+        """Until it is this one's turn to ask."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(user, deque()).append(turn)
+        timer = asyncio.ensure_future(self._clock.sleep(ASK_AGAIN_S))
+        try:
+            await asyncio.wait((turn, timer), return_when=asyncio.FIRST_COMPLETED)
+            self._called.add(key)
+        finally:
+            timer.cancel()
+            waiting = self._waiting.get(user)
+            if waiting is not None:
+                if turn in waiting:
+                    waiting.remove(turn)
+                if not waiting:
+                    del self._waiting[user]
+
+    def freed(self, user: UserID) -> None:
+        """A place has become free: the first that waits may ask."""
+        waiting = self._waiting.get(user)
+        if waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+
+
+class MediaIn:
+    """Posts messages with files, and edits their captions. Every method may be repeated after a crash, and raises
+    `HomeserverError`, `StoreError`, `WaitFor`."""
+
+    def __init__(
+        self,
+        books: Books,
+        journal: Journal,
+        lease: LeaseKeeper,
+        homeserver: Homeserver,
+        posting: Posting,
+        jobs: MediaJobs,
+        carrier: FileCarrier,
+        waiting: Waiting,
+        clock: Clock,
+        rules: MediaRules,
+    ) -> None:
+        self._books = books
+        self._journal = journal
+        self._lease = lease
+        self._homeserver = homeserver
+        self._posting = posting
+        self._jobs = jobs
+        self._carrier = carrier
+        self._waiting = waiting
+        self._clock = clock
+        self._rules = rules
+        self._turns = Turns(clock)
+        self._full_since: dict[DedupeKey, float] = {}
+        self._unsupported_until = 0.0
+        self._before_jobs: Counter[UserID] = Counter()  # places of files whose jobs are not on disk yet
+        carrier.on_freed = self._turns.freed
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+    async def post(
+        self,
+        message: RemoteMessage,
+        room: RoomID,
+        ghost: Ghost,
+        entry: Entry,
+        lane: Lane,
+        words: Words,
+        *,
+        quiet: bool,
+    ) -> tuple[Fact, ...]:
+        """Put a message with files into its room: what to write down; `begun` must be told when that is on disk."""
+        slots = await self._arranged(message, ghost, entry, lane)
+        events = [_shown(ref, slots[number]) for number, ref in enumerate(message.media)]
+        parts = file_parts(message, events, **words)
+        contents = [(part.key, as_notice(part.content) if quiet else part.content) for part in parts]
+        types = [part.type for part in parts]
+        sent = await self._posting.post(room, ghost, contents, entry, lane, timestamp=message.timestamp, types=types)
+        points.reach(points.MEDIA_SENT)
+        aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
+        files = sum(not part.is_text for part in parts)
+        records = saved(message.portal, message.id, room, ghost, sent, timestamp=message.timestamp, files=files)
+        jobs = [
+            MediaJobSaved(self._job(message, entry, part, number, slots[part.file], room, event_id, ghost.user_id))
+            for number, (part, event_id) in enumerate(zip(parts, sent, strict=True))
+            if part.file is not None and slots[part.file].is_open
+        ]
+        return (*aliases, *records, *jobs)
+
+    def begun(self, jobs: Sequence[MediaJob]) -> None:
+        """These jobs are on disk now."""
+        for job in jobs:
+            self._carrier.reserved(job)
+            note = decode_note(job.payload)
+            if note.place is not None and self._before_jobs[note.sender] > 0:
+                self._before_jobs[note.sender] -= 1
+            self._jobs.offer(job)
+
+    def _job(
+        self,
+        message: RemoteMessage,
+        entry: Entry,
+        part: Part,
+        number: int,
+        slot: Slot,
+        room: RoomID,
+        event_id: EventID,
+        sender: UserID,
+    ) -> MediaJob:
+        assert part.file is not None
+        assert part.event is not None
+        assert entry.login is not None
+        note = FileNote(
+            message=msgspec.structs.replace(message, cursor=None),
+            file=part.file,
+            part=number,
+            room=room,
+            event_id=event_id,
+            sender=sender,
+            event=part.event,
+            place=slot.place,
+            thumbnail=slot.thumbnail,
+        )
+        return MediaJob(
+            id=part.key,
+            direction=Direction.REMOTE,
+            portal=message.portal,
+            message=message.id,
+            login=entry.login,
+            payload=encode_note(note),
+            created_at=self._clock.now(),
+        )
+
+    # --- reserving --------------------------------------------------------------------------------------------------
+    async def _arranged(self, message: RemoteMessage, ghost: Ghost, entry: Entry, lane: Lane) -> dict[int, Slot]:
+        """How each file comes, on disk: after a crash the event's content must be the same."""
+        slots = decode_slots(entry.progress) if entry.progress else {}
+        known = len(slots)
+        try:
+            for number in range(len(message.media)):
+                if number not in slots:
+                    slots[number] = await self._arrange(message, number, ghost, entry, slots)
+        except BaseException:
+            if len(slots) > known:
+                await self._note(slots, entry, lane)
+            raise
+        if len(slots) > known:
+            await self._note(slots, entry, lane)
+        self._full_since.pop(entry.dedupe, None)
+        if message.media:
+            points.reach(points.MEDIA_RESERVED)
+        return slots
+
+    async def _note(self, slots: dict[int, Slot], entry: Entry, lane: Lane) -> None:
+        progress = encode_slots(slots)
+        await self._journal.mark(entry.lane, entry.seq, at=entry.marked_at, progress=progress, epoch=self._lease.epoch)
+        lane.noted(msgspec.structs.replace(entry, progress=progress))
+
+    async def _arrange(
+        self, message: RemoteMessage, number: int, ghost: Ghost, entry: Entry, slots: dict[int, Slot]
+    ) -> Slot:
+        ref, user = message.media[number], ghost.user_id
+        limit = await self._homeserver.media_limit()
+        if ref.size is not None and limit is not None and ref.size > limit:
+            return Slot(failed=too_large(limit))
+        if self._rules.mode == "wait":
+            return self._waiting.slot(message, number, user, entry)
+        has_some = any(slot.place is not None for slot in slots.values())
+        place = await self._reserve(user, entry, has_some=has_some)
+        if place is None or ref.thumbnail is None:
+            return Slot(place=place)
+        return Slot(place=place, thumbnail=await self._reserve(user, entry, has_some=True, thumbnail=True))
+
+    async def _reserve(self, user: UserID, entry: Entry, *, has_some: bool, thumbnail: bool = False) -> Place | None:
+        """A place for a file of this message, of which some may have theirs already; None: it comes without one."""
+        now = self._clock.monotonic()
+        if now < self._unsupported_until:
+            return None
+        if not has_some and not self._turns.may_ask(user, entry.dedupe):
+            raise WaitFor(functools.partial(self._turns.wait, user, entry.dedupe))
+        try:
+            made = await self._homeserver.reserve_media(user=user)
+        except (HomeserverUnreachable, MatrixRequestError) as error:
+            match judge_create(error):
+                case Answer.FULL:
+                    since = self._full_since.setdefault(entry.dedupe, now)
+                    # Only what is under way can make room; and this message itself may hold what it waits for.
+                    under_way = self._carrier.reserved_by(user) + self._before_jobs[user]
+                    if has_some or not under_way or now - since >= PATIENCE_S:
+                        return None
+                    raise WaitFor(functools.partial(self._turns.wait, user, entry.dedupe)) from None
+                case Answer.UNSUPPORTED:
+                    log.info("the homeserver knows no reservations of files (MSC2246)")
+                    self._unsupported_until = now + UNSUPPORTED_S
+                    return None
+                case End() as verdict:
+                    log.warning("the homeserver lets a ghost reserve nothing: %s", verdict.reason)
+                    return None
+            raise
+        if not thumbnail:
+            self._before_jobs[user] += 1
+        return Place(made.uri, self._clock.now(), made.expires_at)
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+    async def edit_caption(
+        self, record: MessageRecord, ghost: Ghost, key: TxnID, caption: JSON | None, already: Mentions | None
+    ) -> bool:
+        """Give a file another caption, or none; `caption` is a text's content, `already`: whom any version before
+        mentioned (None: not known). The file stays what it is now. False if it cannot have one, or had none and gets
+        none."""
+        async with self._jobs.locked(record.portal, record.remote_id):
+            id = job_id(record.portal, record.sender, record.remote_id, record.part)
+            job = await self._books.directory.media_job(id)
+            event = decode_note(job.payload).event if job is not None else await self._current(record)
+            if event is None or not may_have_caption(event) or caption is event.caption is None:
+                return False
+            event = msgspec.structs.replace(event, caption=caption)
+            now = read_mentions(caption or {}) or Mentions()
+            newly = now.without(already) if already is not None else Mentions()
+            content = replacement(event, record.event_id, key, newly=newly, more=kept(already, now))
+            # With the present time: clients show the latest edit, and there may be one of the file itself.
+            await self._posting.send(record.room, ghost, MESSAGE, content, key, 0)
+            if job is not None:
+                note = msgspec.structs.replace(decode_note(job.payload), event=event)
+                await self._books.save(MediaJobSaved(with_note(job, note)))
+        return True
+
+    async def _current(self, record: MessageRecord) -> FileEvent | None:
+        """What a file's event shows now."""
+        event = await self._homeserver.get_event(record.room, record.event_id)
+        return file_event(shown_content(event.raw)) if event is not None else None
+
+    async def cancel(self, portal: PortalKey, remote_id: RemoteMessageID) -> tuple[Fact, ...]:
+        """The message was deleted: what to write down."""
+        return tuple(MediaJobEnded(id) for id in await self._jobs.cancel(portal, remote_id))
+
+
+def _shown(ref: MediaRef, slot: Slot) -> FileEvent:
+    ref = slot.ref or ref
+    if slot.uri or slot.place is not None:
+        thumbnail = slot.thumbnail.uri if slot.thumbnail is not None else None
+        uri = slot.place.uri if slot.place is not None else slot.uri
+        return FileEvent(base=file_content(ref, thumbnail), uri=uri)
+    note = failed_words(ref, slot.failed) if slot.failed else f"{described(ref)} is on its way"
+    if kind_of(ref) is MediaKind.STICKER:
+        ref = msgspec.structs.replace(ref, kind=MediaKind.IMAGE)  # an edit keeps the event's type
+    return FileEvent(base=file_content(ref), note=note)

@@ -1,0 +1,362 @@
+"""The files that are still to be carried: which of them is carried now. Fair between portals, bounded, durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import msgspec
+
+from bridgekit.core.backoff import Backoff
+from bridgekit.core.policy import Retry, expired
+from bridgekit.errors import LeaseLost, StoreUnavailable
+from bridgekit.model.ids import LoginID, PortalKey
+from bridgekit.model.records import Direction, LoginState, MediaJob, MediaJobSaved
+from bridgekit.ports import Clock
+from bridgekit.runtime.books import Books
+from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.media_rules import MediaRules
+from bridgekit.runtime.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+"""How long a job rests whose login was lost under it, or that the database could not write down."""
+
+Message = tuple[PortalKey, str]
+"""A portal and `MediaJob.message`."""
+
+
+class JobLater(Exception):
+    """The file could not be carried this time."""
+
+    def __init__(self, verdict: Retry) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+class JobWaits(Exception):
+    """There is no session to carry it with. No failure."""
+
+
+class Carrier(Protocol):
+    """Carries the files of one direction. Every method may be repeated after a crash."""
+
+    async def carry(self, job: MediaJob) -> None:
+        """Carry it, and write down that it has ended. Raises `JobLater`, `JobWaits`, `StoreError`."""
+
+    async def give_up(self, job: MediaJob, reason: str) -> None:
+        """It has been tried for as long as it may be: say so, and end it. Raises `JobLater`, `StoreError`."""
+
+    def urgent_at(self, job: MediaJob) -> int | None:
+        """From when on (ms) something must be done for it though there is no session; None: never."""
+
+    def reserved(self, job: MediaJob) -> None:
+        """A job was found on disk."""
+
+    def ended(self, job: MediaJob) -> None:
+        """It is no more: carried, given up or cancelled."""
+
+
+class _Waiting(msgspec.Struct):
+    """What is kept in memory of a job: little, because a flood fills the disk."""
+
+    id: str
+    direction: Direction
+    login: LoginID
+    message: str
+    not_before: int
+    urgent_at: int | None
+
+
+class MediaJobs:
+    """All jobs of the bridge."""
+
+    def __init__(
+        self,
+        books: Books,
+        lease: LeaseKeeper,
+        clock: Clock,
+        sessions: Sessions,
+        rules: MediaRules,
+        *,
+        retry_for_ms: int,
+        random: Callable[[], float],
+    ) -> None:
+        self._books = books
+        self._lease = lease
+        self._clock = clock
+        self._sessions = sessions
+        self._rules = rules
+        self._retry_for_ms = retry_for_ms
+        self._random = random
+        self._backoff = Backoff()
+        self.carriers: dict[Direction, Carrier] = {}
+        self._portals: dict[PortalKey, dict[str, _Waiting]] = {}
+        self._turns: deque[PortalKey] = deque()
+        self._running: dict[str, tuple[PortalKey, _Waiting, asyncio.Task[None]]] = {}
+        self._of_login: Counter[LoginID] = Counter()
+        self._locks: dict[Message, tuple[asyncio.Lock, int]] = {}
+        self._timer: asyncio.Task[None] | None = None
+        self._watched: dict[LoginID, asyncio.Task[None]] = {}
+        self._started = False
+
+    # --- feeding ----------------------------------------------------------------------------------------------------
+    async def load(self) -> None:
+        """Take up what an earlier process has left."""
+        after = 0
+        while page := await self._books.directory.media_jobs(after=after):
+            for job in page:
+                if job.direction in self.carriers:
+                    self.carriers[job.direction].reserved(job)
+                self._add(job)
+            after = page[-1].number
+
+    def start(self) -> None:
+        """Begin to carry."""
+        self._started = True
+        self._pump()
+
+    async def stop(self) -> None:
+        """Break off what is being carried; it is on disk, and goes on at the next start."""
+        self._started = False
+        tasks = [task for _, _, task in self._running.values()]
+        tasks += [task for task in (self._timer, *self._watched.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def offer(self, job: MediaJob) -> None:
+        """A job that is on disk by now."""
+        if job.id not in self._running:
+            self._add(job)
+            self._pump()
+
+    def _add(self, job: MediaJob) -> None:
+        carrier = self.carriers.get(job.direction)
+        if carrier is None:
+            return
+        waiting = _Waiting(
+            id=job.id,
+            direction=job.direction,
+            login=job.login,
+            message=job.message,
+            not_before=job.not_before,
+            urgent_at=carrier.urgent_at(job),
+        )
+        self._put(job.portal, waiting)
+
+    def _put(self, portal: PortalKey, waiting: _Waiting) -> None:
+        if portal not in self._portals:
+            self._portals[portal] = {}
+            self._turns.append(portal)
+        self._portals[portal][waiting.id] = waiting
+
+    @property
+    def running(self) -> int:
+        """How many are being carried now."""
+        return len(self._running)
+
+    @asynccontextmanager
+    async def locked(self, portal: PortalKey, message: str) -> AsyncIterator[None]:
+        """Nobody else changes the jobs or the events of this message's files meanwhile."""
+        key = (portal, message)
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
+
+    async def cancel(self, portal: PortalKey, message: str) -> tuple[str, ...]:
+        """The message was deleted: carry its files no further. The ids of the jobs, which the caller has to end on
+        disk."""
+        waiting = [each.id for each in self._portals.get(portal, {}).values() if each.message == message]
+        for id in waiting:
+            del self._portals[portal][id]
+        running = [
+            (id, task)
+            for id, (where, each, task) in self._running.items()
+            if where == portal and each.message == message
+        ]
+        for _, task in running:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+        ids = (*waiting, *(id for id, _ in running))
+        for id in ids:
+            self._portals.get(portal, {}).pop(id, None)
+            job = await self._books.directory.media_job(id)
+            if job is not None:
+                self.carriers[job.direction].ended(job)
+        return ids
+
+    # --- whose turn it is -------------------------------------------------------------------------------------------
+    def _pump(self) -> None:
+        if not self._started:
+            return
+        next_at: int | None = None
+        while len(self._running) < self._rules.at_once:
+            turn, next_at = self._next()
+            if turn is None:
+                break
+            self._begin(*turn)
+        self._wake_at(next_at)
+
+    def _next(self) -> tuple[tuple[PortalKey, _Waiting] | None, int | None]:
+        """The job whose turn it is; else when (ms) one's time comes."""
+        now = self._clock.now()
+        next_at: int | None = None
+        for _ in range(len(self._turns)):
+            portal = self._turns[0]
+            self._turns.rotate(-1)
+            jobs = self._portals[portal]
+            if not jobs:
+                self._turns.pop()
+                del self._portals[portal]
+                continue
+            for job in jobs.values():
+                at = self._ready_at(job, now)
+                if at is not None and at <= now:
+                    return (portal, job), None
+                if at is not None and (next_at is None or at < next_at):
+                    next_at = at
+        return None, next_at
+
+    def _ready_at(self, job: _Waiting, now: int) -> int | None:
+        """When (ms) it may be carried; None: when something else has happened."""
+        if self._of_login[job.login] >= self._rules.per_login:
+            return None
+        if self._sessions.session(job.login) is not None and self._is_active(job.login):
+            return job.not_before if job.urgent_at is None else min(job.not_before, job.urgent_at)
+        if self._books.login(job.login) is None:
+            return job.not_before  # that it will never come has to be said
+        self._watch(job.login)
+        return job.urgent_at
+
+    def _is_active(self, login: LoginID) -> bool:
+        record = self._books.login(login)
+        return record is not None and record.state is LoginState.ACTIVE
+
+    def _begin(self, portal: PortalKey, job: _Waiting) -> None:
+        del self._portals[portal][job.id]
+        self._of_login[job.login] += 1
+        task = asyncio.create_task(self._run(job), name=f"file {job.id}")
+        self._running[job.id] = (portal, job, task)
+        task.add_done_callback(lambda task: self._over(portal, job, task))
+
+    def _over(self, portal: PortalKey, job: _Waiting, task: asyncio.Task[None]) -> None:
+        del self._running[job.id]
+        self._of_login[job.login] -= 1
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LeaseLost):
+            self._lease.declare_lost()
+            return
+        if error is not None:
+            log.error("a file's job failed; it is tried again", exc_info=error)
+            self._rest(job, self._clock.now() + int(self._backoff.max_s * 1000), job.urgent_at)
+            self._put(portal, job)
+        self._pump()
+
+    def _wake_at(self, at: int | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer = asyncio.create_task(self._later(at), name="files: the next")
+
+    async def _later(self, at: int) -> None:
+        await self._clock.sleep(max((at - self._clock.now()) / 1000, 0.001))
+        self._timer = None
+        self._pump()
+
+    def _watch(self, login: LoginID) -> None:
+        """Look again when it is connected."""
+        if login not in self._watched:
+            self._watched[login] = asyncio.create_task(self._until_connected(login), name=f"files of {login}")
+
+    async def _until_connected(self, login: LoginID) -> None:
+        try:
+            await self._sessions.until_connected(login)
+            while self._sessions.session(login) is not None and not self._is_active(login):
+                await self._clock.sleep(AGAIN_S)  # refused, and about to be disconnected
+        finally:
+            del self._watched[login]
+        self._pump()
+
+    # --- carrying ---------------------------------------------------------------------------------------------------
+    async def _run(self, waiting: _Waiting) -> None:
+        job = await self._books.directory.media_job(waiting.id)
+        if job is None:
+            return
+        carrier = self.carriers[job.direction]
+        await self._lease.check()
+        try:
+            await carrier.carry(job)
+        except JobWaits:
+            await self._again(job, self._clock.now() + int(AGAIN_S * 1000), carrier)
+            return
+        except JobLater as later:
+            if not await self._later_or_never(job, later, carrier):
+                return
+        except StoreUnavailable as error:
+            log.warning("%s; a file waits", error)
+            await self._again(job, self._clock.now() + int(AGAIN_S * 1000), carrier)
+            return
+        else:
+            carrier.ended(job)
+
+    async def _later_or_never(self, job: MediaJob, later: JobLater, carrier: Carrier) -> bool:
+        now, verdict = self._clock.now(), later.verdict
+        since = job.failed_since if job.failed_since is not None else now
+        over = expired(now=now, failed_since=job.failed_since, retry_for_ms=self._retry_for_ms)
+        try:
+            if over and not verdict.forever:
+                await carrier.give_up(job, verdict.reason)
+                carrier.ended(job)
+                return False
+        except JobLater as again:
+            verdict = again.verdict
+        except StoreUnavailable as error:
+            log.warning("%s; a file waits", error)
+        delay = self._backoff.delay(job.attempts, self._random(), verdict.retry_after_s)
+        log.info("a file is tried again in %.1f s: %s", delay, verdict.reason, extra={"lane": job.portal.chat})
+        not_before = now + int(delay * 1000)
+        try:
+            async with self.locked(job.portal, job.message):
+                stored = await self._books.directory.media_job(job.id)
+                if stored is None:
+                    return False
+                job = msgspec.structs.replace(
+                    stored, attempts=job.attempts + 1, failed_since=since, not_before=not_before
+                )
+                await self._books.save(MediaJobSaved(job))
+        except StoreUnavailable as error:
+            log.warning("%s; a file waits", error)
+        await self._again(job, not_before, carrier)
+        return True
+
+    async def _again(self, job: MediaJob, not_before: int, carrier: Carrier) -> None:
+        """Its next turn is not before that time (ms)."""
+        stored = job
+        try:
+            stored = await self._books.directory.media_job(job.id) or job
+        except StoreUnavailable:
+            pass  # what is known of it is good enough to look again
+        portal, waiting, _ = self._running[job.id]
+        self._rest(waiting, not_before, carrier.urgent_at(stored))
+        self._put(portal, waiting)
+
+    def _rest(self, waiting: _Waiting, not_before: int, urgent_at: int | None) -> None:
+        """Not before that time (ms), but for what becomes urgent sooner; what is urgent already was just tried."""
+        if urgent_at is not None and urgent_at <= self._clock.now():
+            urgent_at = max(urgent_at, not_before)
+        waiting.not_before, waiting.urgent_at = not_before, urgent_at

@@ -1,0 +1,204 @@
+"""One file on its way: never in memory as a whole, its size verified, broken off when nothing moves."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import IO, TypeVar
+
+from bridgekit.core.media_info import with_learnt
+from bridgekit.model.media import MediaRef, MediaStream
+from bridgekit.ports import Clock
+from bridgekit.runtime import points
+from bridgekit.runtime.lanes import is_being_cancelled
+from bridgekit.runtime.media_rules import MediaRules
+
+T = TypeVar("T")
+
+PIECE = 64 * 1024
+"""Bytes that are read of a spooled file at once."""
+
+Opener = Callable[[], AbstractAsyncContextManager[MediaStream]]
+Send = Callable[[AsyncIterator[bytes], int, MediaRef], Awaitable[T]]
+"""Gives the bytes to the homeserver, so many, of the file as it is known by now."""
+
+
+class SourceFailed(Exception):
+    """The adapter's side failed: `error` is what it raised."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(repr(error))
+        self.error = error
+
+
+class TooLarge(Exception):
+    """The file is larger than the homeserver takes. `ref`: what is known of it."""
+
+    def __init__(self, ref: MediaRef) -> None:
+        super().__init__("too large")
+        self.ref = ref
+
+
+class _WrongSize(Exception):
+    """It is not as long as was said."""
+
+
+class Transfers:
+    """Carries files from the network to the homeserver. `moved` is told how many bytes have come."""
+
+    def __init__(self, clock: Clock, rules: MediaRules, *, moved: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._rules = rules
+        self._moved = moved
+        self._progress = 0.0
+
+    async def carry(self, ref: MediaRef, open: Opener, send: Send[T], *, limit: int | None) -> tuple[T, MediaRef]:
+        """Open the file and send it. Returns what `send` did, and what is known of the file now.
+
+        Raises `SourceFailed`, `TooLarge`, and whatever `send` raises.
+        """
+        watch = Watch(self._clock, self._rules.stall_timeout_s)
+        return await watch.over(self._carry(ref, open, send, limit, watch))
+
+    async def _carry(
+        self, ref: MediaRef, open: Opener, send: Send[T], limit: int | None, watch: Watch
+    ) -> tuple[T, MediaRef]:
+        try:
+            async with _opened(open) as stream:
+                size = stream.size if stream.size is not None else ref.size
+                if size is not None:
+                    known = with_learnt(ref, stream, size)
+                    _check(known, size, limit)
+                    return await send(self._verified(stream.chunks, size, watch), size, known), known
+                return await self._spooled(ref, stream, send, limit, watch)
+        except _WrongSize:
+            watch.seen()
+        # What it says of its length is wrong: count.
+        async with _opened(open) as stream:
+            return await self._spooled(ref, stream, send, limit, watch)
+
+    async def _spooled(
+        self, ref: MediaRef, stream: MediaStream, send: Send[T], limit: int | None, watch: Watch
+    ) -> tuple[T, MediaRef]:
+        """The homeserver wants to know the length first."""
+        # Without a name from the beginning: whatever happens to the process, nothing of it is left.
+        with tempfile.TemporaryFile(dir=self._rules.directory) as file:
+            size = 0
+            async for chunk in self._source(stream.chunks, watch):
+                size += len(chunk)
+                _check(with_learnt(ref, stream, size), size, limit)
+                await self._offloaded(functools.partial(file.write, chunk))
+            await self._offloaded(functools.partial(file.seek, 0))
+            known = with_learnt(ref, stream, size)
+            return await send(self._read(file, watch), size, known), known
+
+    async def _source(self, chunks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in chunks:
+                watch.seen()
+                self._moved(len(chunk))
+                yield chunk
+        except (GeneratorExit, SourceFailed):
+            raise
+        except asyncio.CancelledError as error:
+            if is_being_cancelled():
+                raise
+            raise SourceFailed(ConnectionAbortedError("the download was cancelled")) from error
+        except Exception as error:
+            raise SourceFailed(error) from error
+
+    async def _verified(self, chunks: AsyncIterator[bytes], size: int, watch: Watch) -> AsyncIterator[bytes]:
+        """The last piece is held back until it is known to be the last: the homeserver takes a file for whole when it
+        has as many bytes as it was told."""
+        count, held = 0, b""
+        async for chunk in self._source(chunks, watch):
+            count += len(chunk)
+            if count > size:
+                raise _WrongSize
+            if held:
+                yield held
+                watch.seen()
+                points.reach(points.MEDIA_HALF)
+            held = chunk
+        if count != size:
+            raise _WrongSize
+        if held:
+            yield held
+
+    async def _read(self, file: IO[bytes], watch: Watch) -> AsyncIterator[bytes]:
+        while piece := await self._offloaded(functools.partial(file.read, PIECE)):
+            yield piece
+            watch.seen()
+            points.reach(points.MEDIA_HALF)
+
+    async def _offloaded(self, work: Callable[[], T]) -> T:
+        return await asyncio.to_thread(work) if self._rules.offload else work()
+
+
+def _check(ref: MediaRef, size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise TooLarge(ref)
+
+
+@asynccontextmanager
+async def _opened(open: Opener) -> AsyncIterator[MediaStream]:
+    """As the adapter's context manager; what that raises by itself is its failure, what the block raises is not."""
+    try:
+        manager = open()
+        stream = await manager.__aenter__()
+    except asyncio.CancelledError as error:
+        if is_being_cancelled():
+            raise
+        raise SourceFailed(ConnectionAbortedError("the download was cancelled")) from error
+    except Exception as error:
+        raise SourceFailed(error) from error
+    try:
+        yield stream
+    except BaseException as error:
+        try:
+            await manager.__aexit__(type(error), error, error.__traceback__)
+        except Exception as closing:
+            if closing is not error:
+                raise error from closing
+        raise
+    try:
+        await manager.__aexit__(None, None, None)
+    except Exception:  # noqa: BLE001 - the file has come, whatever its source now says
+        return
+
+
+class Watch:
+    """Breaks a piece of work off when it has not moved for a while."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._last = clock.monotonic()
+
+    def seen(self) -> None:
+        """Something has moved."""
+        self._last = self._clock.monotonic()
+
+    async def over(self, work: Awaitable[T]) -> T:
+        """Do it. Raises `SourceFailed` with a `TimeoutError` if it has stalled."""
+        task = asyncio.ensure_future(work)
+        watching = asyncio.ensure_future(self._stalled())
+        try:
+            await asyncio.wait((task, watching), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise SourceFailed(TimeoutError(f"nothing has moved for {self._seconds:g} s"))
+        finally:
+            watching.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _stalled(self) -> None:
+        while (rest := self._last + self._seconds - self._clock.monotonic()) > 0:
+            await self._clock.sleep(rest)

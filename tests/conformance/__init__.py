@@ -1,0 +1,1 @@
+"""Adapters, good and broken, in the hands of `bridgekit.testing.conformance`."""

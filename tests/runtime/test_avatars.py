@@ -1,0 +1,69 @@
+"""Pictures of people and chats: each is uploaded once, whoever has it, and over restarts."""
+
+from __future__ import annotations
+
+from bridgekit.model.ids import ChatID, PortalKey, RemoteUserID
+from bridgekit.model.remote import Avatar, RemoteChat, RemoteProfile
+from bridgekit.testing.harness import Harness
+
+PNG = b"\x89PNG and so on"
+
+
+def pictured(harness: Harness, user: str) -> str | None:
+    """A ghost's picture at the homeserver."""
+    found = [mxc for id, mxc in harness.homeserver.avatars.items() if id.startswith(f"@fake_{user}:")]
+    return found[0] if found else None
+
+
+async def looks_like(harness: Harness, user: str, avatar: str) -> None:
+    harness.network.emit(RemoteProfile(user=RemoteUserID(user), avatar=Avatar(avatar)))
+
+
+async def people(harness: Harness, *names: str) -> None:
+    for name in names:
+        harness.network.say("chat", name, f"hello of {name}")
+    await harness.until(lambda: harness.homeserver.calls.count("register") >= len(names))
+    await harness.settle(1)
+
+
+async def test_the_same_picture_is_uploaded_once(harness: Harness) -> None:
+    await people(harness, "ann", "ben", "cat")
+    harness.network.pictures.update({"a": PNG, "same bytes": PNG, "b": PNG + b"b"})
+    for user, avatar in (("ann", "a"), ("ben", "a"), ("cat", "same bytes")):
+        await looks_like(harness, user, avatar)
+    await harness.until(lambda: pictured(harness, "cat") is not None and pictured(harness, "ben") is not None)
+    assert pictured(harness, "ann") == pictured(harness, "ben") == pictured(harness, "cat")
+    assert harness.homeserver.calls.count("upload") == 1
+    assert harness.network.pictures_opened == ["a", "same bytes"]
+    await looks_like(harness, "ben", "b")
+    await harness.until(lambda: pictured(harness, "ben") != pictured(harness, "ann"))
+    assert harness.homeserver.calls.count("upload") == 2
+
+
+async def test_a_restart_does_not_upload_it_again() -> None:
+    harness = Harness()
+    await harness.start()
+    await people(harness, "ann", "ben")
+    harness.network.pictures["a"] = PNG
+    await looks_like(harness, "ann", "a")
+    await harness.until(lambda: pictured(harness, "ann") is not None)
+    await harness.kill()
+    await harness.start()
+    del harness.network.pictures["a"]  # nobody asks for it again
+    await looks_like(harness, "ben", "a")
+    harness.network.emit(RemoteChat(portal=PortalKey(ChatID("chat")), avatar=Avatar("a")))
+    await harness.until(lambda: pictured(harness, "ben") is not None)
+    uri = pictured(harness, "ann")
+    assert pictured(harness, "ben") == uri
+    rooms = harness.homeserver.rooms.values()
+    await harness.until(lambda: {"url": uri} in [room.state.get(("m.room.avatar", "")) for room in rooms])
+    assert harness.homeserver.calls.count("upload") == 1
+    await harness.kill()
+
+
+async def test_a_picture_that_cannot_be_had_holds_up_nothing(harness: Harness) -> None:
+    await people(harness, "ann")
+    await looks_like(harness, "ann", "gone")
+    harness.network.say("chat", "ann", "after")
+    await harness.until(lambda: any("after" in harness.homeserver.bodies(room) for room in harness.homeserver.rooms))
+    assert pictured(harness, "ann") is None
