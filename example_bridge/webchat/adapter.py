@@ -134,6 +134,10 @@ class WebchatSessionWithoutDedupe(
                     elif event.seq > cursors.get(event.chat, 0):  # a network may repeat itself
                         cursors[event.chat] = event.seq
                         self._standing.learn_from(event)
+                        # Of a chat that is new here, what has been is history.
+                        if isinstance(event, webchat.CallEvent) and event.chat in after:
+                            for missed in calling.missed(event, self._me.id):
+                                yield missed
                         yield translate.event(event, self._me.id)
 
     # --- what goes to the network ---------------------------------------------------------------------------------

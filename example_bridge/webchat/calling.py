@@ -88,6 +88,23 @@ def line(seen: webchat.CallEvent, cursor: bk.Cursor) -> bk.RemoteEvent:
     )
 
 
+def missed(seen: webchat.CallEvent, me: str) -> tuple[bk.RemoteCallOffer, ...]:
+    """The call that this line is of, as one that is over, for a bridge that was away while it rang: where it rang here
+    the offer is known, and this changes nothing. None for a call of one's own, or that somebody has dealt with."""
+    if seen.actor == me or seen.duration_ms is not None or seen.reason not in ("ended", "unanswered"):
+        return ()
+    offer = bk.RemoteCallOffer(
+        portal=bk.PortalKey(bk.ChatID(seen.chat)),
+        call=bk.CallID(seen.call),
+        timestamp=seen.timestamp,
+        sender=bk.RemoteUserID(seen.actor),
+        sdp="",
+        kind=bk.CallKind(seen.kind),
+        expires_at=seen.timestamp,
+    )
+    return (offer,)
+
+
 def _elsewhere(seen: webchat.CallHangUp | webchat.CallReject) -> bk.CallEnd:
     """A page that declined, or gave the call up, has dealt with it as much as one that took it."""
     return bk.CallEnd.ANSWERED_ELSEWHERE if isinstance(seen, webchat.CallHangUp) else bk.CallEnd.DECLINED

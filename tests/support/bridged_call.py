@@ -75,10 +75,14 @@ class Bridged:
 
     async def left(self, line: str) -> None:
         """One line is in the portal, which begins like this."""
+        await self.said(line)
+        assert len(await self.lines()) == 1, await self.lines()
+
+    async def said(self, line: str) -> None:
+        """A line is in the portal that begins like this."""
         await self.alice.api.wait_for(
             lambda event: _is_line(event) and (event.body or "").startswith(line), room_id=self.room
         )
-        assert len(await self.lines()) == 1, await self.lines()
 
     async def lines(self) -> list[str]:
         """What calls have left in the portal, as the homeserver holds it."""

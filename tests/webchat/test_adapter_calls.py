@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import get_args
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from bridgekit import adapter as bk
@@ -167,3 +168,23 @@ def test_what_one_says_oneself_comes_back_only_from_another_page() -> None:
     elsewhere = webchat.CallHangUp(call="k", chat="c", account="ann", leg="page", reason="elsewhere")
     told = calling.frame(elsewhere, "ann")
     assert isinstance(told, bk.RemoteCallHangUp) and told.reason is bk.CallEnd.ANSWERED_ELSEWHERE
+
+
+def test_only_a_call_that_nobody_took_is_missed() -> None:
+    def line(**more: Any) -> webchat.CallEvent:
+        fields = {
+            "chat": "c",
+            "seq": 7,
+            "timestamp": 5_000,
+            "actor": "bob",
+            "call": "k",
+            "reason": "ended",
+            "by": "bob",
+        }
+        return msgspec.convert({"kind": "audio", **fields, **more, "type": "call"}, webchat.CallEvent)
+
+    (offer,) = calling.missed(line(), "ann")
+    assert (offer.call, offer.sender, offer.expires_at, offer.sdp) == ("k", "bob", 5_000, "")
+    assert len(calling.missed(line(reason="unanswered"), "ann")) == 1
+    for other in ({"actor": "ann"}, {"duration_ms": 10}, {"reason": "declined"}, {"reason": "busy"}):
+        assert calling.missed(line(**other), "ann") == ()
