@@ -41,6 +41,7 @@ class Message:
         self._event = attempt.event
         self._portal = attempt.portal
         self._has_file = False
+        """Whether it is a file, and nothing of it has reached the network so far."""
 
     async def handle(self) -> Handled:
         handled = await self._handle()
@@ -51,6 +52,11 @@ class Message:
     async def _no_file(self) -> tuple[Fact, ...]:
         """Its message has ended without it."""
         return await self._o.files.forget(self._portal.key, self._event.event_id)
+
+    async def _file_follows(self) -> tuple[Fact, ...]:
+        """The network has its message, or may have it. Where it has it, it must not wait for the file for ever."""
+        self._has_file = False
+        return await self._o.files.sent(self._event.event_id)
 
     async def _handle(self) -> Handled:
         a = self._a
@@ -187,6 +193,8 @@ class Message:
         a = self._a
         limits = to.session.limits(self._portal.key)
         read = self._placed(read, limits)
+        if a.progress.parts:
+            self._has_file = False
         # What is over is over: its file may be forgotten by now.
         media = await self._media(read, to, limits) if not a.progress.parts else None
         if isinstance(media, Ending):
@@ -228,12 +236,14 @@ class Message:
             if isinstance(outcome, Ending):
                 if outcome.code == "uncertain":
                     facts.append(a.uncertain(message, part))
+                    if message.media is not None:
+                        facts += await self._file_follows()
                     if part + 1 < len(parts):
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
                 return await self._end(outcome, tuple(facts))
             facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
             if message.media is not None:
-                facts += await self._o.files.sent(self._event.event_id)
+                facts += await self._file_follows()
             if part + 1 < len(parts):
                 await a.note_part(part + 1, tuple(facts))
         # Without deduplication a mark is all that keeps the next entry's crash from repeating this one.
