@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from pathlib import PurePosixPath
 from random import Random
 
 import msgspec
@@ -53,8 +52,3 @@ def make(token: str, random: Random) -> Made:
 
 def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def token_of(name: str) -> str:
-    """Whose file this is."""
-    return PurePosixPath(name).stem
