@@ -56,6 +56,8 @@ class Config:
     """Code points of a message."""
     max_upload_size: int = 2 << 30
     """Bytes of one file."""
+    upload_seconds: int = 86_400
+    """How long the bytes of a file may take that was announced."""
     faults: bool = False
     """Whether tests may break things over /api/faults."""
     framed_by: str = "'none'"
@@ -67,10 +69,11 @@ class Config:
 class Server:
     """A running network: `url` until `stop`."""
 
-    def __init__(self, url: str, network: Network, runner: web.AppRunner) -> None:
+    def __init__(self, url: str, network: Network, runner: web.AppRunner, expiring: asyncio.Task[None]) -> None:
         self.url = url
         self.network = network
         self._runner = runner
+        self._expiring = expiring
         self._stopped = False
 
     async def stop(self) -> None:
@@ -78,6 +81,8 @@ class Server:
         if self._stopped:
             return
         self._stopped = True
+        self._expiring.cancel()
+        await asyncio.wait([self._expiring])
         await self._runner.cleanup()
         await asyncio.gather(*self.network.unfinished)
         await self.network.store.close()
@@ -98,6 +103,7 @@ async def start(config: Config) -> Server:
         max_text_length=config.max_text_length,
         dedupe_seconds=config.dedupe_seconds,
         max_upload_size=config.max_upload_size,
+        upload_seconds=config.upload_seconds,
         now=config.now,
     )
     runner = web.AppRunner(
@@ -110,6 +116,7 @@ async def start(config: Config) -> Server:
     try:
         files.open()
         await network.clear_files()
+        await network.expire_files()
         await runner.setup()
         site = web.TCPSite(runner, config.host, config.port)
         await site.start()
@@ -118,7 +125,8 @@ async def start(config: Config) -> Server:
         await store.close()
         raise
     host, port = runner.addresses[0][:2]
-    return Server(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", network, runner)
+    expiring = asyncio.create_task(network.keep_expiring())
+    return Server(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", network, runner, expiring)
 
 
 def make_app(network: Network, *, framed_by: str = "'none'") -> web.Application:
