@@ -262,7 +262,7 @@ class MediaJobs:
             return
         if error is not None:
             log.error("a file's job failed; it is tried again", exc_info=error)
-            job.not_before = self._clock.now() + int(self._backoff.max_s * 1000)
+            self._rest(job, self._clock.now() + int(self._backoff.max_s * 1000), job.urgent_at)
             self._put(portal, job)
         self._pump()
 
@@ -352,8 +352,11 @@ class MediaJobs:
         except StoreUnavailable:
             pass  # what is known of it is good enough to look again
         portal, waiting, _ = self._running[job.id]
-        urgent_at = carrier.urgent_at(stored)
-        if urgent_at is not None and urgent_at <= self._clock.now():
-            urgent_at = max(urgent_at, not_before)  # that was just tried
-        waiting.not_before, waiting.urgent_at = not_before, urgent_at
+        self._rest(waiting, not_before, carrier.urgent_at(stored))
         self._put(portal, waiting)
+
+    def _rest(self, waiting: _Waiting, not_before: int, urgent_at: int | None) -> None:
+        """Not before that time (ms), but for what becomes urgent sooner; what is urgent already was just tried."""
+        if urgent_at is not None and urgent_at <= self._clock.now():
+            urgent_at = max(urgent_at, not_before)
+        waiting.not_before, waiting.urgent_at = not_before, urgent_at
