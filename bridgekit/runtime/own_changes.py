@@ -130,7 +130,7 @@ class OwnChanges:
         if it is not known, or says something else by now."""
         for target, told in (await self._known_edits(portal)).items():
             if told and told[-1][0] in nonces:
-                return target
+                return RemoteMessageID(target)
         return None
 
     def came_early(self, nonce: Nonce) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -167,6 +167,23 @@ class Posting:
         )
         points.reach(points.MATRIX_SENT)
 
+    async def annotation(self, room: RoomID, user: UserID, target: EventID, content: JSON) -> EventID | None:
+        """The event with which a ghost has reacted so already, whatever its key: a homeserver takes each reaction of a
+        person once. None if it is too far back."""
+        start: str | None = None
+        wanted = _annotation(content)
+        for _ in range(LOOK_BACK_PAGES):
+            page = await self._homeserver.messages(room, from_=start)
+            for event in page.chunk:
+                if event.event_id == target:
+                    return None  # a reaction comes after what it is about
+                if event.sender == user and _annotation(_decode_content(event.raw).content) == wanted:
+                    return event.event_id
+            if page.end is None:
+                break
+            start = page.end
+        return None
+
     async def already_there(self, room: RoomID, user: UserID, keys: Collection[TxnID]) -> dict[str, EventID]:
         """Which of our events are in the room already: the homeserver may have forgotten their transaction ids."""
         found: dict[str, EventID] = {}
@@ -183,3 +200,10 @@ class Posting:
                 break
             start = page.end
         return found
+
+
+def _annotation(content: Mapping[str, object]) -> tuple[object, object] | None:
+    relation = content.get("m.relates_to")
+    if not isinstance(relation, dict) or relation.get("rel_type") != "m.annotation":
+        return None
+    return relation.get("event_id"), relation.get("key")

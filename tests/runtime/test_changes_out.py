@@ -9,6 +9,7 @@ import pytest
 
 from bridgekit.adapter.capabilities import CanDelete, CanEdit
 from bridgekit.errors import Rejected, Transient, Uncertain
+from bridgekit.model.content import MentionUser
 from bridgekit.model.ids import EventID, LoginID, PortalKey, RemoteUserID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixEdit
@@ -519,4 +520,20 @@ async def test_where_an_edit_cannot_be_taken_back_the_sender_is_told() -> None:
     assert [text for _, text in edited(harness)] == ["two"]
     (notice,) = notices(harness, room)
     assert "can be changed only once" in notice
+    await harness.kill()
+
+
+async def test_somebody_with_a_long_id_is_mentioned() -> None:
+    """Their ghost's user id is a hash, which only the database can read back."""
+    harness, room = await started()
+    long = RemoteUserID("somebody/" * 60)
+    harness.network.say("chat", long, "it is me")
+    await harness.settle(5)
+    (ghost,) = (e["sender"] for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "it is me")
+    pill = f'<a href="https://matrix.to/#/{ghost}">Somebody</a>'
+    html = {"format": "org.matrix.custom.html", "formatted_body": f"hi {pill}", "m.mentions": {"user_ids": [ghost]}}
+    harness.homeserver.say(room, ALICE, "hi Somebody", **html)
+    await harness.settle(5)
+    _, message = harness.network.spoken[-1]
+    assert [mention.target for mention in message.text.mentions] == [MentionUser(long)]
     await harness.kill()
