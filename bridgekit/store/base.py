@@ -36,6 +36,7 @@ from bridgekit.model.ids import (
     UserID,
 )
 from bridgekit.model.records import (
+    CallRecord,
     Fact,
     Ghost,
     LoginRecord,
@@ -281,6 +282,9 @@ class SqlStore(ABC):
 
     async def picture(self, key: str) -> ContentURI | None:
         return await self._read(directory.picture, key)
+
+    async def ongoing_calls(self) -> list[CallRecord]:
+        return await self._read(directory.calls)
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
         return await self._read(directory.uncertain, nonce)
