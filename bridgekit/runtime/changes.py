@@ -228,6 +228,7 @@ async def redact(a: Attempt) -> Handled:
     if unsent:
         await a.o.books.save(*unsent)
     records = await a.o.targets.records(target, a.portal, a.event.room_id, a.lane)
+    await a.o.files.withdrawn(records)
     if records:
         # One message of the network may stand for several parts, or have several ids for one.
         return await _delete(a, tuple({record.remote_id: record for record in records}.values()))
@@ -282,7 +283,9 @@ async def _delete(a: Attempt, records: tuple[MessageRecord, ...]) -> Handled:
 
 async def _take_away(a: Attempt, deleted: RemoteMessageID) -> None:
     """What came from the network in several events is gone as a whole there, and so in the room."""
-    for record in await a.o.books.message_by_remote(a.portal.key, deleted):
+    records = await a.o.books.message_by_remote(a.portal.key, deleted)
+    await a.o.files.withdrawn(records)
+    for record in records:
         if record.event_id != a.event.redacts:
             await a.o.status.withdraw(record.room, record.event_id)
 

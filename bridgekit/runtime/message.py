@@ -40,26 +40,14 @@ class Message:
         self._o = attempt.o
         self._event = attempt.event
         self._portal = attempt.portal
-        self._has_file = False
 
     async def handle(self) -> Handled:
-        handled = await self._handle()
-        if handled.dead is None or not self._has_file:
-            return handled
-        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._no_file()))
-
-    async def _no_file(self) -> tuple[Fact, ...]:
-        """Its message has ended without it."""
-        return await self._o.files.forget(self._portal.key, self._event.event_id)
-
-    async def _handle(self) -> Handled:
         a = self._a
         read = read_message(self._event.raw, resolve=self._resolve, may_mention_room=await self._may_mention_room())
         if isinstance(read, Unreadable) and read.code == "redacted":
             return Handled()
         if await a.deleted_meanwhile(*((read.target,) if isinstance(read, ReadEdit) else ())):
             return Handled()
-        self._has_file = isinstance(read, ReadText) and read.file is not None
         voice = await self._voice(read)
         if not isinstance(voice, Voice):
             return await a.unheard(voice)
@@ -171,10 +159,6 @@ class Message:
         assert uploader is not None
         return await self._o.files.remote(self._a, read.file, to, uploader)
 
-    async def _end(self, ending: Ending, facts: tuple[Fact, ...] = ()) -> Handled:
-        gone = await self._no_file() if self._has_file else ()
-        return await self._a.end(ending, (*facts, *gone))
-
     def _placed(self, read: ReadText, limits: Limits) -> ReadText:
         """A place in words, where the network has none."""
         if read.location is None or limits.locations:
@@ -190,7 +174,7 @@ class Message:
         # What is over is over: its file may be forgotten by now.
         media = await self._media(read, to, limits) if not a.progress.parts else None
         if isinstance(media, Ending):
-            return await self._end(media)
+            return await a.end(media)
         reply_event, thread_event = answered(read, threads=limits.threads)
         answers = await self._record(reply_event)
         thread = await self._record(thread_event)
@@ -228,9 +212,11 @@ class Message:
             if isinstance(outcome, Ending):
                 if outcome.code == "uncertain":
                     facts.append(a.uncertain(message, part))
+                    if message.media is not None:  # a file that is to follow has to, if the message is there
+                        facts += await self._o.files.sent(self._event.event_id)
                     if part + 1 < len(parts):
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
-                return await self._end(outcome, tuple(facts))
+                return await a.end(outcome, tuple(facts))
             facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
             if message.media is not None:
                 facts += await self._o.files.sent(self._event.event_id)

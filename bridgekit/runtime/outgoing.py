@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, StoreError
 from bridgekit.model.entry import Entry
@@ -94,6 +96,13 @@ class Outgoing:
     async def handle(self, entry: Entry, lane: Lane) -> Handled:
         """Carry out the head of a room's lane. Raises `RetryLater`, `WaitFor`."""
         event = self._event(entry)
+        handled = await self._handle(event, entry, lane)
+        if handled.dead is None:
+            return handled
+        # However it has ended: its file, which may have gone ahead, must not stay behind.
+        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self.files.unsent(event.event_id)))
+
+    async def _handle(self, event: RawEvent, entry: Entry, lane: Lane) -> Handled:
         # Asked before the lookup: a room that becomes known between the two must not pass for a stranger's.
         being_made = self._portals.next_made()
         portal = await self.books.portal_by_room(event.room_id)

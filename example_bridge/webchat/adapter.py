@@ -14,12 +14,12 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-import aiohttp
 import msgspec
 
 from bridgekit import adapter as bk
 from example_bridge.webchat import calling, translate
 from example_bridge.webchat import client as webchat
+from example_bridge.webchat.pictures import open_picture
 from example_bridge.webchat.standing import Standing
 
 MAX_REASON = 1000
@@ -303,12 +303,8 @@ class WebchatSessionWithoutDedupe(
 
     async def open_avatar(self, avatar: bk.Avatar) -> AsyncIterator[bytes]:
         """The picture, piece by piece: here its id is its address."""
-        # A connection of its own: the picture may be anybody's, who must not be shown our token.
-        async with aiohttp.ClientSession() as http, http.get(avatar.id) as response:
-            if response.status != 200:
-                raise bk.Rejected(f"the picture's server answered {response.status}")
-            async for piece in response.content.iter_chunked(65_536):
-                yield piece
+        async for piece in open_picture(avatar.id, home=self._client.url):
+            yield piece
 
     # --- chats that begin on the other side -----------------------------------------------------------------------
     async def resolve(self, identifier: str) -> bk.RemoteProfile | None:
