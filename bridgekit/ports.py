@@ -155,9 +155,9 @@ class Journal(Protocol):
 
     async def retry_dead(self, id: int, *, now: int, epoch: int | None = None) -> Entry | None:
         """Append a dead letter at the end of its lane again. None if there is no such letter or it has no lane.
-        It counts as received at `now`; if the same event came again by itself and waits already, that entry is
-        returned. `epoch` None: called by the command line beside a running bridge, which learns of it by the value
-        `RETRIED_BESIDE`."""
+        It counts as received at `now`, and its kind says that it was retried (`Entry.is_retried`); if the same event
+        came again by itself and waits already, that entry is returned. `epoch` None: called by the command line beside
+        a running bridge, which learns of it by the value `RETRIED_BESIDE`."""
 
     async def drop_dead(self, id: int, *, epoch: int | None = None) -> bool: ...
 

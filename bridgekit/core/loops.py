@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from bridgekit.core.to_matrix import KEY
+from bridgekit.core.versions import KEY
 from bridgekit.model.ids import EventID, RoomID, UserID
 
 BRIDGE_MARKS = (KEY, "fi.mau.double_puppet_source")

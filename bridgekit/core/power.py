@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -15,7 +16,15 @@ ADMIN_LEVEL = 90
 """Enough to rename a portal, and below the bot: nobody can take away a level that is as high as their own."""
 
 LEVELS = {Role.MEMBER: 0, Role.MODERATOR: 50, Role.ADMIN: ADMIN_LEVEL}
-"""50 is what kicking, banning, redacting, inviting and ``@room`` take unless a room says otherwise."""
+"""50 is what kicking, banning, redacting and inviting take unless a room says otherwise."""
+
+ROOM_LEVEL = 40
+"""What ``@room`` takes in a portal, and what a ghost is given that says it without being a moderator: a level of no
+role, so that no role takes it away again."""
+
+DEFAULT_ROOM_LEVEL = 50
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 DEFAULTS = {"ban": 50, "kick": 50, "redact": 50, "invite": 0, "state_default": 50, "events_default": 0}
 """Spec, m.room.power_levels: what holds where the content has no such key."""
@@ -53,7 +62,8 @@ def with_roles(
 ) -> JSON | None:
     """The power levels that say these roles; None if they do already.
 
-    Ghosts are as high as their role; one without is a member. People are raised by theirs, and never lowered: what a
+    Ghosts are as high as their role; one without is a member, and keeps what it needs to notify the room if it was
+    given that (`core.room_power.raised`). People are raised by theirs, and never lowered: what a
     room gave them is not the network's. Nobody gets the bot's level, and who has it keeps it, since the bot could not
     take it away.
     """
@@ -62,6 +72,7 @@ def with_roles(
     default = _number(power_levels.get("users_default"), 0)
     # The creator of a room since version 12 is not named, and stands above all.
     top = level_of(power_levels, bot) if bot in users else math.inf
+    notifies = room_level(power_levels)
     changed = dict(users)
     for user in {*users, *roles}:
         level = level_of(power_levels, user)
@@ -70,7 +81,7 @@ def with_roles(
         wanted = LEVELS[roles.get(user, Role.MEMBER)]
         if wanted >= top:
             wanted = int(top) - 1
-        if not is_ghost(user):
+        if not is_ghost(user) or (level == notifies and level not in LEVELS.values()):
             wanted = max(wanted, level)
         if wanted == level:
             continue
@@ -81,8 +92,14 @@ def with_roles(
     return {**power_levels, "users": changed} if changed != users else None
 
 
+def room_level(power_levels: Mapping[str, Any] | None) -> int:
+    """The level that notifying everybody takes (``notifications``: 50 unless the room says otherwise)."""
+    notifications = (power_levels or {}).get("notifications")
+    return _number(notifications.get("room") if isinstance(notifications, Mapping) else None, DEFAULT_ROOM_LEVEL)
+
+
 def _number(value: object, default: int) -> int:
-    # Rooms before version 10 may have them as strings.
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+    # Rooms before version 10 may have them as strings, in which people can write anything.
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else default

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from bridgekit.core.power import ROOM_LEVEL, level_of, room_level
 from bridgekit.model.ids import UserID
 
-DEFAULT_ROOM_LEVEL = 50
 
-
-def may_mention_room(power_levels: dict[str, Any] | None, user: UserID) -> bool:
+def may_mention_room(power_levels: Mapping[str, Any] | None, user: UserID) -> bool:
     """Whether this user's ``@room`` notifies everybody. `power_levels`: the state event's content, None where there is
     none. A room's creator, who stands above the levels from room version 12 on, is our bot."""
-    content = power_levels or {}
-    notifications = content.get("notifications")
-    needed = _level(notifications.get("room") if isinstance(notifications, dict) else None, DEFAULT_ROOM_LEVEL)
-    users = content.get("users")
-    has = _level(users.get(user) if isinstance(users, dict) else None, _level(content.get("users_default"), 0))
-    return has >= needed
+    return level_of(power_levels, user) >= room_level(power_levels)
 
 
-def _level(value: object, default: int) -> int:
-    # Rooms before version 10 may have them as strings.
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+def raised(power_levels: Mapping[str, Any], user: UserID) -> dict[str, Any]:
+    """The power levels by which this user may notify the room, and nothing else that takes more: where that takes a
+    moderator's level, it takes `ROOM_LEVEL` from now on."""
+    level = min(room_level(power_levels), ROOM_LEVEL)
+    found: dict[str, Any] = {**power_levels}
+    for key, changed in (("notifications", {"room": level}), ("users", {user: level})):
+        before = power_levels.get(key)
+        found[key] = {**(before if isinstance(before, Mapping) else {}), **changed}
+    return found

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from bridgekit.core.power import ADMIN_LEVEL
+from bridgekit.core.features import ROOM_FEATURES
+from bridgekit.core.power import ADMIN_LEVEL, ROOM_LEVEL
 from bridgekit.model.ids import ContentURI, PortalKey, RoomID, UserID
 
 JSON = dict[str, Any]
@@ -50,9 +51,9 @@ def bridge_info(shape: RoomShape) -> JSON:
     return {"bridgebot": shape.bot, "creator": shape.bot, "protocol": protocol, "channel": channel}
 
 
-def bridge_state_key(shape: RoomShape) -> str:
+def bridge_state_key(network_id: str, portal: PortalKey) -> str:
     """Unique per bridge and chat; the same chat has the same key for ever."""
-    key = clean(f"bridgekit://{shape.network_id}/{shape.key.receiver or ''}/{shape.key.chat}")
+    key = clean(f"bridgekit://{network_id}/{portal.receiver or ''}/{portal.chat}")
     raw = key.encode()
     if len(raw) <= MAX_STATE_KEY_BYTES:
         return key
@@ -77,6 +78,7 @@ def power_levels(shape: RoomShape) -> JSON:
         "m.room.tombstone": 150 if shape.room_version not in CREATOR_IN_POWER_LEVELS else 100,
         "m.bridge": 100,
         "uk.half-shot.bridge": 100,
+        ROOM_FEATURES: 100,
         "io.element.functional_members": 100,
     }
     users = {shape.bot: 100} if shape.room_version in CREATOR_IN_POWER_LEVELS else {}
@@ -89,16 +91,17 @@ def power_levels(shape: RoomShape) -> JSON:
         "ban": 50,
         "redact": 50,
         "users": users,
+        "notifications": {"room": ROOM_LEVEL},
         "events": reserved,
     }
 
 
 def wanted_state(shape: RoomShape) -> list[tuple[str, str, JSON]]:
     """(type, state key, content) of everything that the bridge keeps true in the room."""
-    info = bridge_info(shape)
+    info, state_key = bridge_info(shape), bridge_state_key(shape.network_id, shape.key)
     state: list[tuple[str, str, JSON]] = [
-        ("m.bridge", bridge_state_key(shape), info),
-        ("uk.half-shot.bridge", bridge_state_key(shape), info),
+        ("m.bridge", state_key, info),
+        ("uk.half-shot.bridge", state_key, info),
         # Clients leave the bot out where they name a room after its members.
         ("io.element.functional_members", "", {"service_members": [shape.bot]}),
     ]

@@ -12,15 +12,12 @@ from bridgekit.core.mentions import Mentions, Person, user_link, with_names
 from bridgekit.core.reactions import to_matrix_key
 from bridgekit.core.rooms import clean
 from bridgekit.core.text import MIN_LENGTH, split_text
+from bridgekit.core.versions import KEY, kept
 from bridgekit.model.content import MentionRoom, MentionTarget, Text
 from bridgekit.model.ids import EventID, TxnID, UserID
 from bridgekit.model.remote import RemoteMessage
 
 JSON = dict[str, Any]
-
-KEY = "io.bridgekit.key"
-"""Content key that holds the transaction id: two equal messages never have equal contents, and an event can be found
-again when the homeserver has forgotten its transaction id."""
 
 MAX_CONTENT_BYTES = 60_000
 """The homeserver's limit is 65,536 bytes for the whole event; the rest is for its envelope."""
@@ -100,11 +97,11 @@ def edit_contents(
 ) -> EditContents:
     """The edit of a message whose events, in order, are `targets` (at least one): `text` is all that it says now.
 
-    `already`: whom any version before mentioned; only others are notified (MSC3952, "Impact on edits"), and nobody if
-    it is None, not known. The other arguments as in `message_contents`; `reply_mentions` and `thread` are those of the
-    message. An edit carries its text up to four times: where that is too much, first the HTML of what clients without
-    edits see is left out, then their text is cut, with "…"; what the others see is whole. Raises ValueError for no
-    target.
+    `already`: whom any version before mentioned (`core.versions.mentioned_before`); only others are notified (MSC3952,
+    "Impact on edits"), and nobody if it is None, not known. The other arguments as in `message_contents`;
+    `reply_mentions` and `thread` are those of the message. An edit carries its text up to four times: where that is too
+    much, first the HTML of what clients without edits see is left out, then their text is cut, with "…"; what the
+    others see is whole. Raises ValueError for no target.
     """
     if not targets:
         raise ValueError("there is no event to edit")
@@ -112,15 +109,17 @@ def edit_contents(
     answered = Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
     replaced, added = [], []
     notified = already
-    parts = _parts(text, users, answered)
+    parts = _parts(text, users, answered, kept(already, Mentions()))
     for part, piece in enumerate(parts):
         mentions = _mentions(piece, users)
         newly = mentions.without(notified) if notified is not None else Mentions()
         notified = _joined(notified, newly) if notified is not None else None
         key = txn_id(part)
         if part < len(targets):
-            new = _content(piece, users, _joined(mentions, answered) if part == 0 else mentions)
-            replaced.append((key, targets[part], _replacement(new, targets[part], newly, key)))
+            now = _joined(mentions, answered) if part == 0 else mentions
+            new = _content(piece, users, now)
+            more = kept(already, now) if part == 0 else {}
+            replaced.append((key, targets[part], _replacement(new, targets[part], newly, {KEY: key, **more})))
             continue
         content = _content(piece, users, newly)
         relation = _relation(None, thread, None)
@@ -158,14 +157,15 @@ def _with_files(message: RemoteMessage) -> Text:
     return msgspec.structs.replace(message.text, body=joined)
 
 
-def _parts(text: Text, users: Users, answered: Mentions) -> list[Text]:
-    """The text cut so that each part fits into one event, and into the edit of one, at least without its HTML."""
+def _parts(text: Text, users: Users, answered: Mentions, more: JSON | None = None) -> list[Text]:
+    """The text cut so that each part fits into one event, and into the edit of one, at least without its HTML, and
+    with what it has `more`."""
 
     def size(part: Text) -> int:
         mentions = _mentions(part, users).to_content()  # an edit has them twice
         return encoded_size({"body": clean(to_plain(part))}) + 2 * encoded_size(mentions) + reserved
 
-    reserved = encoded_size(answered.to_content()) + ENVELOPE_BYTES
+    reserved = encoded_size(answered.to_content()) + encoded_size(more or {}) + ENVELOPE_BYTES
     if size(text) <= MAX_CONTENT_BYTES:
         return [text]
     # JSON escapes make a byte of text up to six bytes of content: halve until the pieces fit.
@@ -201,15 +201,15 @@ def _content(text: Text, users: Users, mentions: Mentions) -> JSON:
     return content
 
 
-def _replacement(new: JSON, target: EventID, newly: Mentions, key: TxnID) -> JSON:
-    """The content of an edit (spec: Event replacements)."""
+def _replacement(new: JSON, target: EventID, newly: Mentions, more: JSON) -> JSON:
+    """The content of an edit (spec: Event replacements), with our own keys in `more`."""
     content: JSON = {
         "msgtype": new["msgtype"],
         "body": f"* {new['body']}",
         "m.mentions": newly.to_content(),
         "m.new_content": new,
         "m.relates_to": {"rel_type": "m.replace", "event_id": target},
-        KEY: key,
+        **more,
     }
     if "formatted_body" in new:
         rich = content | {"format": HTML, "formatted_body": f"* {new['formatted_body']}"}

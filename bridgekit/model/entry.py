@@ -24,6 +24,14 @@ class Direction(StrEnum):
     REMOTE = "remote"
 
 
+_RETRIED = " (retried)"
+
+
+def retried_kind(kind: str) -> str:
+    """The kind of an entry that was a dead letter: what came after it may have been carried out before it."""
+    return kind if kind.endswith(_RETRIED) else kind + _RETRIED
+
+
 class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One event to be made durable. `payload` is the raw event: bytes, because a ``\\u0000`` must not wedge a column.
 
@@ -59,6 +67,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     not_before: int = 0
     marked_at: int | None = None
     progress: bytes | None = None
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether it was a dead letter, so that it is not in its order any more."""
+        return self.kind.endswith(_RETRIED)
+
+    @property
+    def first_kind(self) -> str:
+        """The kind that it had the first time."""
+        return self.kind.removesuffix(_RETRIED)
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):

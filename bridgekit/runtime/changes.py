@@ -27,6 +27,7 @@ from bridgekit.model.records import (
     ValueSaved,
 )
 from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.own_changes import OwnReaction
 from bridgekit.runtime.relay import Voice
 from bridgekit.runtime.sending import Attempt, Connected, checked
 from bridgekit.runtime.targets import Missing
@@ -51,6 +52,9 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Han
         # Spec, "Validity of replacement events": servers do not check that the sender is the same.
         log.info("an edit of somebody else's message is ignored", extra={"event_id": a.event.event_id})
         return Handled()
+    if a.entry.is_retried and await _is_outdated(a, found.event_id):
+        log.info("an edit that was retried is older than the next one", extra={"event_id": a.event.event_id})
+        return Handled()
     limits = to.session.limits(a.portal.key)
     too_late = _late(a, found.records, limits.edit_within, "changed")
     if too_late is not None:
@@ -61,6 +65,14 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Han
     texts, hidden = await parts(read.text, to, read.hidden)
     await a.keep_voice(to.voice)
     return await _Edit(a, to, editor, found.event_id, found.records, hidden).carry_out(texts, counted)
+
+
+async def _is_outdated(a: Attempt, original: EventID) -> bool:
+    """Whether the room shows a later edit of the same message."""
+    version = await a.o.versions.of(a.event.room_id, original)
+    if version is None or version.edit == a.event.event_id:
+        return False
+    return version.edited_at >= max(a.event.origin_server_ts, 1)
 
 
 async def _count(a: Attempt, limits: Limits, original: EventID) -> tuple[Fact, ...] | Ending:
@@ -109,6 +121,7 @@ class _Edit:
         self._editor = editor
         self._original = original
         self._hidden = hidden
+        self._thread: RemoteMessageID | None = None
         self._sent: dict[int, RemoteMessageID] = {}
         for record in records:
             self._sent.setdefault(record.part, record.remote_id)  # of several ids the first
@@ -122,6 +135,8 @@ class _Edit:
         if len(texts) < len(self._targets) and deleter is None:
             reason = f"the message went as {len(self._targets)} messages, and this network cannot delete any of them"
             return await a.end(a.ending("not_supported", reason))
+        if len(texts) > len(self._targets) and session.limits(a.portal.key).threads:
+            self._thread = await self._its_thread()
         facts: list[Fact] = list(a.progress.facts)
         steps = max(len(texts), len(self._targets))
         for step in range(a.progress.parts, steps):
@@ -138,6 +153,8 @@ class _Edit:
             facts += done
             if step + 1 < steps:
                 await a.note_part(step + 1, tuple(facts))
+        if steps > 1:
+            facts += await a.o.own_changes.edits_saved(a.portal.key)
         more = len(texts) > len(self._targets) and sender is not None and sender.dedupes_for is None
         return a.crossed((*facts, *counted), barrier=more)
 
@@ -166,6 +183,7 @@ class _Edit:
             nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
             timestamp=self._a.event.origin_server_ts,
             speaker=self._to.voice.speaker,
+            thread=self._thread,
         )
         part = max(self._sent) + 1 + step - len(self._targets)
         outcome = await self._a.send(message, sender, self._to)
@@ -174,6 +192,15 @@ class _Edit:
                 facts.append(self._a.uncertain(message, part, event_id=self._original))
             return outcome
         return [self._a.sent(remote_id, part, event_id=self._original) for remote_id in outcome.ids]
+
+    async def _its_thread(self) -> RemoteMessageID | None:
+        """The thread that the message was said in, and what is added to it has to be."""
+        a = self._a
+        version = await a.o.versions.of(a.event.room_id, self._original)
+        if version is None or version.thread is None:
+            return None
+        records = await a.o.targets.records(version.thread, a.portal, a.event.room_id, a.lane)
+        return next((record.remote_id for record in records if record.portal == a.portal.key), None)
 
     async def _delete(self, target: RemoteMessageID, deleter: CanDelete) -> list[Fact] | Ending:
         delete = MatrixDelete(
@@ -277,8 +304,9 @@ async def _take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
     outcome = await a.call(lambda: reactor.unreact(back), to)
     if isinstance(outcome, Ending):
         return await a.end(outcome, (gone,))
-    a.o.own_changes.reacted(reaction.portal, reaction.target, reaction.emoji, added=False)
-    return a.crossed((gone,))
+    told = OwnReaction(reaction.portal, reaction.target, reaction.emoji, added=False)
+    await a.o.own_changes.reacted(told, back.nonce)
+    return a.crossed((gone, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 
 class _Content(msgspec.Struct):

@@ -11,6 +11,7 @@ from bridgekit.core.changes import marked_as_edited
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
 from bridgekit.core.txnid import event_txn_id
+from bridgekit.core.versions import Version, edited_at, is_outdated, mentioned_before
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import TxnID, UserID
 from bridgekit.model.records import Fact, Ghost, LoginRecord, MessageDeleted, MessageRecord, PartsDeleted
@@ -25,6 +26,7 @@ from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import Claim, RemoteTargets
+from bridgekit.runtime.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class EditsIn:
         posting: Posting,
         messages: MessagesIn,
         people: People,
+        versions: Versions,
     ) -> None:
         self._books = books
         self._portals = portals
@@ -54,14 +57,16 @@ class EditsIn:
         self._posting = posting
         self._messages = messages
         self._people = people
+        self._versions = versions
 
     # --- edits ------------------------------------------------------------------------------------------------------
     async def edit(
         self, edit: RemoteEdit, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
     ) -> Handled:
         """A message says something else now."""
-        if await self._echoes.edit(edit):
-            return Handled()
+        own = await self._echoes.edit(edit)
+        if own is not None:
+            return Handled(facts=own)
         portal = await self._books.portal(edit.portal)
         room = portal.room if portal is not None else None
         records = await self._targets.find(edit.portal, edit.target, lane, room=room)
@@ -71,12 +76,14 @@ class EditsIn:
         if not here:
             log.debug("an edit of a message in a room that the chat has left", extra={"lane": lane.key})
             return Handled()
-        facts = await self._changes.edited_elsewhere(edit.portal, records[0].remote_id)
         by_ghosts = [each for each in here if self._ghosts.namespace.is_ghost(each.sender)]
         ghost = await self._ghosts.by_user(by_ghosts[0].sender) if by_ghosts else None
         if ghost is not None:
-            return Handled(facts=(*facts, *await self._replace(edit, entry, lane, ghost, by_ghosts, here)))
-        return Handled(facts=(*facts, *await self._beside(edit, entry, lane, session, here)))
+            facts = await self._replace(edit, entry, lane, ghost, by_ghosts, here)
+        else:
+            facts = await self._beside(edit, entry, lane, session, here)
+        # Once it is done: if the homeserver is away, all of this is done again.
+        return Handled(facts=(*facts, *await self._changes.edited_elsewhere(edit.portal, records[0].remote_id)))
 
     async def _replace(
         self,
@@ -91,16 +98,28 @@ class EditsIn:
         heed no other edits."""
         room, remote_id = parts[0].room, parts[0].remote_id
         names = await self._people.named(edit.text)
+        found = [await self._versions.of(room, each.event_id) for each in parts]
+        known = [each for each in found if each is not None]
+        keys = [_key(edit, ghost.user_id, entry, part) for part in range(len(parts))]
+        if entry.is_retried and is_outdated(edit.timestamp, known, keys):
+            log.info("an edit that was retried is older than what the room says", extra={"lane": lane.key})
+            return ()
+        first = found[0] or Version()
         contents = edit_contents(
             edit.text,
             targets=[each.event_id for each in parts],
             txn_id=lambda part: _key(edit, ghost.user_id, entry, part),
             mention=names.get,
             may_mention_room=await self._people.may_mention_room(edit.text, room, ghost.user_id),
+            # Where one is gone from the room, nobody knows whom it mentioned.
+            already=mentioned_before(known, keys) if len(known) == len(parts) else None,
+            reply_mentions=first.unnamed if first.answers else (),
+            thread=first.thread,
         )
         await self._ghosts.ensure_joined(room, ghost)
         words = [*((key, content) for key, _, content in contents.replaced), *contents.added]
-        events = await self._posting.post(room, ghost, words, entry, lane, timestamp=edit.timestamp)
+        timestamp = edited_at(edit.timestamp, known, keys)
+        events = await self._posting.post(room, ghost, words, entry, lane, timestamp=timestamp)
         facts = saved(
             edit.portal,
             remote_id,
@@ -148,7 +167,7 @@ class EditsIn:
     ) -> Handled:
         """The edit of a message of which there is no event. It has all of the text: it takes the message's place, and
         the message itself must not follow. But an old one belongs to what was skipped, or is from before the bridge."""
-        if entry.kind == OLD_CHANGE_KIND:
+        if entry.first_kind == OLD_CHANGE_KIND:
             log.debug("an old edit of a message that was not bridged", extra={"lane": lane.key})
             return Handled()
         match await self._targets.shut_out(edit.portal, edit.target, entry):

@@ -47,6 +47,7 @@ from bridgekit.runtime.retrying import Retrying
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.status import Status
 from bridgekit.runtime.upgrades import Upgrades
+from bridgekit.runtime.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -99,10 +100,13 @@ class Incoming:
         self._bot = bot
         self._targets = targets = RemoteTargets(books, journal, lanes, lease, retrying)
         posting = Posting(homeserver, ghosts, retrying, bot=bot)
-        people = People(books, homeserver)
+        people = People(books, homeserver, ghosts.namespace)
+        versions = Versions(homeserver)
         echoes = OwnEchoes(books, sessions, targets, changes, status)
-        self._messages = MessagesIn(books, portals, ghosts, echoes, targets, posting, catching_up, people)
-        self._edits = EditsIn(books, portals, ghosts, echoes, changes, targets, posting, self._messages, people)
+        self._messages = MessagesIn(books, portals, ghosts, echoes, targets, posting, catching_up, people, versions)
+        self._edits = EditsIn(
+            books, portals, ghosts, echoes, changes, targets, posting, self._messages, people, versions
+        )
         self._reactions = ReactionsIn(books, ghosts, echoes, targets, posting, sessions)
         self._chat_gone = ChatGone(books, homeserver, ghosts, bot=bot, network=network, server_name=server_name)
 

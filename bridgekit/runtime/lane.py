@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -71,7 +72,7 @@ class Lane:
         self._suspects: frozenset[DedupeKey] = frozenset()
         self._open: set[DedupeKey] = set()
         self._step: asyncio.Event | None = None  # made by who waits: few do, and every entry steps
-        self._resolving: list[asyncio.Task[object] | None] = []  # who waits for `resolve`
+        self._resolving: list[asyncio.Task[object] | None] = []  # who waits for this lane (`waited_for`)
         self._asked: asyncio.Event | None = None
 
     def may_have_been_tried(self, entry: Entry) -> bool:
@@ -99,31 +100,41 @@ class Lane:
     async def resolve(self) -> None:
         """Wait until every entry that may have reached the far end by now, if only in an earlier process, has ended and
         is on disk."""
+        with self.waited_for():
+            while self.recovered:
+                await self._next_step()
+            doubtful = set(self._open)
+            while doubtful & self._open:
+                await self._next_step()
+
+    @contextmanager
+    def waited_for(self) -> Iterator[None]:
+        """For the time of the block the present task waits for this lane, if only by way of another."""
         me = asyncio.current_task()
         self._resolving.append(me)
         if self._asked is not None:
             self._asked.set()
             self._asked = None
         try:
-            while self.recovered:
-                await self._next_step()
-            doubtful = set(self._open)
-            while doubtful & self._open:
-                await self._next_step()
+            yield
         finally:
             self._resolving.remove(me)
 
     async def waited_for_by(self, other: Lane) -> None:
-        """Wait until the head of another lane waits for this one (`resolve`)."""
+        """Wait until the head of another lane waits for this one (`waited_for`)."""
         while other.task is None or other.task not in self._resolving:
             if self._asked is None:
                 self._asked = asyncio.Event()
             await self._asked.wait()
 
     async def _next_step(self) -> None:
+        await self.next_step().wait()
+
+    def next_step(self) -> asyncio.Event:
+        """Set when the next entry has ended, and that is on disk (or it will be tried again)."""
         if self._step is None:
             self._step = asyncio.Event()
-        await self._step.wait()
+        return self._step
 
     def _stepped(self) -> None:
         if self._step is not None:

@@ -6,10 +6,11 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import msgspec
 
+from bridgekit.core.lane import room_of
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import Completion, Ending, Entry
@@ -127,32 +128,43 @@ class Lanes:
             lane.current is not None or bool(lane.buffer) or lane.behind or lane.uncommitted > 0
         )
 
-    async def settled(self, key: LaneKey, *, asked_by: Lane | None = None) -> None:
-        """Wait until the entry that is being carried out now, if there is one, has ended and is on disk. A head that
-        asks names its own lane: it waits no longer once the other waits for it (`resolved`)."""
+    async def settled(self, key: LaneKey) -> None:
+        """Wait until the entry that is being carried out now, if there is one, has ended and is on disk."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            await lane.between.wait()
+            await lane.settle()
+
+    async def resolved(self, key: LaneKey, *, asked_by: Lane | None = None) -> None:
+        """Wait until whatever of this lane may have reached the far end by now has ended and is on disk: what is being
+        carried out, what failed without an answer, and what an earlier process may have begun. A head that is itself
+        waited for by the other lane so names its own (`asked_by`): then it waits no longer."""
         lane = self._lanes.get(key)
         if lane is None:
             return
+        self._completer.hurry()
         if asked_by is None:
-            await lane.between.wait()
-            await lane.settle()
+            await lane.resolve()
             return
-        waits = [asyncio.ensure_future(lane.between.wait()), asyncio.ensure_future(asked_by.waited_for_by(lane))]
+        waits = [asyncio.ensure_future(lane.resolve()), asyncio.ensure_future(asked_by.waited_for_by(lane))]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if lane.between.is_set():
-            await lane.settle()
 
-    async def resolved(self, key: LaneKey) -> None:
-        """Wait until whatever of this lane may have reached the far end by now has ended and is on disk: what is being
-        carried out, what failed without an answer, and what an earlier process may have begun."""
+    def waited_for(self, key: LaneKey) -> AbstractContextManager[None]:
+        """For the time of the block a head waits for this lane by way of another: see `resolved`, `asked_by`."""
         lane = self._lanes.get(key)
-        if lane is not None:
-            self._completer.hurry()
-            await lane.resolve()
+        return lane.waited_for() if lane is not None else nullcontext()
+
+    def next_step(self, key: LaneKey) -> asyncio.Event | None:
+        """Set when the lane's next entry has ended and is on disk; None if it has none."""
+        lane = self._lanes.get(key)
+        if lane is None or not self.is_busy(key):
+            return None
+        self._completer.hurry()
+        return lane.next_step()
 
     @asynccontextmanager
     async def hold(self, key: LaneKey) -> AsyncIterator[None]:
@@ -293,7 +305,9 @@ class Lanes:
                 return ready
             except RetryLater as later:
                 wait = await self._defer(lane, entry, later)
-                if not tried_before and lane.buffer and lane.buffer[0].marked_at is None:
+                # What goes to a room has no mark: the homeserver may have taken it, and lost its answer.
+                certain = room_of(lane.key) is not None and lane.buffer and lane.buffer[0].marked_at is None
+                if certain and not tried_before:
                     lane.close(entry.dedupe)
                 return wait
             except StoreUnavailable as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridgekit.adapter.base import Session
-from bridgekit.core.mentions import reply_mentions
+from bridgekit.core.mentions import Mentions, reply_mentions
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import JSON, as_notice, message_contents
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, TxnID
+from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, TxnID, UserID
 from bridgekit.model.records import AliasSaved, Fact, Ghost, LoginRecord, MessageRecord, MessageSaved
 from bridgekit.model.remote import RemoteMessage
 from bridgekit.runtime.books import Books
@@ -22,6 +22,7 @@ from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import RemoteTargets
+from bridgekit.runtime.versions import Versions
 
 
 class MessagesIn:
@@ -37,6 +38,7 @@ class MessagesIn:
         posting: Posting,
         catching_up: CatchingUp,
         people: People,
+        versions: Versions,
     ) -> None:
         self._books = books
         self._portals = portals
@@ -46,6 +48,7 @@ class MessagesIn:
         self._posting = posting
         self._catching_up = catching_up
         self._people = people
+        self._versions = versions
 
     async def handle(
         self, message: RemoteMessage, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
@@ -104,9 +107,23 @@ class MessagesIn:
             mention=names.get,
             may_mention_room=await self._people.may_mention_room(message.text, room, ghost.user_id),
             reply_to=answered.event_id if answered is not None else None,
-            reply_mentions=reply_mentions(answered.sender, None, replier=ghost.user_id) if answered is not None else (),
+            reply_mentions=await self._notified(answered, ghost) if answered is not None else (),
             thread=thread.event_id if thread is not None else None,
+            thread_latest=await self._latest(thread) if thread is not None and answered is None else None,
         )
+
+    async def _notified(self, answered: MessageRecord, replier: Ghost) -> tuple[UserID, ...]:
+        """Whom a reply to this event notifies: the people, where they are on Matrix themselves, not their ghosts."""
+        version = await self._versions.of(answered.room, answered.event_id)
+        standing = self._people.standing
+        mentions = version.mentions if version is not None else Mentions()
+        meant = Mentions(tuple(standing(user) for user in mentions.users))
+        return reply_mentions(standing(answered.sender), meant, replier=standing(replier.user_id))
+
+    async def _latest(self, root: MessageRecord) -> EventID | None:
+        """The last event of a thread: the homeserver tells it with the root, and knows what was said on Matrix, too."""
+        version = await self._versions.of(root.room, root.event_id)
+        return version.thread_latest if version is not None else None
 
     async def _event_of(
         self, portal: PortalKey, remote_id: RemoteMessageID | None, room: RoomID, lane: Lane, *, first: bool = False

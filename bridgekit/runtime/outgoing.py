@@ -31,6 +31,7 @@ from bridgekit.runtime.speakers import Speakers
 from bridgekit.runtime.status import Status
 from bridgekit.runtime.targets import Targets
 from bridgekit.runtime.upgrades import Upgrades
+from bridgekit.runtime.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,10 @@ class Outgoing:
         self.ghosts = ghosts
         self.sessions = sessions
         self.retrying = retrying
-        self.targets = Targets(books, homeserver, lanes, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms)
+        self.targets = Targets(
+            books, homeserver, lanes, retrying.clock, bot=status.bot, wait_ms=retrying.delivery.confirm_wait_ms
+        )
+        self.versions = Versions(homeserver)
         self.status = status
         self.limit = TimeLimit(retrying.delivery.send_timeout_ms / 1000)
         self.relay = relay

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import deque
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -15,93 +16,206 @@ from bridgekit.ports import Clock
 from bridgekit.runtime.books import CACHE_SIZE, Books
 
 EDITS = 50
-"""So many edited messages of each chat are remembered: with their last texts, on disk."""
+"""So many edited messages of each chat are remembered: with digests of their last texts, on disk."""
 
 TEXTS = 20
 """So many texts of each: the echo of one edit may come after the next edit was told."""
 
-REACTIONS = 2_000
-"""So many reactions, added or taken back, are remembered at most, over all chats."""
+EARLY = 1_000
+"""So many edits that came back before their call are remembered, over all chats, until it returns."""
+
+REACTIONS = 200
+"""So many reactions of each chat, added or taken back, are remembered at most, on disk."""
 
 EXPECTED_S = 120.0
 """How long the echo of a reaction may take. After that it is taken for one of the person's own, on another device; that
-is told from what is there, so nothing is doubled."""
+is told from what is there, so nothing is doubled. What an earlier process told counts from when this one asks first, as
+the network could not show it in between."""
+
+T = TypeVar("T")
 
 
-class _Reaction(msgspec.Struct, frozen=True):
+class OwnReaction(msgspec.Struct, frozen=True):
+    """A reaction that the network was told, or that it was taken back."""
+
     portal: PortalKey
     target: RemoteMessageID
     emoji: str
     added: bool
 
 
+class _Expected(msgspec.Struct):
+    """`since` (monotonic, s) it may show itself; `nonce` with which it was told."""
+
+    reaction: OwnReaction
+    nonce: Nonce
+    since: float
+
+
+class _Cached(Generic[T]):
+    """What is known of each chat, those asked about last."""
+
+    def __init__(self) -> None:
+        self._chats: dict[PortalKey, T] = {}
+
+    def get(self, portal: PortalKey) -> T | None:
+        known = self._chats.pop(portal, None)
+        if known is not None:
+            self._chats[portal] = known
+        return known
+
+    def put(self, portal: PortalKey, known: T) -> T:
+        self._chats[portal] = known
+        if len(self._chats) > CACHE_SIZE:
+            del self._chats[next(iter(self._chats))]
+        return known
+
+
+_Edits = dict[str, list[tuple[str, str]]]
+"""Message -> (nonce, digest of the text) of each edit that we told, the last of which may not have shown itself."""
+
+
 class OwnChanges:
-    """Said by the lanes of rooms, asked by the lanes of chats, once nothing is in flight between the two."""
+    """Said by the lanes of rooms, asked by the lanes of chats, once nothing is in flight between the two.
+
+    What is to be written down is all that is known of a chat, and both lanes write it: it is asked for last, right
+    before an entry ends, or an older state could come after a newer one. Every coroutine raises `StoreError`.
+    """
 
     def __init__(self, books: Books, clock: Clock) -> None:
         self._books = books
         self._clock = clock
-        self._edits: dict[PortalKey, dict[str, list[tuple[str, str]]]] = {}
-        self._reactions: deque[tuple[float, _Reaction]] = deque(maxlen=REACTIONS)
+        self._edits: _Cached[_Edits] = _Cached()
+        self._early: dict[Nonce, None] = {}  # of edits that came back before the call that made them
+        self._reactions: _Cached[list[_Expected]] = _Cached()
 
     # --- edits ------------------------------------------------------------------------------------------------------
     async def edited(self, portal: PortalKey, target: RemoteMessageID, text: Text, nonce: Nonce) -> tuple[Fact, ...]:
-        """The network was told this edit: what to write down with its end. Raises `StoreError`."""
-        edits = await self._known(portal)
+        """The network was told this edit: what to write down with its end."""
+        edits = await self._known_edits(portal)
         told = edits.pop(target, [])
         if all(known != nonce for known, _ in told):  # repeated after a crash, it keeps its place
-            told = [*told, (nonce, text.body.strip())][-TEXTS:]
+            told = [*told, (nonce, _digest(text))][-TEXTS:]
+        if nonce in self._early:
+            del self._early[nonce]
+            told = told[-1:]
         edits[target] = told
         if len(edits) > EDITS:
             del edits[next(iter(edits))]
-        return (self._saved(portal, edits),)
+        return _edits_saved(portal, edits)
 
-    async def is_own_edit(self, portal: PortalKey, target: RemoteMessageID, text: Text) -> bool:
-        """Whether this is one of those that we told last. Echoes come in order: what was told before it is
-        none any more. Raises `StoreError`."""
-        edits = await self._known(portal)
-        told, body = edits.get(target, []), text.body.strip()
-        for place, (_, each) in enumerate(told):
-            if each == body:
-                edits[target] = told[place:]
-                return True
-        return False
+    async def edits_saved(self, portal: PortalKey) -> tuple[Fact, ...]:
+        """What to write down with the end of an edit that took several calls."""
+        return _edits_saved(portal, await self._known_edits(portal))
+
+    async def own_edit(
+        self, portal: PortalKey, target: RemoteMessageID, text: Text, nonce: Nonce | None
+    ) -> tuple[Fact, ...] | None:
+        """What to write down if this is one of those that we told last, by its nonce or else its text; None if it is
+        not. Echoes come in order: what was told before it is none any more."""
+        edits = await self._known_edits(portal)
+        told, digest = edits.get(target, []), _digest(text)
+        places = [place for place, (known, _) in enumerate(told) if known == nonce]
+        places += [place for place, (_, known) in enumerate(told) if known == digest]
+        if not places:
+            return None
+        if places[0] == 0:
+            return ()
+        edits[target] = told[places[0] :]
+        return _edits_saved(portal, edits)
+
+    def came_early(self, nonce: Nonce) -> None:
+        """An edit with a nonce of ours has come back, of which we do not know yet that we told it."""
+        self._early[nonce] = None
+        if len(self._early) > EARLY:
+            del self._early[next(iter(self._early))]
 
     async def edited_elsewhere(self, portal: PortalKey, target: RemoteMessageID) -> tuple[Fact, ...]:
-        """The message says something else than what we told last: what to write down. Raises `StoreError`."""
-        edits = await self._known(portal)
+        """The message says something else than what we told last: what to write down."""
+        edits = await self._known_edits(portal)
         if edits.pop(target, None) is None:
             return ()
-        return (self._saved(portal, edits),)
+        return _edits_saved(portal, edits)
 
-    async def _known(self, portal: PortalKey) -> dict[str, list[tuple[str, str]]]:
-        if portal not in self._edits:
-            stored = await self._books.directory.value(_key(portal))
-            if portal not in self._edits:
-                self._edits[portal] = json.loads(stored) if stored else {}
-            if len(self._edits) > CACHE_SIZE:
-                del self._edits[next(iter(self._edits))]
-        return self._edits[portal]
-
-    def _saved(self, portal: PortalKey, edits: dict[str, list[tuple[str, str]]]) -> ValueSaved:
-        return ValueSaved(_key(portal), json.dumps(edits))
+    async def _known_edits(self, portal: PortalKey) -> _Edits:
+        if (known := self._edits.get(portal)) is not None:
+            return known
+        stored = await self._books.directory.value(_edits_key(portal))
+        # Anew: another lane may have asked meanwhile, and changed it.
+        if (known := self._edits.get(portal)) is not None:
+            return known
+        return self._edits.put(portal, json.loads(stored) if stored else {})
 
     # --- reactions --------------------------------------------------------------------------------------------------
-    def reacted(self, portal: PortalKey, target: RemoteMessageID, emoji: str, *, added: bool) -> None:
-        """The network was told this reaction, or that it was taken back."""
-        self._reactions.append((self._clock.monotonic(), _Reaction(portal, target, bare(emoji), added)))
+    async def reacted(self, reaction: OwnReaction, nonce: Nonce) -> None:
+        """The network was told this."""
+        expected = await self._expected(reaction.portal)
+        if all(each.nonce != nonce for each in expected):
+            expected.append(_Expected(_bare(reaction), nonce, self._clock.monotonic()))
+            del expected[:-REACTIONS]
 
-    def is_own_reaction(self, portal: PortalKey, target: RemoteMessageID, emoji: str, *, added: bool) -> bool:
-        """Whether this is the echo of one that we told; each has one echo."""
-        while self._reactions and self._clock.monotonic() - self._reactions[0][0] > EXPECTED_S:
-            self._reactions.popleft()
-        wanted = _Reaction(portal, target, bare(emoji), added)
-        for each in self._reactions:
-            if each[1] == wanted:
-                self._reactions.remove(each)
-                return True
-        return False
+    async def reactions_saved(self, portal: PortalKey) -> tuple[Fact, ...]:
+        """What to write down with the end of one that was told."""
+        return _reactions_saved(portal, await self._expected(portal))
+
+    async def is_own_reaction(self, reaction: OwnReaction) -> bool:
+        """Whether this is the echo of one that we told."""
+        return any(each.reaction == _bare(reaction) for each in await self._expected(reaction.portal))
+
+    async def echoed(self, reaction: OwnReaction) -> tuple[Fact, ...]:
+        """The echo of a reaction is done with: what to write down. Each has one echo, and they come in order."""
+        expected = await self._expected(reaction.portal)
+        for each in expected:
+            if each.reaction == _bare(reaction):
+                expected.remove(each)
+                return _reactions_saved(reaction.portal, expected)
+        return ()
+
+    async def _expected(self, portal: PortalKey) -> list[_Expected]:
+        expected = self._reactions.get(portal)
+        if expected is None:
+            stored = await self._books.directory.value(_reactions_key(portal))
+            # Anew: another lane may have asked meanwhile.
+            expected = self._reactions.get(portal)
+            if expected is None:
+                expected = self._reactions.put(portal, _read(portal, stored, self._clock.monotonic()))
+        oldest = self._clock.monotonic() - EXPECTED_S
+        expected[:] = [each for each in expected if each.since >= oldest]
+        return expected
 
 
-def _key(portal: PortalKey) -> str:
-    return f"own edits {json.dumps([portal.chat, portal.receiver])}"
+def _bare(reaction: OwnReaction) -> OwnReaction:
+    return msgspec.structs.replace(reaction, emoji=bare(reaction.emoji))
+
+
+def _digest(text: Text) -> str:
+    # A text may be long, and all of a chat's are written down each time.
+    return hashlib.blake2b(text.body.strip().encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def _edits_saved(portal: PortalKey, edits: _Edits) -> tuple[Fact, ...]:
+    return (ValueSaved(_edits_key(portal), json.dumps(edits)),)
+
+
+def _reactions_saved(portal: PortalKey, expected: list[_Expected]) -> tuple[Fact, ...]:
+    rows = [[each.reaction.target, each.reaction.emoji, each.reaction.added, each.nonce] for each in expected]
+    return (ValueSaved(_reactions_key(portal), json.dumps(rows)),)
+
+
+def _read(portal: PortalKey, stored: str | None, now: float) -> list[_Expected]:
+    return [
+        _Expected(OwnReaction(portal, RemoteMessageID(target), emoji, added), Nonce(nonce), now)
+        for target, emoji, added, nonce in (json.loads(stored) if stored else ())
+    ]
+
+
+def _edits_key(portal: PortalKey) -> str:
+    return f"own edits {_name(portal)}"
+
+
+def _reactions_key(portal: PortalKey) -> str:
+    return f"own reactions {_name(portal)}"
+
+
+def _name(portal: PortalKey) -> str:
+    return json.dumps([portal.chat, portal.receiver])

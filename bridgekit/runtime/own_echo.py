@@ -8,7 +8,7 @@ import logging
 from bridgekit.adapter.base import Session
 from bridgekit.adapter.capabilities import CanSend, capability
 from bridgekit.core.txnid import is_our_nonce
-from bridgekit.model.ids import Nonce
+from bridgekit.model.ids import Nonce, RemoteMessageID
 from bridgekit.model.records import (
     AliasSaved,
     Fact,
@@ -20,7 +20,7 @@ from bridgekit.model.records import (
 )
 from bridgekit.model.remote import RemoteEdit, RemoteMessage, RemoteReaction
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.own_changes import OwnChanges
+from bridgekit.runtime.own_changes import OwnChanges, OwnReaction
 from bridgekit.runtime.remote_targets import RemoteTargets
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.status import Status
@@ -100,10 +100,16 @@ class OwnEchoes:
         facts: list[Fact] = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
         portal = await self._books.portal(message.portal)
         known = await self._books.message_by_remote(message.portal, message.id)
-        if not known and portal is not None and portal.room is not None:
-            # The send has not returned. If it never will, that is written down first, and resolved by this.
-            await self._targets.sends_in_flight(portal.room)
         uncertain = await self._books.directory.uncertain(nonce)
+        if not known and uncertain is None and portal is not None and portal.room is not None:
+
+            async def is_uncertain() -> bool:
+                return await self._books.directory.uncertain(nonce) is not None
+
+            # The send has not returned. If it never will, that is written down first, and resolved by this: at once, as
+            # what comes behind it in the room may wait for this.
+            await self._targets.sends_in_flight(portal.room, unless=is_uncertain)
+            uncertain = await self._books.directory.uncertain(nonce)
         if uncertain is not None:
             log.info("a message with an unknown outcome has arrived after all", extra={"event_id": uncertain.event_id})
             record = MessageRecord(
@@ -121,26 +127,36 @@ class OwnEchoes:
         return facts
 
     # --- changes ----------------------------------------------------------------------------------------------------
-    async def edit(self, edit: RemoteEdit) -> bool:
-        """Whether this is an edit that we made: it has our nonce, or says what we said last."""
-        if self.is_our_nonce(edit.nonce):
-            return True
+    async def edit(self, edit: RemoteEdit) -> tuple[Fact, ...] | None:
+        """What to write down for an edit that we made: it has our nonce, or says what we said last. None for others."""
+        ours = self.is_our_nonce(edit.nonce)
         # Where the network shows no nonce, it may show somebody made up for whom a relay speaks, too.
-        if not self._books.is_own_account(edit.sender) and self._books.relay(edit.portal) is None:
-            return False
-        await self._in_flight(edit)
-        records = await self._books.message_by_remote(edit.portal, edit.target)
-        target = records[0].remote_id if records else edit.target
-        return await self._changes.is_own_edit(edit.portal, target, edit.text)
+        if not ours and not self._books.is_own_account(edit.sender) and self._books.relay(edit.portal) is None:
+            return None
+        if not ours:
+            await self._in_flight(edit)
+        target = await self._target(edit)
+        own = await self._changes.own_edit(edit.portal, target, edit.text, edit.nonce)
+        if own is None and ours and edit.nonce is not None:
+            self._changes.came_early(edit.nonce)
+            return ()
+        return own
 
-    async def reaction(self, reaction: RemoteReaction) -> bool:
-        """Whether this is a reaction that we left or took back."""
+    async def reaction(self, reaction: RemoteReaction) -> OwnReaction | None:
+        """A reaction that we left or took back; None for others."""
         if not self._books.is_own_account(reaction.sender):
-            return False
+            return None
         await self._in_flight(reaction)
-        records = await self._books.message_by_remote(reaction.portal, reaction.target)
-        target = records[0].remote_id if records else reaction.target
-        return self._changes.is_own_reaction(reaction.portal, target, reaction.emoji, added=reaction.added)
+        own = OwnReaction(reaction.portal, await self._target(reaction), reaction.emoji, reaction.added)
+        return own if await self._changes.is_own_reaction(own) else None
+
+    async def done(self, reaction: OwnReaction) -> tuple[Fact, ...]:
+        """The echo of a reaction is carried out: what to write down."""
+        return await self._changes.echoed(reaction)
+
+    async def _target(self, change: RemoteEdit | RemoteReaction) -> RemoteMessageID:
+        records = await self._books.message_by_remote(change.portal, change.target)
+        return records[0].remote_id if records else change.target
 
     async def _in_flight(self, change: RemoteEdit | RemoteReaction) -> None:
         """The echo may come before the call that caused it has returned."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
+from bridgekit.core.namespace import GhostNamespace
 from bridgekit.core.policy import End, judge_homeserver
-from bridgekit.core.room_power import DEFAULT_ROOM_LEVEL, may_mention_room
+from bridgekit.core.room_power import may_mention_room, raised
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.content import MentionRoom, MentionTarget, MentionUser, Text
-from bridgekit.model.ids import RoomID, UserID
+from bridgekit.model.ids import RemoteUserID, RoomID, UserID
+from bridgekit.model.records import LoginRecord
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
 
@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 class People:
     """Every method may be repeated after a crash, and raises `HomeserverError`, `StoreError`."""
 
-    def __init__(self, books: Books, homeserver: Homeserver) -> None:
+    def __init__(self, books: Books, homeserver: Homeserver, namespace: GhostNamespace) -> None:
         self._books = books
+        self._namespace = namespace
         self._homeserver = homeserver
 
     async def named(self, text: Text) -> dict[MentionTarget, tuple[UserID, str]]:
@@ -35,11 +36,23 @@ class People:
     async def _person(self, target: MentionTarget) -> tuple[UserID, str] | None:
         if not isinstance(target, MentionUser):
             return None
-        for record in self._books.logins():
-            if self._books.identities.same(record.login.user, target.id):
-                return record.user_id, record.login.name or record.user_id
+        record = self._logged_in(target.id)
+        if record is not None:
+            return record.user_id, record.login.name or record.user_id
         ghost = await self._books.ghost(target.id)
         return (ghost.user_id, ghost.name) if ghost is not None else None
+
+    def standing(self, user: UserID) -> UserID:
+        """The person, where the ghost is of somebody who is logged in here; otherwise the same user."""
+        if self._namespace.is_ghost(user):
+            for record in self._books.logins():
+                if self._namespace.user_id(record.login.user) == user:
+                    return record.user_id
+        return user
+
+    def _logged_in(self, remote: RemoteUserID) -> LoginRecord | None:
+        same = self._books.identities.same
+        return next((record for record in self._books.logins() if same(record.login.user, remote)), None)
 
     async def may_mention_room(self, text: Text, room: RoomID, ghost: UserID) -> bool:
         """Whether the ghost notifies everybody with this text. The network has let its person do that, so the ghost is
@@ -49,20 +62,10 @@ class People:
         try:
             levels = await self._homeserver.get_state(room, "m.room.power_levels") or {}
             if not may_mention_room(levels, ghost):
-                raised = _raised(levels, ghost)
-                if not may_mention_room(raised, ghost):
-                    return False  # the levels are malformed
-                await self._homeserver.send_state(room, "m.room.power_levels", "", raised)
+                await self._homeserver.send_state(room, "m.room.power_levels", "", raised(levels, ghost))
         except MatrixRequestError as error:
             if not isinstance(judge_homeserver(error), End):
                 raise
             log.info("a ghost may not notify its room: %s", error, extra={"room_id": room})
             return False
         return True
-
-
-def _raised(levels: Mapping[str, Any], user: UserID) -> dict[str, Any]:
-    notifications, users = levels.get("notifications"), levels.get("users")
-    needed = notifications.get("room") if isinstance(notifications, Mapping) else None
-    level = needed if isinstance(needed, int) else DEFAULT_ROOM_LEVEL
-    return {**levels, "users": {**(users if isinstance(users, Mapping) else {}), user: level}}

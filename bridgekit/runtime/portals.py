@@ -21,6 +21,7 @@ from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
 from bridgekit.runtime.books import CACHE_SIZE, Books
+from bridgekit.runtime.features import Features
 from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
 from bridgekit.runtime.lane import WaitFor
 from bridgekit.runtime.members import Members
@@ -68,6 +69,7 @@ class Portals:
         self._ghosts = ghosts
         self._members = members
         self._roles = Roles(books, homeserver, ghosts.namespace.user_id, ghosts.namespace.is_ghost, bot=bot)
+        self._features = Features(books, homeserver, network_id=network.id)
         self._clock = clock
         self._network = network
         self._bot = bot
@@ -124,6 +126,7 @@ class Portals:
         if portal is None or portal.state is not PortalState.READY:
             portal = await self._flight.run(key, lambda: self._make(key, record, session, chat))
         await self._let_in(portal, record)
+        await self._features.show(key, known_room(portal.room), session)
         return portal
 
     async def invite_again(self, portal: Portal, record: LoginRecord) -> None:

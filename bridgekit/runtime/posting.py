@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from bridgekit.core.to_matrix import JSON, KEY
+from bridgekit.core.to_matrix import JSON
 from bridgekit.core.txnid import event_txn_id
+from bridgekit.core.versions import KEY
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import EventID, PortalKey, RoomID, TxnID, UserID

@@ -7,10 +7,12 @@ from bridgekit.core.from_matrix import Unreadable, read_reaction
 from bridgekit.core.reactions import for_network, same_emoji, to_matrix_key
 from bridgekit.core.txnid import outgoing_nonce
 from bridgekit.model.entry import Ending
+from bridgekit.model.ids import RemoteMessageID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixReaction
 from bridgekit.model.records import Fact, ReactionRecord, ReactionRemoved, ReactionSaved
 from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.own_changes import OwnReaction
 from bridgekit.runtime.relay import Refusal, Voice
 from bridgekit.runtime.sending import Attempt, Connected
 from bridgekit.runtime.targets import Missing
@@ -47,8 +49,12 @@ async def react(a: Attempt) -> Handled:
     # From the network's own apps a person reacts as the ghost of the account.
     ghost = a.o.ghosts.namespace.user_id(to.record.login.user)
     mine = [each for each in there if each.sender in (a.event.sender, ghost)]
-    if any(_same(each, emoji, emoji_id) for each in mine):
-        return Handled()  # it is there; a second event for it changes nothing
+    same = [each for each in mine if _same(each, emoji, emoji_id)]
+    if same:
+        # It is there, and the network needs no word. What was left on the phone may be taken back there, too: then the
+        # room must not keep this one.
+        known = any(each.sender == a.event.sender for each in same)
+        return Handled() if known else a.crossed((ReactionSaved(_record(a, same[0].target, emoji, emoji_id)),))
     most = limits.reactions_per_person
     if most is not None and most > 1 and len(mine) >= most:
         return await a.end(a.ending("not_supported", f"this network takes {most} reactions of one person to a message"))
@@ -63,13 +69,13 @@ async def react(a: Attempt) -> Handled:
     outcome = await a.call(lambda: reactor.react(reaction), to)
     if isinstance(outcome, Ending):
         return await a.end(outcome)
-    a.o.own_changes.reacted(reaction.portal, target, emoji, added=True)
+    await a.o.own_changes.reacted(OwnReaction(reaction.portal, target, emoji, added=True), reaction.nonce)
     facts: list[Fact] = []
     for old in mine if most == 1 else ():
         await a.o.status.withdraw(old.room, old.event_id, reason="another reaction has replaced it")
         facts.append(ReactionRemoved(old.portal, old.target, old.sender, old.emoji))
-    facts.append(ReactionSaved(_record(a, reaction)))
-    return a.crossed(tuple(facts))
+    facts.append(ReactionSaved(_record(a, target, emoji, emoji_id)))
+    return a.crossed((*facts, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 
 def _emoji(key: str, there: list[ReactionRecord], limits: Limits) -> tuple[str, str] | None:
@@ -92,14 +98,14 @@ def _refused(limits: Limits) -> str:
     return "the network does not take this reaction"
 
 
-def _record(a: Attempt, reaction: MatrixReaction) -> ReactionRecord:
+def _record(a: Attempt, target: RemoteMessageID, emoji: str, emoji_id: str) -> ReactionRecord:
     return ReactionRecord(
-        portal=reaction.portal,
-        target=reaction.target,
+        portal=a.portal.key,
+        target=target,
         sender=a.event.sender,
-        emoji=reaction.emoji,
-        emoji_id=reaction.emoji_id,
+        emoji=emoji,
+        emoji_id=emoji_id,
         room=a.event.room_id,
         event_id=a.event.event_id,
-        timestamp=reaction.timestamp,
+        timestamp=a.event.origin_server_ts,
     )

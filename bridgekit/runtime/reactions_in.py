@@ -61,13 +61,14 @@ class ReactionsIn:
     ) -> Handled:
         """Somebody reacted, or took that back. Raises `HomeserverError`, `StoreError`, `WaitFor`."""
         own = await self._echoes.reaction(reaction)
-        if own and reaction.added:
-            return Handled()
+        if own is not None:
+            facts = () if reaction.added else await self._mistaken(reaction, lane)
+            return Handled(facts=(*facts, *await self._echoes.done(own)))
         portal = await self._books.portal(reaction.portal)
         room = portal.room if portal is not None else None
         records = await self._targets.find(reaction.portal, reaction.target, lane, room=room)
         if not records:
-            if not own and await self._targets.is_behind(reaction.portal, reaction.target, entry):
+            if await self._targets.is_behind(reaction.portal, reaction.target, entry):
                 await self._targets.once_more(entry)
             else:
                 log.debug("a reaction to a message that was not bridged", extra={"lane": lane.key})
@@ -78,9 +79,6 @@ class ReactionsIn:
             return Handled()
         theirs = await self._of_sender(reaction, target)
         same = [each for each in theirs if _is_same(each, reaction)]
-        if own:
-            # The echo of the reaction itself may have passed for one from a phone, after a crash.
-            return Handled(facts=await self._remove([e for e in same if self._ghosts.namespace.is_ghost(e.sender)]))
         if not reaction.added:
             # A network that allows one reaction need not say which it was.
             gone = same if reaction.emoji or reaction.emoji_id else theirs
@@ -94,6 +92,14 @@ class ReactionsIn:
         replaced = theirs[: max(0, len(theirs) - limit + 1)] if limit is not None else []
         facts = await self._remove(replaced)
         return Handled(facts=(*facts, *await self._add(reaction, target, entry, lane, session)))
+
+    async def _mistaken(self, reaction: RemoteReaction, lane: Lane) -> tuple[Fact, ...]:
+        """We took it back at the network: the echo of the reaction itself may have passed for one from a phone, after a
+        crash, and must not stay."""
+        records = await self._targets.find(reaction.portal, reaction.target, lane, room=None)
+        theirs = await self._of_sender(reaction, records[0]) if records else []
+        same = [each for each in theirs if _is_same(each, reaction)]
+        return await self._remove([each for each in same if self._ghosts.namespace.is_ghost(each.sender)])
 
     async def _of_sender(self, reaction: RemoteReaction, target: MessageRecord) -> list[ReactionRecord]:
         """What the sender has left on the message, oldest first: with the ghost or, if it is an account that is logged

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
-from bridgekit.core.lane import again_key, matrix_lane, message_key
+from bridgekit.core.lane import again_key, matrix_lane, message_key, remote_lane, user_lane
 from bridgekit.model.entry import Append, Completion, Direction, Entry, NewEntry
-from bridgekit.model.ids import DedupeKey, PortalKey, RemoteMessageID, RoomID
+from bridgekit.model.ids import DedupeKey, LaneKey, PortalKey, RemoteMessageID, RoomID
 from bridgekit.model.records import MessageRecord
 from bridgekit.ports import Journal
 from bridgekit.runtime.books import Books
@@ -23,6 +24,9 @@ SHUT_OUT = "shut_out"
 and has said what there was to say, so the message itself must not appear any more."""
 
 PAGE = 500
+
+DROPPED = 10_000
+"""So many messages that were ended before their turn are remembered until it comes."""
 
 
 class Claim(Enum):
@@ -42,27 +46,70 @@ class RemoteTargets:
         self._lanes = lanes
         self._lease = lease
         self._retrying = retrying
-        self._dropped: set[DedupeKey] = set()
+        self._dropped: dict[DedupeKey, None] = {}
 
     async def find(
         self, portal: PortalKey, remote_id: RemoteMessageID, lane: Lane, *, room: RoomID | None
     ) -> list[MessageRecord]:
         """The events that a remote message is, in order of the parts; it waits, bounded, for the sends in flight from
-        `room` if there is none yet."""
+        `room` if there is none yet, and for the echo of a send of which nobody knows what became."""
         await lane.settle()
         records = await self._books.message_by_remote(portal, remote_id)
         if not records and room is not None:
             await self.sends_in_flight(room)
             records = await self._books.message_by_remote(portal, remote_id)
+            if not records and await self._echo_passed(portal, remote_id, room):
+                records = await self._books.message_by_remote(portal, remote_id)
         return records
 
-    async def sends_in_flight(self, room: RoomID) -> None:
-        """Wait, bounded, until what may have been sent to the network from this room is known under its remote id."""
+    async def _echo_passed(self, portal: PortalKey, remote_id: RemoteMessageID, room: RoomID) -> bool:
+        """Whether the echo of a message of ours was still waiting in a lane of its own (see `addresses`). What follows
+        it in the chat may come here first, and only the echo says which event the message is."""
+        key = DedupeKey(message_key(portal, remote_id, "echo"))
+        try:
+            # The echo may itself wait for the room's lane, whose head must not wait for us meanwhile.
+            with self._lanes.waited_for(matrix_lane(room)):
+                async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
+                    waited = await self._steps_until_passed(portal, key)
+        except TimeoutError:
+            log.info("the echo of a message takes long; going on without it", extra={"lane": remote_lane(portal)})
+            return False
+        return waited
+
+    async def _steps_until_passed(self, portal: PortalKey, key: DedupeKey) -> bool:
+        waited = False
+        for record in await self._books.portal_logins(portal):
+            lane = user_lane(record.login.user)
+            # Asked before looking: a step in between would be missed.
+            while (step := self._lanes.next_step(lane)) is not None and await self._find(lane, 0, key):
+                waited = True
+                await step.wait()
+        return waited
+
+    async def sends_in_flight(self, room: RoomID, *, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Wait, bounded, until what may have been sent to the network from this room is known under its remote id; or
+        until `unless`, asked after each step, is so."""
+        lane = matrix_lane(room)
+        resolved = asyncio.ensure_future(self._lanes.resolved(lane)) if unless is not None else None
         try:
             async with asyncio.timeout(self._retrying.delivery.confirm_wait_ms / 1000):
-                await self._lanes.resolved(matrix_lane(room))
+                if unless is None or resolved is None:
+                    await self._lanes.resolved(lane)
+                    return
+                # Asked before looking: a step in between would be missed.
+                while (step := self._lanes.next_step(lane)) is not None and not await unless():
+                    stepped = asyncio.ensure_future(step.wait())
+                    try:
+                        await asyncio.wait({resolved, stepped}, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        stepped.cancel()
+                    if resolved.done():
+                        return
         except TimeoutError:
             log.info("sends to the network take long; going on without them", extra={"room_id": room})
+        finally:
+            if resolved is not None:
+                resolved.cancel()
 
     # --- changes that come before their message ---------------------------------------------------------------------
     async def shut_out(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> Claim:
@@ -92,14 +139,16 @@ class RemoteTargets:
         waiting = await self._waiting(entry, DedupeKey(message_key(portal, remote_id)))
         if waiting is not None and waiting.kind != SHUT_OUT:
             await self._journal.complete([Completion(lane=waiting.lane, seq=waiting.seq)], epoch=self._lease.epoch)
-            # The lane may have it in memory.
-            self._dropped.add(waiting.dedupe)
+            # The lane may have it in memory. If not, its turn never comes.
+            self._dropped[waiting.dedupe] = None
+            if len(self._dropped) > DROPPED:
+                del self._dropped[next(iter(self._dropped))]
 
     def was_dropped(self, entry: Entry) -> bool:
         """Whether this entry, whose turn has come, was ended before."""
         if entry.dedupe not in self._dropped:
             return False
-        self._dropped.discard(entry.dedupe)
+        del self._dropped[entry.dedupe]
         return True
 
     async def is_behind(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> bool:
@@ -134,8 +183,10 @@ class RemoteTargets:
         return bool(appended.entries)
 
     async def _waiting(self, entry: Entry, key: DedupeKey) -> Entry | None:
-        after = entry.seq
-        while page := await self._journal.peek(entry.lane, after=after, limit=PAGE):
+        return await self._find(entry.lane, entry.seq, key)
+
+    async def _find(self, lane: LaneKey, after: int, key: DedupeKey) -> Entry | None:
+        while page := await self._journal.peek(lane, after=after, limit=PAGE):
             for each in page:
                 if each.dedupe == key:
                     return each

@@ -10,11 +10,12 @@ import msgspec
 
 from bridgekit.core.lane import remote_lane
 from bridgekit.core.policy import End, judge_homeserver
+from bridgekit.core.txnid import outgoing_nonce
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.ids import EventID, RoomID, UserID
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import MessageRecord, Portal, ReactionRecord
-from bridgekit.ports import Homeserver
+from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import Lane, Lanes
 
@@ -22,6 +23,12 @@ log = logging.getLogger(__name__)
 
 LOOK_BACK_PAGES = 5
 """How far back an event is looked for of which the bridge knows nothing: so many pages of 100."""
+
+
+SHOWS_ITSELF_MS = 10_000
+"""For so long after it is not known whether a message was sent, a change of it waits for the message's echo."""
+
+LOOK_AGAIN_S = 0.25
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -50,10 +57,13 @@ _decode = msgspec.json.Decoder(_Event).decode
 class Targets:
     """Looks targets up, and waits for those that are just on their way."""
 
-    def __init__(self, books: Books, homeserver: Homeserver, lanes: Lanes, *, bot: UserID, wait_ms: int) -> None:
+    def __init__(
+        self, books: Books, homeserver: Homeserver, lanes: Lanes, clock: Clock, *, bot: UserID, wait_ms: int
+    ) -> None:
         self._books = books
         self._homeserver = homeserver
         self._lanes = lanes
+        self._clock = clock
         self._bot = bot
         self._wait_s = wait_ms / 1000
 
@@ -84,7 +94,19 @@ class Targets:
         if not records:
             await self._other_lane(portal, room, lane)
             records = await self._books.messages_by_event(room, event_id)
+        if not records and await self._has_shown_itself(event_id):
+            records = await self._books.messages_by_event(room, event_id)
         return records
+
+    async def _has_shown_itself(self, event_id: EventID) -> bool:
+        """Whether a message whose send is uncertain has come back from the network while this waited, bounded."""
+        nonce, waited = outgoing_nonce(self._books.secret, event_id, 0), False
+        while (doubtful := await self._books.directory.uncertain(nonce)) is not None:
+            if self._clock.now() - doubtful.at >= SHOWS_ITSELF_MS:
+                return False
+            waited = True
+            await self._clock.sleep(LOOK_AGAIN_S)
+        return waited
 
     async def reaction(self, event_id: EventID, portal: Portal, room: RoomID) -> ReactionRecord | None:
         """The reaction that an event is. Called after `records` has waited."""
@@ -110,10 +132,10 @@ class Targets:
         return None
 
     async def _other_lane(self, portal: Portal, room: RoomID, lane: Lane) -> None:
-        """Perhaps it is just being put into the room."""
+        """Perhaps it is just being put into the room, or an earlier process did that, and was killed before it knew."""
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._lanes.settled(remote_lane(portal.key), asked_by=lane)
+                await self._lanes.resolved(remote_lane(portal.key), asked_by=lane)
         except TimeoutError:
             log.info("the network's messages take long; going on", extra={"room_id": room})
 

@@ -214,9 +214,9 @@ class MatrixApi:
         content = {"msgtype": "m.text", "body": body, "format": "org.matrix.custom.html", "formatted_body": html}
         return await self.send(room_id, "m.room.message", content, txn_id)
 
-    async def redact(self, room_id: str, event_id: str, reason: str | None = None) -> str:
-        """Returns the id of the redaction."""
-        path = f"client/v3/rooms/{_q(room_id)}/redact/{_q(event_id)}/{secrets.token_hex(12)}"
+    async def redact(self, room_id: str, event_id: str, reason: str | None = None, *, txn_id: str | None = None) -> str:
+        """Returns the id of the redaction. `txn_id` defaults to a new random one."""
+        path = f"client/v3/rooms/{_q(room_id)}/redact/{_q(event_id)}/{_q(txn_id or secrets.token_hex(12))}"
         body = {} if reason is None else {"reason": reason}
         return str((await self.request("PUT", path, body))["event_id"])
 

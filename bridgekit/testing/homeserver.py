@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
 from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
-from bridgekit.testing.rooms import JSON, FakeRoom, People, raw
+from bridgekit.testing.rooms import JSON, FakeRoom, People, bundled, raw
 
 __all__ = ["FakeHomeserver", "FakeRoom", "raw"]
 
@@ -119,7 +119,8 @@ class FakeHomeserver(People):
         def effect() -> EventID:
             if txn_id not in self._transactions:
                 where = self._joined(room, user or self.bot)
-                self._transactions[txn_id] = self._event(where, user or self.bot, type, dict(content))
+                more = {} if timestamp is None else {"origin_server_ts": timestamp}
+                self._transactions[txn_id] = self._event(where, user or self.bot, type, dict(content), **more)
             return self._transactions[txn_id]
 
         return await self._do("send_event", effect, room=room, type=type, content=content, user=user or self.bot)
@@ -182,7 +183,8 @@ class FakeHomeserver(People):
     async def get_event(self, room: RoomID, event_id: EventID) -> RawEvent | None:
         def effect() -> RawEvent | None:
             timeline = self._joined(room, self.bot).timeline
-            return next((raw(event) for event in timeline if event["event_id"] == event_id), None)
+            found = next((event for event in timeline if event["event_id"] == event_id), None)
+            return raw(bundled(found, timeline, self.redacted)) if found is not None else None
 
         return await self._do("get_event", effect, room=room, event_id=event_id)
 

@@ -33,6 +33,7 @@ from bridgekit.model.entry import (
     Repaired,
     Retention,
     Stats,
+    retried_kind,
 )
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey, RoomID
 from bridgekit.model.records import Fact
@@ -317,7 +318,7 @@ class MemoryJournal(MemoryDirectory, MemoryIntake):
                 lane=letter.lane,
                 dedupe=letter.dedupe,
                 direction=letter.direction,
-                kind=letter.kind,
+                kind=retried_kind(letter.kind),
                 payload=letter.payload,
                 received_at=now,
                 login=letter.login,

@@ -96,7 +96,7 @@ class FakeNetwork(Deeds):
 
     # --- what happens there -----------------------------------------------------------------------------------------
     def say(
-        self, chat: str, sender: str, text: str, *, id: str | None = None, at: int | None = None, **more: Any
+        self, chat: str, sender: str, text: str | Text, *, id: str | None = None, at: int | None = None, **more: Any
     ) -> RemoteMessage:
         """Somebody writes in a chat that all logins see, at a time (ms)."""
         message = RemoteMessage(
@@ -104,7 +104,7 @@ class FakeNetwork(Deeds):
             id=RemoteMessageID(id or f"m{len(self._stream) + 1}"),
             sender=RemoteUserID(sender),
             timestamp=1_700_000_000_000 + len(self._stream) if at is None else at,
-            text=Text(text),
+            text=text if isinstance(text, Text) else Text(text),
             **more,
         )
         self.emit(message)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +135,28 @@ class People:
         self.outbox.append(event)
         self.pushed.set()
         return EventID(event["event_id"])
+
+
+def bundled(event: JSON, timeline: Sequence[JSON], redacted: Collection[EventID]) -> JSON:
+    """The event as the homeserver answers it (spec: Aggregations of child events): with its latest edit and the end of
+    its thread, or without its content if it was redacted."""
+    if event["event_id"] in redacted:
+        return {**event, "content": {}}
+    found: dict[str, list[JSON]] = {"m.replace": [], "m.thread": []}
+    for each in timeline:
+        relation = each["content"].get("m.relates_to")
+        if isinstance(relation, dict) and relation.get("event_id") == event["event_id"]:
+            kind = relation.get("rel_type")
+            if kind in found and each["event_id"] not in redacted:
+                found[kind].append(each)
+    # Spec, "Validity of replacement events" and "Server-side aggregation of m.replace relationships".
+    edits = [each for each in found["m.replace"] if (each["sender"], each["type"]) == (event["sender"], event["type"])]
+    relations: JSON = {}
+    if edits:
+        relations["m.replace"] = max(edits, key=lambda each: (each["origin_server_ts"], each["event_id"]))
+    if found["m.thread"]:
+        relations["m.thread"] = {"latest_event": found["m.thread"][-1], "count": len(found["m.thread"])}
+    return {**event, "unsigned": {**event.get("unsigned", {}), "m.relations": relations}} if relations else event
 
 
 def raw(event: JSON) -> RawEvent:

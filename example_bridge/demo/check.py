@@ -95,6 +95,7 @@ class Conversation:
             self.portal, self.ghost_name, self.encryption_forbidden,
             self.text_to_webchat, self.text_to_matrix,
             self.formatting_to_webchat, self.formatting_to_matrix,
+            # Here come files both ways, as soon as the bridge carries them.
             self.long_text, self.equal_to_webchat, self.equal_to_matrix, self.many,
             self.renamed, self.restart, self.killed, self.both_ends,
         ]  # fmt: skip

@@ -36,7 +36,7 @@ def test_every_point_is_hit() -> None:
 
 @pytest.mark.parametrize("dedupe, at", [(True, WITH_DEDUPE), (False, WITHOUT)], ids=["dedupe", "no dedupe"])
 async def test_nothing_is_lost_doubled_or_reordered(*, dedupe: bool, at: Sequence[str]) -> None:
-    options = Options(kills=len(at), seed=SEED, dedupe=dedupe, at=at, min_hits=1, synapse_every=3, chats=6, pause_s=1.0)
+    options = Options(kills=len(at), seed=SEED, dedupe=dedupe, at=at, min_hits=1, synapse_every=3, chats=6, pause_s=1.6)
     directory = Path(tempfile.mkdtemp(prefix="bridgekit-chaos-"))
     said: list[str] = []
     result = await Chaos(options, directory, said.append).run()
@@ -49,6 +49,8 @@ def assert_good(result: Result, at: Sequence[str], story: str) -> None:
     assert result.problems == [], story
     assert (result.lost, result.duplicated, result.reordered) == (0, 0, 0), story
     assert (result.failed, result.misattributed) == (0, 0), story
+    assert (result.wrong_text, result.wrong_reactions, result.undeleted, result.refused) == (0, 0, 0, 0), story
+    assert min(result.edits, result.reactions, result.deletions) > 0, story
     assert result.uncertain <= (0 if result.dedupe else result.in_flight), story
     # A lower minimum than the long run's three, so that this one is short.
     assert all(result.points[point] >= 1 for point in at), story

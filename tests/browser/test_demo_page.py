@@ -13,7 +13,7 @@ from example_bridge.webchat.client import WebchatClient
 from tests.browser.conftest import OpenPage
 from tests.browser.look import Look
 from tests.browser.people import DemoScene
-from tests.browser.test_webchat_files import DRAW
+from tests.browser.test_webchat_files import DRAW, named
 from tests.support.world import texts, until_said
 
 HOSTILE_HTML = """
@@ -259,18 +259,15 @@ async def test_the_matrix_view_shows_and_sends_files(open_page: OpenPage, demo: 
     matrix = matrix_side(page)
     await expect(message(matrix, "Hello, is anybody there?")).to_be_visible()
     data = bytes(await page.evaluate(DRAW, [400, 300]))
-    await matrix.get_by_label("Files", exact=True).set_input_files(
-        [
-            {"name": "sky.png", "mimeType": "image/png", "buffer": data},
-            {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"some notes"},
-        ]
-    )
+    files = [named("sky.png", "image/png", data), named("notes.txt", "text/plain", b"some notes")]
+    await matrix.get_by_label("Files", exact=True).set_input_files(files)
     await say(matrix, "from the view")
     await say(matrix, "and words after it")
     picture = matrix.get_by_role("group", name="Picture: sky.png")
     await expect(message(matrix, "from the view")).to_contain_text(ARRIVED)
     await expect(picture.get_by_role("img")).to_have_js_property("naturalWidth", 400)
-    await expect(matrix.locator(".file progress:visible")).to_have_count(0)
+    await expect(matrix.get_by_role("group", name="File: notes.txt")).to_be_visible()
+    await expect(matrix.locator(".file .foot :visible")).to_have_count(0)
     await page.reload()
     # Now from the homeserver, not from this page's own copy.
     await expect(picture.get_by_role("img")).to_have_js_property("naturalWidth", 400)

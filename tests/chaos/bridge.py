@@ -49,23 +49,24 @@ def killer(point: str, count: int, mark: Path) -> Callable[[str], None]:
 
 
 def log_flights(path: Path) -> None:
-    """Write a line ``+ TIME ROOM`` before the mark of a message goes to disk, ``- TIME ROOM`` after its end has."""
+    """Write a line ``+ TIME ROOM NUMBER`` before the mark of a message goes to disk, ``- TIME ROOM NUMBER`` after its
+    end has, or that of a change, which has no mark. NUMBER: its entry's, in the room's lane."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     real_mark, real_complete = SqlStore.mark, SqlStore.complete
 
-    def write(sign: str, lane: LaneKey) -> None:
+    def write(sign: str, lane: LaneKey, seq: int) -> None:
         if (room := room_of(lane)) is not None:
-            os.write(file, f"{sign} {time.time_ns() // 1_000_000} {room}\n".encode())
+            os.write(file, f"{sign} {time.time_ns() // 1_000_000} {room} {seq}\n".encode())
 
     async def mark(self: SqlStore, lane: LaneKey, seq: int, *, at: int | None, **rest: Any) -> None:
         if at is not None:
-            write("+", lane)
+            write("+", lane, seq)
         await real_mark(self, lane, seq, at=at, **rest)
 
     async def complete(self: SqlStore, completions: Collection[Completion], *, epoch: int) -> None:
         await real_complete(self, completions, epoch=epoch)
-        for lane in {completion.lane for completion in completions}:
-            write("-", lane)
+        for completion in completions:
+            write("-", completion.lane, completion.seq)
 
     SqlStore.mark = mark  # type: ignore[method-assign]  # watched from outside, not changed
     SqlStore.complete = complete  # type: ignore[method-assign]  # as above

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from bridgekit.testing.client import ClientEvent
 from example_bridge.webchat.client import MessageEvent
-from tests.chaos.judge import Accepted, Arrived, Report, Way
+from tests.chaos.judge import Accepted, Arrived, Reactions, Report, Way
 from tests.chaos.load import Chat, Load
 from tests.chaos.person import Person, Said
-from tests.chaos.words import Piece, read
+from tests.chaos.shown import ChatShown, RoomShown
+from tests.chaos.words import read
 from tests.chaos.world import World
 
 _REPORTS: dict[str, Report] = {
     "Your message may not have been sent": "uncertain",
     "Your message was not sent": "failed",
 }
+_REFUSED = re.compile(r"Your (edit|reaction|deletion) (was not|may not have been) (sent|carried out)")
 _LATE = re.compile(r"bridged now \((\d+) of them late\) \[room_id='([^']+)'")
 
 
@@ -32,15 +35,28 @@ def late_by_room(log: Path) -> Counter[str]:
 
 def reports_of(events: list[ClientEvent], bot: str) -> dict[str, tuple[Report, int]]:
     """Event id -> what the bot told its sender, in a reply to it."""
-    found: dict[str, tuple[Report, int]] = {}
+    return {
+        target: (report, event.origin_server_ts)
+        for target, event in _said_of(events, bot)
+        for words, report in _REPORTS.items()
+        if (event.body or "").startswith(words)
+    }
+
+
+def refused_of(events: list[ClientEvent], bot: str) -> dict[str, list[str]]:
+    """Event id of a message -> what the bot said of changes to it that did not cross."""
+    found: dict[str, list[str]] = {}
+    for target, notice in _said_of(events, bot):
+        if _REFUSED.match(notice.body or ""):
+            found.setdefault(target, []).append(notice.body or "")
+    return found
+
+
+def _said_of(events: list[ClientEvent], bot: str) -> Iterator[tuple[str, ClientEvent]]:
     for event in events:
         target = event.content.get("m.relates_to", {}).get("m.in_reply_to", {}).get("event_id")
-        if event.sender != bot or target is None:
-            continue
-        for words, report in _REPORTS.items():
-            if (event.body or "").startswith(words):
-                found[target] = (report, event.origin_server_ts)
-    return found
+        if event.sender == bot and isinstance(target, str):
+            yield target, event
 
 
 class Ends:
@@ -49,41 +65,41 @@ class Ends:
     def __init__(self, world: World, load: Load) -> None:
         self._world = world
         self._load = load
-        self._history: dict[str, list[tuple[Piece, MessageEvent]]] = {}
+        self._seen: set[str] = set()
         self._read_to: dict[str, int] = {}
 
-    async def read_webchat(self) -> None:
-        """Read on in every chat."""
+    async def missing(self) -> list[str]:
+        """Tokens of messages of which the far end has seen nothing so far, and whose sender was told nothing: quickly
+        asked, and again and again."""
         for chat in self._load.chats.values():
-            pieces = self._history.setdefault(chat.id, [])
             async for event in chat.reader.history(chat.id, after=self._read_to.get(chat.id, 0)):
                 self._read_to[chat.id] = event.seq
                 if isinstance(event, MessageEvent):
-                    pieces.append((read(event.message.text), event))
-
-    async def outstanding(self) -> list[str]:
-        """Tokens of messages of which the far end does not hold the last word, and whose sender was told nothing."""
-        await self.read_webchat()
-        ended = {piece.token: piece.last for pieces in self._history.values() for piece, _ in pieces}
+                    self._seen.add(read(event.message.text).token)
         on_matrix: set[str] = set()
         reported: set[str] = set()
         for person in self._world.people:
-            for event in person.client.events:
-                if event.type == "m.room.message" and event.sender != person.client.user_id:
-                    on_matrix.add(read(event.body or "").token)
+            for there in person.client.events:
+                if there.type == "m.room.message" and there.sender != person.client.user_id:
+                    on_matrix.add(read(there.body or "").token)
             reported |= reports_of(person.client.events, self._world.slot.bot).keys()
-        missing = [token for token in ended if token.startswith("w") and token not in on_matrix]
+        missing = [
+            told.token
+            for chat in self._load.chats.values()
+            for voice in chat.webchat_voices
+            for told in voice.said
+            if not told.deleted and told.token not in on_matrix
+        ]
         for person in self._world.people:
             missing += [
                 said.token
                 for said in person.said
-                if ended.get(said.token) != said.words - 1 and said.event_id not in reported
+                if not said.deleted and said.token not in self._seen and said.event_id not in reported
             ]
         return missing
 
     async def ways(self) -> tuple[list[Way], list[str]]:
         """Everything, room by room in both directions; and what is wrong with the rooms themselves."""
-        await self.read_webchat()
         problems: list[str] = []
         late = late_by_room(self._world.bridge.log)
         ways: list[Way] = []
@@ -94,79 +110,136 @@ class Ends:
                     if mirrored == chat.id:
                         seen_in.setdefault(room, []).append(person)
             timelines = {room: await people[0].timeline(room) for room, people in seen_in.items()}
+            history = ChatShown([event async for event in chat.reader.history(chat.id)])
             if len(timelines) != 1:
                 problems.append(f"chat {chat.id} has {len(timelines)} rooms: {', '.join(timelines)}")
             for room, timeline in timelines.items():
-                ways.append(self._from_matrix(chat, room, timeline, seen_in[room][0], late[room]))
+                ways.append(self._from_matrix(chat, room, timeline, history, seen_in[room][0], late[room]))
             room, timeline = next(iter(timelines.items()), ("no room", []))
             for other in list(timelines.values())[1:]:
                 timeline = timeline + other
-            ways.append(self._from_webchat(chat, room, timeline))
+            ways.append(self._from_webchat(chat, room, timeline, history))
         for person in self._world.people:
             for room, mirrored in person.rooms.items():
                 if mirrored not in self._load.chats:
                     problems.append(f"room {room} mirrors {mirrored!r}, which is no chat")
         return ways, problems
 
-    def _from_matrix(self, chat: Chat, room: str, timeline: list[ClientEvent], viewer: Person, late: int) -> Way:
+    def _from_matrix(
+        self, chat: Chat, room: str, timeline: list[ClientEvent], history: ChatShown, viewer: Person, late: int
+    ) -> Way:
         stream = viewer.stream_order()
         senders = {person.client.user_id: person.account.id for person in self._world.people}
-        said: dict[str, Said] = {said.token: said for person in self._world.people for said in person.said}
-        accepted = [
-            Accepted(
-                id=event.event_id,
-                token=(piece := read(event.body or "")).token,
-                words=said[piece.token].words,
-                sender=senders[event.sender],
-                at=event.origin_server_ts,
-                stream=stream.get(event.event_id),
+        said: dict[str, Said] = {said.event_id: said for person in self._world.people for said in person.said}
+        tokens = {token: each for each in said.values() if (token := each.token)}
+        shown = RoomShown(timeline, self._account)
+        accepted = []
+        for event in shown.messages:
+            if event.sender not in senders:
+                continue
+            piece = shown.piece(event)
+            # One that its homeserver took twice is known by its text alone.
+            mine = said.get(event.event_id) or tokens.get(piece.token if piece is not None else "")
+            if mine is None:
+                continue
+            accepted.append(
+                Accepted(
+                    id=event.event_id,
+                    token=mine.token,
+                    words=piece.last + 1 if piece is not None else mine.words,
+                    sender=senders[event.sender],
+                    at=event.origin_server_ts,
+                    stream=stream.get(event.event_id),
+                    revision=piece.revision if piece is not None else mine.revision,
+                    deleted=piece is None,
+                    reactions=shown.reactions(event.event_id),
+                )
             )
-            for event in timeline
-            if event.type == "m.room.message" and event.sender in senders
-        ]
-        arrived = [
-            Arrived(id=event.message.id, piece=piece, sender=event.message.sender, at=event.message.timestamp)
-            for piece, event in self._history[chat.id]
+        arrived: list[Arrived] = []
+        reactions: dict[str, Reactions] = {}
+        for seen in history.messages:
+            piece = read(seen.message.text)
             # If the chat has several rooms: what was said in another one is not this one's.
-            if not piece.token.startswith("w") and (piece.token not in said or said[piece.token].room == room)
-        ]
+            if piece.token.startswith("w") or (piece.token in tokens and tokens[piece.token].room != room):
+                continue
+            message = seen.message
+            arrived.append(Arrived(id=message.id, piece=piece, sender=message.sender, at=message.timestamp))
+            reactions[piece.token] = reactions.get(piece.token, frozenset()) | history.reactions(message.id)
         return Way(
             name=f"{room} -> chat {chat.id}",
             accepted=accepted,
             arrived=arrived,
             reports=reports_of(timeline, self._world.slot.bot),
+            refused=refused_of(timeline, self._world.slot.bot),
             late=late,
             room=room,
+            reactions=reactions,
         )
 
-    def _from_webchat(self, chat: Chat, room: str, timeline: list[ClientEvent]) -> Way:
+    def _from_webchat(self, chat: Chat, room: str, timeline: list[ClientEvent], history: ChatShown) -> Way:
         slot = self._world.slot
-        ghosts = slot.ghost("")[: -len(f":{slot.server_name}")]
-        accepted = [
-            Accepted(
-                id=event.message.id,
-                token=piece.token,
-                words=piece.last + 1,
-                sender=slot.ghost(event.message.sender),
-                at=event.message.timestamp,
+        told = {told.id: told for voice in chat.webchat_voices for told in voice.said}
+        accepted = []
+        for event in history.all_messages:
+            message, mine = event.message, told.get(event.message.id)
+            if mine is None:
+                continue
+            piece = read(message.text)
+            accepted.append(
+                Accepted(
+                    id=message.id,
+                    token=mine.token,
+                    words=piece.last + 1,
+                    sender=slot.ghost(message.sender),
+                    at=message.timestamp,
+                    revision=piece.revision,
+                    deleted=message.deleted,
+                    reactions=history.reactions(message.id),
+                )
             )
-            for piece, event in self._history[chat.id]
-            if piece.token.startswith("w")
-        ]
-        arrived = [
-            Arrived(id=event.event_id, piece=read(event.body or ""), sender=event.sender, at=event.origin_server_ts)
-            for event in timeline
-            if event.type == "m.room.message" and event.sender.startswith(ghosts)
-        ]
-        return Way(name=f"chat {chat.id} -> {room}", accepted=accepted, arrived=arrived)
+        shown = RoomShown(timeline, self._account)
+        arrived: list[Arrived] = []
+        reactions: dict[str, Reactions] = {}
+        refused: dict[str, list[str]] = {}
+        by_token = {each.token: each.id for each in accepted}
+        words = refused_of(timeline, slot.bot)
+        for seen in shown.messages:
+            piece_there = shown.piece(seen)
+            if piece_there is None or not seen.sender.startswith(self._ghosts):
+                continue
+            token = piece_there.token
+            arrived.append(Arrived(id=seen.event_id, piece=piece_there, sender=seen.sender, at=seen.origin_server_ts))
+            reactions[token] = reactions.get(token, frozenset()) | shown.reactions(seen.event_id)
+            if seen.event_id in words and token in by_token:
+                refused.setdefault(by_token[token], []).extend(words[seen.event_id])
+        return Way(
+            name=f"chat {chat.id} -> {room}",
+            accepted=accepted,
+            arrived=arrived,
+            refused=refused,
+            reactions=reactions,
+        )
 
-    def forgotten_by_homeserver(self, ways: list[Way]) -> list[str]:
-        """Messages that the homeserver answered with an event id and then does not have: no fault of a bridge, but
-        nothing else could be trusted then."""
-        held = {message.id for way in ways for message in way.accepted}
-        return [
-            f"Synapse has lost {said.event_id} ({said.token})"
-            for person in self._world.people
-            for said in person.said
-            if said.event_id not in held
-        ]
+    @property
+    def _ghosts(self) -> str:
+        slot = self._world.slot
+        return slot.ghost("")[: -len(f":{slot.server_name}")]
+
+    def _account(self, user: str) -> str:
+        """Whose account of the network a Matrix user stands for."""
+        for person in self._world.people:
+            if person.client.user_id == user:
+                return person.account.id
+        return user.removeprefix(self._ghosts).removesuffix(f":{self._world.slot.server_name}")
+
+    async def forgotten_by_homeserver(self) -> list[str]:
+        """Events that the homeserver answered with an id and then does not have: no fault of a bridge, but nothing else
+        could be trusted then."""
+        forgotten = []
+        for person in self._world.people:
+            held = {event.event_id for room in person.rooms for event in await person.timeline(room)}
+            forgotten += [
+                f"Synapse has lost {said.event_id} ({said.token})" for said in person.said if said.event_id not in held
+            ]
+            forgotten += [f"Synapse has lost {change}, a change" for change in person.changes if change not in held]
+        return forgotten

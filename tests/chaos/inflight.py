@@ -20,6 +20,7 @@ from tests.chaos.judge import Way
 def read_flights(path: Path, kills: Sequence[int]) -> dict[str, list[int]]:
     """Room -> the kills (times in ms, ascending) at which a message of it was in flight."""
     begun: dict[str, int] = {}
+    numbers: dict[str, str] = {}
     found: dict[str, list[int]] = {}
 
     def next_kill(at: int) -> int:
@@ -31,10 +32,12 @@ def read_flights(path: Path, kills: Sequence[int]) -> dict[str, list[int]]:
             found.setdefault(room, []).append(kills[kill])
 
     for line in path.read_text(encoding="utf-8").splitlines():
-        sign, at, room = line.split(" ", 2)
+        sign, at, room, number = line.split(" ")
+        if sign == "-" and number != numbers.get(room):
+            continue  # a change before it, which the lane goes on from before its end is on disk
         ended(room, int(at))
         if sign == "+":
-            begun[room] = int(at)
+            begun[room], numbers[room] = int(at), number
     for room in list(begun):
         ended(room, math.inf)
     return found

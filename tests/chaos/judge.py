@@ -1,4 +1,5 @@
-"""What counts as lost, doubled and out of order: one room, one direction, what was accepted against what arrived."""
+"""What counts as lost, doubled, out of order and wrong in the end: one room, one direction, what was accepted against
+what arrived, each as it is after all edits, reactions and deletions."""
 
 from __future__ import annotations
 
@@ -11,12 +12,16 @@ from tests.chaos.words import Piece
 
 Report = Literal["uncertain", "failed"]
 
+Reactions = frozenset[tuple[str, str]]
+"""Who (the network's account) has reacted with what. A set: an account reacts with each emoji once."""
+
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A message that the sending side has taken. `sender`: who must stand for its sender at the far end. `at`: ms.
 
-    `stream`: its place in the order in which the side streamed it, None where that is not known. Where that order
-    contradicts the one of the list, either is right.
+    In the end it is `words` words of its edit number `revision`, with `reactions`, or `deleted`. `stream`: its place in
+    the order in which the side streamed it, None where that is not known. Where that order contradicts the one of the
+    list, either is right.
     """
 
     id: str
@@ -25,10 +30,13 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     at: int
     stream: int | None = None
+    revision: int = 0
+    deleted: bool = False
+    reactions: Reactions = frozenset()
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
-    """A message at the far end."""
+    """A message at the far end, with the text that it has in the end; one that is deleted there is none."""
 
     id: str
     piece: Piece
@@ -38,19 +46,24 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
 
 class Way(msgspec.Struct, kw_only=True):
     """One direction of a chat; `room` is given for the way to the network. `reports`: message id -> what its sender was
-    told, and when (ms). `late`: how many messages the gap check has said that it bridged late, out of order.
+    told, and when (ms). `refused`: message id -> what the bridge said of changes to it that did not cross. `late`: how
+    many messages the gap check has said that it bridged late, out of order. `reactions`: token -> those at the far end.
     """
 
     name: str
     accepted: list[Accepted]
     arrived: list[Arrived]
     reports: dict[str, tuple[Report, int]] = {}
+    refused: dict[str, list[str]] = {}
     late: int = 0
     room: str = ""
+    reactions: dict[str, Reactions] = {}
 
 
 class Findings(msgspec.Struct, kw_only=True):
-    """Counts, and in `problems` a line for each message that is counted as wrong."""
+    """Counts, and in `problems` a line for each message that is counted as wrong. `refused`: changes of messages that
+    were there, of which the bridge said that they did not cross; those of a message that is deleted by now, or that
+    itself was reported, are none."""
 
     sent: int = 0
     lost: int = 0
@@ -62,7 +75,15 @@ class Findings(msgspec.Struct, kw_only=True):
     uncertain_in_part: int = 0
     failed: int = 0
     misattributed: int = 0
+    wrong_text: int = 0
+    wrong_reactions: int = 0
+    undeleted: int = 0
+    refused: int = 0
     problems: list[str] = []
+
+    def wrong(self) -> int:
+        """Messages that are not in the end what they should be."""
+        return self.wrong_text + self.wrong_reactions + self.undeleted
 
     def add(self, other: Findings) -> None:
         for field in self.__struct_fields__:
@@ -92,11 +113,21 @@ def judge(way: Way) -> Findings:
 def _judge_one(way: Way, messages: list[Accepted], pieces: list[Arrived], found: Findings) -> None:
     """All messages with one token: one, or several if its sender's homeserver took it twice."""
     size = messages[0].words
-    copies = Counter(word for event in pieces for word in range(event.piece.first, event.piece.last + 1))
+    what = f"{way.name}: {messages[0].token} (accepted as {', '.join(message.id for message in messages)})"
+    where = f"at the far end: {[(event.id, _span(event.piece)) for event in pieces]}"
+    _judge_state(way, messages, pieces, found, what=what, where=where)
+    messages = [message for message in messages if not message.deleted]
+    if not messages:
+        return
+    # By their places: a text that is not the last one is wrong, and not lost besides.
+    stale = any(event.piece.revision != messages[0].revision for event in pieces)
+    if stale:
+        size = 1
+    copies = Counter(
+        word for event in pieces for word in range(event.piece.first, event.piece.last + 1) if not stale or word == 0
+    )
     whole = min(copies[word] for word in range(size))
     most = max(copies.values(), default=0)
-    what = f"{way.name}: {messages[0].token} (accepted as {', '.join(message.id for message in messages)})"
-    where = f"at the far end: {[(event.id, event.piece.first, event.piece.last) for event in pieces]}"
     if most > len(messages):
         found.duplicated += most - len(messages)
         found.problems.append(f"doubled: {what}; {where}")
@@ -117,6 +148,40 @@ def _judge_one(way: Way, messages: list[Accepted], pieces: list[Arrived], found:
     found.problems += [f"from {event.sender} instead of {messages[0].sender}: {what}" for event in wrong]
 
 
+def _judge_state(
+    way: Way, messages: list[Accepted], pieces: list[Arrived], found: Findings, *, what: str, where: str
+) -> None:
+    """What it says in the end, what was reacted to it, and whether it is there at all."""
+    gone = all(message.deleted for message in messages)
+    reported = any(message.id in way.reports for message in messages)
+    if gone and pieces:
+        found.undeleted += 1
+        found.problems.append(f"not deleted: {what}; {where}")
+    if gone or reported:
+        # What was to be changed was not there (any more), or nobody knew.
+        return
+    for message in messages:
+        for words in way.refused.get(message.id, []):
+            found.refused += 1
+            found.problems.append(f"refused: {what}: {words!r}")
+    if len(messages) > 1 or not pieces:
+        return  # which of several was changed is not known; what is not there is lost
+    (message,) = messages
+    if any(event.piece.revision != message.revision for event in pieces):
+        found.wrong_text += 1
+        found.problems.append(f"wrong text: {what}, after {message.revision} edits; {where}")
+    if (there := way.reactions.get(message.token, frozenset())) != message.reactions:
+        found.wrong_reactions += 1
+        found.problems.append(
+            f"wrong reactions: {what}: missing {sorted(message.reactions - there)}, "
+            f"too many {sorted(there - message.reactions)}; {where}"
+        )
+
+
+def _span(piece: Piece) -> str:
+    return f"{piece.first}-{piece.last}" + (f" of edit {piece.revision}" if piece.revision else "")
+
+
 def _judge_order(way: Way, accepted: dict[str, list[Accepted]], found: Findings) -> None:
     place = {message.id: index for index, message in enumerate(way.accepted)}
     begun: Counter[str] = Counter()
@@ -125,6 +190,9 @@ def _judge_order(way: Way, accepted: dict[str, list[Accepted]], found: Findings)
     for event in way.arrived:
         messages = accepted.get(event.piece.token)
         if messages is None:
+            continue
+        if event.piece.first > 0 and event.piece.revision:
+            # A part that an edit has added stands at the end of the chat.
             continue
         if event.piece.first > 0:
             # The parts of a message follow each other, with nothing in between.

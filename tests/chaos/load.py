@@ -1,21 +1,18 @@
-"""The traffic: voices that speak in many rooms, in both directions, at their own pace."""
+"""The traffic: voices that speak in many rooms, in both directions, at their own pace, and change what was said."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
-from collections import deque
-from collections.abc import Awaitable, Callable
+import math
+from collections import Counter, deque
 from random import Random
+from typing import Any
 
 from example_bridge.webchat.client import WebchatClient
 from tests.chaos.person import Person
-from tests.chaos.words import spell
+from tests.chaos.voices import MatrixVoice, Voice, WebchatVoice, Wishes
 from tests.chaos.world import World
-
-LONG = 1_300
-"""Words of a long message: three parts, at webchat's 4000 characters each."""
 
 
 class Chat:
@@ -25,18 +22,25 @@ class Chat:
         self.id = id
         self.reader = reader
         self.quiet = asyncio.Event()
-        self.webchat_voices: list[WebchatClient] = []
-        self.matrix_voices: list[tuple[Person, str]] = []
+        self.webchat_voices: list[WebchatVoice] = []
+        self.matrix_voices: list[MatrixVoice] = []
+
+    @property
+    def voices(self) -> list[Voice[Any]]:
+        return [*self.webchat_voices, *self.matrix_voices]
 
 
 class Load:
     """Speaks. A voice never sends before its last message was accepted; the voices of a room do not wait for each
     other. The newest `active` chats are spoken in; older ones go quiet."""
 
-    def __init__(self, world: World, random: Random, *, active: int, pause_s: float) -> None:
+    def __init__(self, world: World, random: Random, *, active: int, pause_s: float, resize: bool) -> None:
+        """`resize`: as in `Wishes`."""
         self.chats: dict[str, Chat] = {}
         self.sent = 0
-        self.long_wanted = 0
+        self._at_most = math.inf
+        self._may_go_on = asyncio.Event()
+        self.wishes = Wishes(resize=resize)
         self._world = world
         self._random = random
         self._active = active
@@ -63,16 +67,18 @@ class Load:
             other = await self._world.webchat.account(f"Second visitor {number}")
             members = [*(person.account.id for person in people), other.id]
             chat = Chat((await reader.create_chat("group", members, name=f"Group {number}")).id, reader)
-            chat.webchat_voices = [reader, await self._world.client(other)]
+            speaking = [reader, await self._world.client(other)]
         else:
             chat = Chat((await reader.create_chat("direct", [people[0].account.id])).id, reader)
-            chat.webchat_voices = [reader]
+            speaking = [reader]
             if kind == 1:  # the person speaks on another device, too
-                chat.webchat_voices.append(await self._world.client(people[0].account))
+                speaking.append(await self._world.client(people[0].account))
         self.chats[chat.id] = chat
         self._living.append(chat)
-        for client in chat.webchat_voices:
-            self._start(chat, functools.partial(self._say_on_webchat, chat, client))
+        for client in speaking:
+            voice = WebchatVoice(client, chat.id, self._random, self._numbers, self.wishes)
+            chat.webchat_voices.append(voice)
+            self._start(chat, voice)
         for person, room in self._rooms_before.pop(chat.id, []):
             self._joined(person, room)
         if len(self._living) > self._active:
@@ -83,44 +89,44 @@ class Load:
         if chat is None:
             self._rooms_before.setdefault(person.rooms[room], []).append((person, room))
             return
-        chat.matrix_voices.append((person, room))
-        self._start(chat, functools.partial(self._say_on_matrix, person, room))
+        voice = MatrixVoice(person, room, self._random, self._numbers, self.wishes)
+        chat.matrix_voices.append(voice)
+        self._start(chat, voice)
 
     # --- voices -------------------------------------------------------------------------------------------------------
-    def _start(self, chat: Chat, say: Callable[[], Awaitable[None]]) -> None:
-        task = asyncio.create_task(self._speak(chat, say))
-        self._voices.add(task)
+    def _start(self, chat: Chat, voice: Voice[Any]) -> None:
+        self._voices.add(asyncio.create_task(self._speak(chat, voice)))
 
-    async def _speak(self, chat: Chat, say: Callable[[], Awaitable[None]]) -> None:
-        await say()
+    async def _speak(self, chat: Chat, voice: Voice[Any]) -> None:
+        await self._say(voice)
         while not chat.quiet.is_set():
+            if self.sent >= self._at_most:
+                await self._may_go_on.wait()
+                continue
             # Now and then several at once, else one after a while.
             for _ in range(4 if self._random.random() < 0.1 else 1):
-                await say()
+                await self._say(voice)
+                await voice.change()
             try:
                 async with asyncio.timeout(self._random.uniform(0.2, 1.8) * self._pause_s):
                     await chat.quiet.wait()
             except TimeoutError:
                 pass
 
-    async def _say_on_matrix(self, person: Person, room: str) -> None:
-        token = f"m{next(self._numbers)}"
-        words = self._random.randint(1, 6)
-        if self.long_wanted > 0:
-            self.long_wanted -= 1
-            words = LONG
-        await person.say(room, token, spell(token, words))
-        self._accepted()
-
-    async def _say_on_webchat(self, chat: Chat, client: WebchatClient) -> None:
-        token = f"w{next(self._numbers)}"
-        await client.send(chat.id, spell(token, self._random.randint(1, 6)), nonce=token)
+    async def _say(self, voice: Voice[Any]) -> None:
+        await voice.say()
         self._accepted()
 
     def _accepted(self) -> None:
         self.sent += 1
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def allow(self, at_most: float) -> None:
+        """Say so much in all, so that a slow machine has no more to carry than a fast one."""
+        self._at_most = at_most
+        self._may_go_on.set()
+        self._may_go_on = asyncio.Event()
 
     async def until_sent(self, count: int) -> None:
         """Wait until so many messages have been accepted since the start. Raises what ended a voice."""
@@ -138,9 +144,14 @@ class Load:
         """Let every voice end; then each says one thing more, which stands behind everything else in its lane."""
         for chat in self.chats.values():
             chat.quiet.set()
+        self.allow(math.inf)
         await asyncio.gather(*self._voices)
         for chat in self.chats.values():
-            for client in chat.webchat_voices:
-                await self._say_on_webchat(chat, client)
-            for person, room in chat.matrix_voices:
-                await self._say_on_matrix(person, room)
+            for voice in chat.voices:
+                await self._say(voice)
+
+    @property
+    def changes(self) -> Counter[str]:
+        """What has been accepted besides messages: edits, reactions (those taken back, too), deletions."""
+        voices = [voice for chat in self.chats.values() for voice in chat.voices]
+        return sum((voice.changes for voice in voices), Counter())

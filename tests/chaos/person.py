@@ -10,6 +10,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
+from bridgekit.testing.api import Json
 from bridgekit.testing.client import ClientEvent, MatrixClient, MatrixClientError
 from example_bridge.webchat.client import Credentials
 
@@ -21,13 +22,15 @@ AGAIN_S = 0.2
 """A homeserver that is down cannot say when it is back: it is asked so often."""
 
 
-class Said(msgspec.Struct, frozen=True):
-    """A message that the homeserver has taken."""
+class Said(msgspec.Struct):
+    """A message that the homeserver has taken; `words` of its edit number `revision`, if it is not `deleted` since."""
 
     room: str
     event_id: str
     token: str
     words: int
+    revision: int = 0
+    deleted: bool = False
 
 
 async def persist(work: Callable[[], Awaitable[T]]) -> T:
@@ -51,6 +54,8 @@ class Person:
         self.client = client
         self.account = account
         self.said: list[Said] = []
+        self.changes: list[str] = []
+        """Event ids of edits, reactions and redactions that the homeserver has taken."""
         self.rooms: dict[str, str] = {}
         """Room -> chat, of every room that the bridge has invited this person to."""
         self.on_join: Callable[[Person, str], None] = lambda person, room: None
@@ -81,12 +86,50 @@ class Person:
                 log.info("the sync is begun again: %r", error)
                 await asyncio.sleep(AGAIN_S)  # noqa: TID251 - polling a foreign process that was killed
 
-    async def say(self, room: str, token: str, text: str) -> None:
-        """Returns when the homeserver has taken it. Unanswered, it is sent again under the SAME transaction id."""
+    # --- speaking ---------------------------------------------------------------------------------------------------
+    # Each returns when the homeserver has taken it. Unanswered, it is sent again under the SAME transaction id.
+    async def say(self, room: str, token: str, text: str) -> Said:
+        event_id = await self._send(room, "m.room.message", {"msgtype": "m.text", "body": text})
+        said = Said(room, event_id, token, len(text.split()))
+        self.said.append(said)
+        return said
+
+    async def edit(self, said: Said, text: str) -> None:
+        """The last thing that a message of one's own says counts, whatever it was before."""
+        new = {"msgtype": "m.text", "body": text}
+        relation = {"rel_type": "m.replace", "event_id": said.event_id}
+        content = {**new, "body": f"* {text}", "m.new_content": new, "m.relates_to": relation}
+        said.revision += 1
+        said.words = len(text.split())
+        self.changes.append(await self._send(said.room, "m.room.message", content))
+
+    async def delete(self, said: Said) -> None:
+        said.deleted = True
+        await self.redact(said.room, said.event_id)
+
+    async def react(self, room: str, event_id: str, emoji: str) -> str | None:
+        """The reaction's event id; None if the homeserver knew it already."""
+        relation = {"rel_type": "m.annotation", "event_id": event_id, "key": emoji}
+        try:
+            reaction = await self._send(room, "m.reaction", {"m.relates_to": relation})
+        except MatrixClientError as error:
+            if error.errcode != "M_DUPLICATE_ANNOTATION":
+                raise
+            return None  # an earlier attempt, whose answer was lost with the homeserver's memory of it
+        self.changes.append(reaction)
+        return reaction
+
+    async def redact(self, room: str, event_id: str) -> None:
+        txn_id = self._txn_id()
+        self.changes.append(await persist(lambda: self.client.redact(room, event_id, txn_id=txn_id)))
+
+    async def _send(self, room: str, type: str, content: Json) -> str:
+        txn_id = self._txn_id()
+        return await persist(lambda: self.client.send(room, type, content, txn_id))
+
+    def _txn_id(self) -> str:
         self._count += 1
-        txn_id = f"chaos{self._count}"
-        event_id = await persist(lambda: self.client.send_text(room, text, txn_id))
-        self.said.append(Said(room, event_id, token, len(text.split())))
+        return f"chaos{self._count}"
 
     async def timeline(self, room: str) -> list[ClientEvent]:
         """Every event of the room, oldest first."""

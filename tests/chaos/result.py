@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import msgspec
 
+_FAULTS = (
+    "lost",
+    "duplicated",
+    "reordered",
+    "failed",
+    "misattributed",
+    "wrong_text",
+    "wrong_reactions",
+    "undeleted",
+    "refused",
+    "repaired_by_restart",
+)
+"""Of these there may be none."""
+
 
 class Result(msgspec.Struct, kw_only=True):
-    """The last line of a run, as JSON. `sent`: messages accepted by either side; `in_flight`: how many might be
-    uncertain at most (see `inflight`); `missed`: kills at points that were not reached in time; `repaired_by_restart`:
-    messages that came only after the bridge was started again at the end. `ok`: the exit code is 0.
+    """The last line of a run, as JSON. `sent`: messages accepted by either side, with `edits`, `reactions` (those taken
+    back, too) and `deletions`; `wrong_text`, `wrong_reactions`, `undeleted`: messages that are not in the end what they
+    should be; `refused`: changes of which the bridge said, without need, that they did not cross; `in_flight`: how many
+    might be uncertain at most (see `inflight`); `missed`: kills at points that were not reached in time;
+    `repaired_by_restart`: what came only after the bridge was started again at the end. `ok`: the exit code is 0.
     """
 
     kills: int
@@ -17,6 +33,9 @@ class Result(msgspec.Struct, kw_only=True):
     synapse_kills: int
     rooms: int
     sent: int
+    edits: int
+    reactions: int
+    deletions: int
     lost: int
     duplicated: int
     reordered: int
@@ -27,6 +46,10 @@ class Result(msgspec.Struct, kw_only=True):
     in_flight: int
     failed: int
     misattributed: int
+    wrong_text: int
+    wrong_reactions: int
+    undeleted: int
+    refused: int
     missed: int
     repaired_by_restart: int
     problems: list[str]
@@ -38,11 +61,7 @@ class Result(msgspec.Struct, kw_only=True):
 
     def judged(self, *, min_hits: int) -> list[str]:
         """Why it is not good enough; nothing if it is."""
-        reasons = [
-            f"{name}={value}"
-            for name in ("lost", "duplicated", "reordered", "failed", "misattributed", "repaired_by_restart")
-            if (value := getattr(self, name))
-        ]
+        reasons = [f"{name}={value}" for name in _FAULTS if (value := getattr(self, name))]
         if self.dedupe and self.uncertain:
             reasons.append(f"uncertain={self.uncertain}, though the network drops repeats")
         if self.uncertain > self.in_flight:
@@ -50,6 +69,8 @@ class Result(msgspec.Struct, kw_only=True):
         reasons += [f"{name} was hit {hits} times" for name, hits in self.points.items() if hits < min_hits]
         if self.sent < 20 * self.kills:
             reasons.append(f"only {self.sent} messages for {self.kills} kills")
+        if 3 * (self.edits + self.reactions + self.deletions) < self.sent:
+            reasons.append(f"only {self.edits} edits, {self.reactions} reactions, {self.deletions} deletions")
         if self.problems:
             reasons.append(f"{len(self.problems)} problems")
         return reasons

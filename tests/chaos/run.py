@@ -27,7 +27,10 @@ from tests.chaos.world import Database, World
 PER_KILL = 20
 """Messages that are accepted between two kills, at least."""
 
-REACH_S = 20.0
+AT_MOST_PER_KILL = 30
+"""Nobody speaks after so many, with what they change, until the next life."""
+
+REACH_S = 40.0
 """How long a point may take to be reached; then the bridge is killed all the same, and the point planned once more."""
 
 STALL_S = 90.0
@@ -47,7 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     synapse_every: int = 8
     people: int = 2
     chats: int = 10
-    pause_s: float = 1.6
+    pause_s: float = 2.4
 
 
 class ChaosError(Exception):
@@ -80,7 +83,13 @@ class Chaos:
         """Raises `ChaosError` if something ends that nobody killed."""
         began = time.monotonic()
         async with self._world as world:
-            self._load = Load(world, self._random, active=self._options.chats, pause_s=self._options.pause_s)
+            self._load = Load(
+                world,
+                self._random,
+                active=self._options.chats,
+                pause_s=self._options.pause_s,
+                resize=self._options.dedupe,
+            )
             followers = [asyncio.create_task(person.follow()) for person in world.people]
             try:
                 for _ in range(self._options.chats):
@@ -110,8 +119,9 @@ class Chaos:
     async def _carry_out(self, kill: Kill) -> bool:
         world, load = self._world, self._load
         goal, began = load.sent + PER_KILL, time.monotonic()
+        load.allow(load.sent + AT_MOST_PER_KILL)
         world.mark.unlink(missing_ok=True)
-        load.long_wanted = kill.long
+        load.wishes.long = kill.long
         environment = {KILL_AT: f"{kill.point}:{kill.count}"} if kill.point else {}
         await world.bridge.launch(environment={**environment, STAGED: str(int(kill.staged))})
         for _ in range(kill.new_chats):
@@ -158,9 +168,11 @@ class Chaos:
         """The last bridge is not killed; Synapse is, once more, while it runs."""
         load = self._load
         await self._world.bridge.start()
-        await load.until_sent(load.sent + PER_KILL)
-        await self._kill_synapse(0.0)
-        await load.until_sent(load.sent + PER_KILL)
+        for last in (False, True):
+            load.allow(load.sent + AT_MOST_PER_KILL)
+            await load.until_sent(load.sent + PER_KILL)
+            if not last:
+                await self._kill_synapse(0.0)
         await load.finish()
         self._say(f"{load.sent} messages are sent; waiting until all have arrived")
 
@@ -170,7 +182,7 @@ class Chaos:
         left = await self._until_none(ends)
         if not left:
             return 0
-        self._say(f"{len(left)} messages do not arrive; the bridge is started again: {left[:20]}")
+        self._say(f"{len(left)} messages or changes do not arrive; the bridge is started again: {left[:20]}")
         await self._world.bridge.stop()
         await self._world.bridge.start()
         return len(left) - len(await self._until_none(ends))
@@ -178,13 +190,21 @@ class Chaos:
     async def _until_none(self, ends: Ends) -> list[str]:
         """Wait until nothing is outstanding, for as long as it becomes less."""
         fewest, deadline = math.inf, 0.0
-        while left := await ends.outstanding():
+        while left := await self._outstanding(ends):
             if len(left) < fewest:
                 fewest, deadline = len(left), time.monotonic() + STALL_S
             if time.monotonic() >= deadline:
                 break
             await asyncio.sleep(0.3)  # noqa: TID251 - two foreign servers are polled, with a deadline
         return left
+
+    async def _outstanding(self, ends: Ends) -> list[str]:
+        """Messages first, as changes follow them and take longer to ask for."""
+        if missing := await ends.missing():
+            # More than there can be changes, so that they become less.
+            return missing + ["..."] * self._load.changes.total()
+        found = [judge(way) for way in (await ends.ways())[0]]
+        return [problem for each in found if each.lost + each.wrong() for problem in each.problems]
 
     async def _compare(self, seconds: float) -> Result:
         ends = Ends(self._world, self._load)
@@ -193,7 +213,7 @@ class Chaos:
         self._say(f"drained in {time.monotonic() - began:.1f} s")
         code = await self._world.bridge.stop()
         ways, problems = await ends.ways()
-        problems += ends.forgotten_by_homeserver(ways)
+        problems += await ends.forgotten_by_homeserver()
         if code != 0:
             problems.append(f"the bridge's exit code was {code}")
         found = Findings(problems=problems)
@@ -215,6 +235,13 @@ class Chaos:
             repaired_by_restart=late_arrivals,
             problems=found.problems,
             sent=found.sent,
+            edits=self._load.changes["edits"],
+            reactions=self._load.changes["reactions"],
+            deletions=self._load.changes["deletions"],
+            wrong_text=found.wrong_text,
+            wrong_reactions=found.wrong_reactions,
+            undeleted=found.undeleted,
+            refused=found.refused,
             lost=found.lost,
             duplicated=found.duplicated,
             reordered=found.reordered,

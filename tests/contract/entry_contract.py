@@ -16,6 +16,7 @@ from bridgekit.model.entry import (
     Ending,
     NewDeadLetter,
     Stats,
+    retried_kind,
 )
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey, LoginID
 from bridgekit.model.records import ValueSaved
@@ -158,7 +159,8 @@ class EntryContract:
         id = await held.bury(first)
         later = NOW + 9000
         entry = await held.store.retry_dead(id, now=later, epoch=None if beside else held.epoch)
-        assert entry == msgspec.structs.replace(first, seq=3, received_at=later)
+        assert entry == msgspec.structs.replace(first, seq=3, received_at=later, kind=retried_kind(first.kind))
+        assert (entry.is_retried, entry.first_kind, first.is_retried) == (True, first.kind, False)
         assert await held.pending() == ["2", "1"]
         assert await held.store.dead_letters() == []
         assert await held.append("1") == []
@@ -166,7 +168,9 @@ class EntryContract:
         # The holder does not tell itself.
         assert await held.store.value(RETRIED_BESIDE) == (str(id) if beside else None)
         # Having failed again, it is a dead letter again; its number is not reused.
-        assert await held.bury(entry) > id
+        again = await held.bury(entry)
+        assert again > id
+        assert await held.store.retry_dead(again, now=later, epoch=held.epoch) == msgspec.structs.replace(entry, seq=4)
 
     async def test_retry_of_a_letter_without_a_lane_leaves_it(self, held: Opened) -> None:
         letter = NewDeadLetter(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bridgekit.core.from_matrix import ReadEdit, Unreadable
 from bridgekit.core.mentions import Mentions, mentioned_so_far
-from bridgekit.core.to_matrix import KEY, MAX_CONTENT_BYTES, EditContents, as_notice, edit_contents, encoded_size
+from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, EditContents, as_notice, edit_contents, encoded_size
+from bridgekit.core.versions import KEY
 from bridgekit.model.content import Run, Style, Text
 from bridgekit.model.ids import EventID, TxnID, UserID
 from tests.core.conversation import BORIS, JSON, PEOPLE, ROOM, VERA, contents, over, pill, read_edit, rich

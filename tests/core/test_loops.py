@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bridgekit.core.loops import DEFAULT_IGNORE, MAX_SAME, REMEMBER, WITHIN_MS, Ignore, Repeats, never_relayed
-from bridgekit.core.to_matrix import KEY, notice_content
+from bridgekit.core.to_matrix import notice_content
+from bridgekit.core.versions import KEY
 from bridgekit.model.ids import EventID, RoomID, TxnID, UserID
 
 BOB, GHOST = UserID("@bob:x"), UserID("@other_7:x")

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.core import test_edits, test_mentions, test_reactions, test_replies
+from tests.core import test_edits, test_features, test_mentions, test_reactions, test_replies, test_versions
 from tests.core.mapped import ROWS
 
 PAGES = Path(__file__).parents[2] / "docs" / "mappings"
-MODULES = {"mentions": test_mentions, "replies": test_replies, "edits": test_edits, "reactions": test_reactions}
+MODULES = {
+    "mentions": (test_mentions,),
+    "replies": (test_replies,),
+    "edits": (test_edits, test_versions),
+    "reactions": (test_reactions,),
+    "features": (test_features,),
+}
 
 
 @pytest.mark.parametrize("page", MODULES)

@@ -90,4 +90,9 @@ def test_whether_the_bot_can_keep_a_room(content: dict[str, Any] | None, may: bo
 
 def test_levels_that_are_not_said() -> None:
     assert level_of(None, ALICE) == 0
+    # Rooms before version 10 let people write what they like.
+    for words in ("+-5", "--5", "5 0", "9" * 5000, "٥", ""):
+        assert level_of({"users": {ALICE: words}}, ALICE) == 0
+        assert needed({"events": {"m.room.name": words}}, "m.room.name") == 50
+    assert level_of({"users": {ALICE: " +50 "}}, ALICE) == 50
     assert (needed(None, "kick"), needed(None, "invite"), needed({"state_default": 7}, "m.room.topic")) == (50, 0, 7)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bridgekit.core.from_matrix import ReadReaction, Unreadable
 from bridgekit.core.reactions import for_network, same_emoji, to_matrix_key
-from bridgekit.core.to_matrix import KEY, reaction_content
+from bridgekit.core.to_matrix import reaction_content
+from bridgekit.core.versions import KEY
 from bridgekit.model.ids import EventID, TxnID
 from bridgekit.model.limits import Limits
 from tests.core.conversation import reaction

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from bridgekit.core.room_power import may_mention_room
+from bridgekit.core.power import ROOM_LEVEL, with_roles
+from bridgekit.core.room_power import may_mention_room, raised
 from bridgekit.model.ids import UserID
+from bridgekit.model.remote import Role
 
 ALICE = UserID("@alice:test")
 
@@ -31,3 +33,37 @@ ALICE = UserID("@alice:test")
 )
 def test_may_mention_room(levels: dict[str, Any] | None, may: bool) -> None:
     assert may_mention_room(levels, ALICE) is may
+
+
+BOT, ADA = UserID("@bot:test"), UserID("@g_ada:test")
+
+
+def test_what_others_have_stays() -> None:
+    now = raised({"notifications": {"other": 1}, "users": {ALICE: 7}}, ADA)
+    assert now == {"notifications": {"other": 1, "room": ROOM_LEVEL}, "users": {ALICE: 7, ADA: ROOM_LEVEL}}
+
+
+@pytest.mark.parametrize(
+    ("levels", "needed"),
+    [
+        ({}, ROOM_LEVEL),
+        ({"notifications": {"room": 50, "other": 1}, "users": {ALICE: 7}}, ROOM_LEVEL),
+        ({"notifications": {"room": 20}}, 20),
+        ({"notifications": {"room": "60"}}, ROOM_LEVEL),
+        ({"notifications": 7, "users": "all"}, ROOM_LEVEL),
+        ({"users_default": 10, "events_default": 0}, ROOM_LEVEL),
+    ],
+)
+def test_a_ghost_that_may_notify_is_given_that_and_keeps_it(levels: dict[str, Any], needed: int) -> None:
+    now = raised(levels, ADA)
+    assert (now["users"][ADA], now["notifications"]["room"]) == (needed, needed)
+    assert may_mention_room(now, ADA)
+    others = {key: value for key, value in levels.items() if key not in ("users", "notifications")}
+    assert others.items() <= now.items()
+    # A role update takes nothing away again, and what a moderator has is a moderator's.
+    is_ghost = ADA.__eq__
+    assert with_roles(now, {}, bot=BOT, is_ghost=is_ghost) is None
+    promoted = with_roles(now, {ADA: Role.MODERATOR}, bot=BOT, is_ghost=is_ghost)
+    assert promoted is not None and promoted["users"][ADA] == 50
+    demoted = with_roles(promoted, {}, bot=BOT, is_ghost=is_ghost)
+    assert demoted is not None and demoted["users"].get(ADA, 0) == 0

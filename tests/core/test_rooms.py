@@ -65,9 +65,9 @@ def test_the_bridge_state_names_network_and_chat() -> None:
 
 
 def test_state_keys_differ_by_receiver_and_are_bounded() -> None:
-    one = shape(key=PortalKey(ChatID("c"), LoginID("l")))
-    assert bridge_state_key(one) != bridge_state_key(shape(key=PortalKey(ChatID("c"))))
-    assert len(bridge_state_key(shape(key=PortalKey(ChatID("x" * 5000))))) <= 255
+    one = PortalKey(ChatID("c"), LoginID("l"))
+    assert bridge_state_key("net", one) != bridge_state_key("net", PortalKey(ChatID("c")))
+    assert len(bridge_state_key("net", PortalKey(ChatID("x" * 5000)))) <= 255
 
 
 def test_state_is_compared_before_it_is_written() -> None:

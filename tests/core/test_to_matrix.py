@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgekit.core.to_matrix import KEY, MAX_CONTENT_BYTES, encoded_size, message_contents, notice_content
+from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, encoded_size, message_contents, notice_content
+from bridgekit.core.versions import KEY
 from bridgekit.model.content import Mention, MentionTarget, MentionUser, Run, Style, Text
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, TxnID, UserID
 from bridgekit.model.media import MediaRef

@@ -12,6 +12,7 @@ import msgspec
 
 from bridgekit.runtime import copies, gaps, lease, points, posting, retrying, sending
 from tests.chaos.result import Result
+from tests.chaos.run import Options
 
 ROOT: Final = Path(__file__).parents[2]
 PROMISE: Final = (ROOT / "docs" / "promise.md").read_text(encoding="utf-8")
@@ -48,10 +49,12 @@ def test_the_quoted_run_is_one() -> None:
     quoted = json.loads(PROMISE.partition("```json\n")[2].partition("\n```")[0])
     assert isinstance(quoted["problems"], int)
     result = msgspec.convert({**quoted, "problems": []}, Result)
-    assert result.ok and not result.judged(min_hits=3)
+    assert result.ok and not result.judged(min_hits=1)
     assert set(quoted) == set(Result.__struct_fields__)
     assert set(result.points) == {*points.POINTS}
-    assert f"kills the bridge {result.kills} times" in PROMISE
+    # A kill at a point that was not reached in time is made up for by another.
+    assert f"KILLS={result.kills - result.missed} SEED={result.seed} " in PROMISE
+    assert f"kills the bridge {Options().kills} times" in PROMISE
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from bridgekit.core.mentions import Mentions
+from bridgekit.core.versions import Version, read_version
 from bridgekit.errors import MatrixRequestError
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.model.ids import EventID, TxnID, UserID
@@ -104,6 +106,43 @@ class Contract:
         await hs.leave(room.id, user=room.one)
         await refused(hs.set_typing(room.id, room.one, 5_000))
         await hs.send_receipt(room.id, event, user=room.one)  # is let pass
+
+    async def test_an_event_comes_with_its_latest_edit_and_the_end_of_its_thread(self, room: Room) -> None:
+        hs, day = room.homeserver, 1_700_000_000_000
+
+        async def say(body: str, at: int, user: UserID, **more: object) -> EventID:
+            content = {"msgtype": "m.text", "body": body, **more}
+            return await hs.send_event(
+                room.id, "m.room.message", content, txn_id=TxnID(uuid4().hex), user=user, timestamp=day + at
+            )
+
+        async def edit(to: str, at: int, user: UserID) -> EventID:
+            relation = {"rel_type": "m.replace", "event_id": original}
+            new = {"msgtype": "m.text", "body": to, "m.mentions": {"user_ids": [room.mod]}}
+            return await say(f"* {to}", at, user, **{"m.new_content": new, "m.relates_to": relation})
+
+        async def seen() -> Version | None:
+            event = await hs.get_event(room.id, original)
+            assert event is not None
+            return read_version(event.raw)
+
+        original = await say("one", 0, room.one)
+        assert await seen() == Version()
+        await edit("somebody else's", 90, room.other)
+        assert await seen() == Version()
+        late = await edit("late", 20, room.one)
+        early = await edit("early", 10, room.one)
+        before = Mentions((room.mod,))
+        assert await seen() == Version(mentions=before, so_far=before, edit=late, edited_at=day + 20)
+        await hs.redact(room.id, late, txn_id=TxnID(uuid4().hex), user=room.one)
+        assert await seen() == Version(mentions=before, so_far=before, edit=early, edited_at=day + 10)
+        # What comes last in the room ends the thread, whatever its time.
+        relation = {"rel_type": "m.thread", "event_id": original}
+        await say("more", 50, room.other, **{"m.relates_to": relation})
+        latest = await say("more", 40, room.other, **{"m.relates_to": relation})
+        assert (version := await seen()) is not None and version.thread_latest == latest
+        await hs.redact(room.id, original, txn_id=TxnID(uuid4().hex), user=room.one)
+        assert await seen() is None
 
 
 class TestFake(Contract):

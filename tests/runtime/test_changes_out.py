@@ -84,6 +84,19 @@ async def test_an_edit_changes_the_message(echo: Echo) -> None:
     await harness.kill()
 
 
+async def test_what_is_remembered_of_our_own_edits_is_small() -> None:
+    """Each edit writes it anew, with all of the chat's."""
+    harness, room = await started(FakeNetwork(echo="none"))
+    event = await said(harness, room, "one")
+    for number in range(30):
+        edit(harness, room, event, f"{number} " + "x" * 50_000)
+    await harness.settle(5)
+    value = await harness.store.value('own edits ["chat", null]')
+    assert value is not None and 20 * 60 < len(value) < 20 * 200
+    assert len(edited(harness)) == 30
+    await harness.kill()
+
+
 async def test_an_edit_of_a_message_that_still_waits_is_sent_after_it() -> None:
     harness, room = await started()
     harness.network.next_sends(Transient("busy", retry_after=20))
@@ -405,7 +418,7 @@ async def test_the_deletion_of_an_uncertain_message_is_said_to_be_impossible() -
     harness.network.next_sends(Uncertain("no receipt"))
     event = await said(harness, room, "one")
     redact(harness, room, event)
-    await harness.settle(5)
+    await harness.settle(15)  # it may have shown itself
     assert "Your deletion was not carried out: it is not known whether" in notices(harness, room)[1]
     await harness.kill()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.testing.clock import START_MS
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import Echo, FakeNetwork, Outcome
-from tests.runtime.changes import NEVER_OLD, delete, edit, event_of, events, latest, says
+from tests.runtime.changes import NEVER_OLD, delete, edit, event_of, events, latest, react, reactions, says
 
 FRIEND = "@fake_friend:test"
 LONG = "x" * 50_000
@@ -148,6 +149,67 @@ async def test_the_echo_of_our_own_edit(echo: Echo, early: bool) -> None:
     await harness.settle()
     assert latest(harness, room) == ["hello", "typed better"]
     await harness.kill()
+
+
+def edit_here(harness: Harness, room: RoomID, event_id: str, body: str) -> None:
+    """Alice edits a message of hers in the room."""
+    new = {"msgtype": "m.text", "body": body}
+    relation = {"rel_type": "m.replace", "event_id": event_id}
+    harness.homeserver.say(room, ALICE, f"* {body}", **{"m.new_content": new, "m.relates_to": relation})
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("echo", ["nonce", "plain"])
+async def test_what_we_told_before_may_be_said_again_on_the_phone(echo: Echo, early: bool, restarted: bool) -> None:
+    harness = Harness(FakeNetwork(echo=echo))
+    await harness.start()
+    room = await ready(harness)
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    for body in ("once", "twice"):
+        gate = asyncio.Event()
+        if early:
+            harness.network.next_deeds("edit", Outcome(gate=gate))
+        edit_here(harness, room, typed, body)
+        await harness.settle()
+        gate.set()
+        await harness.settle()
+    assert latest(harness, room) == ["hello", "twice"]
+    if restarted:
+        await harness.kill()
+        await harness.start()
+    harness.network.emit(edit(harness.network.edits[0].target, "once", "r9", sender="mine"))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "twice", "once (edited)"]
+    await harness.kill()
+
+
+async def test_what_the_phone_has_replaced_is_no_echo_any_more(harness: Harness) -> None:
+    """Also if the homeserver was away, and the bridge was restarted then."""
+    room = await ready(harness)
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    edit_here(harness, room, typed, "better")
+    await harness.settle()
+    remote_id = harness.network.edits[0].target
+    harness.homeserver.fail("send_event", HomeserverUnreachable("away"), times=2, lost=False)
+    harness.network.emit(edit(remote_id, "on the phone", "r8", sender="mine"))
+    await harness.settle(120)
+    await harness.kill()
+    await harness.start()
+    harness.network.emit(edit(remote_id, "better", "r9", sender="mine"))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "better", "better"]
+
+
+async def test_what_is_kept_of_our_edits_is_small(harness: Harness) -> None:
+    room = await ready(harness)
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    for number in range(3):
+        edit_here(harness, room, typed, f"{number} {LONG}")
+    await harness.settle()
+    assert len(harness.network.edits) == 3
+    kept = await harness.store.value('own edits ["chat", null]')
+    assert kept is not None and len(kept) < 1_000
 
 
 async def test_an_edit_on_the_phone_of_what_was_typed_here_stands_beside_it(harness: Harness) -> None:
@@ -347,4 +409,62 @@ async def test_an_edit_of_a_message_whose_send_is_uncertain() -> None:
     harness.network.emit(edit("s1", "on the phone", sender="mine"))
     await harness.settle(30)
     assert latest(harness, room) == ["hello", "typed", "on the phone (edited)"]
+    await harness.kill()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_what_comes_right_behind_the_echo_of_a_message_whose_send_is_uncertain(
+    caplog: pytest.LogCaptureFixture, *, deleted: bool
+) -> None:
+    """The process was killed while it was being sent, and the next one is shown all at once."""
+    harness = Harness(FakeNetwork(dedupes=False))
+    await harness.start()
+    room = await ready(harness)
+    harness.network.next_sends(Outcome(gate=asyncio.Event()))
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    await harness.until(lambda: harness.network.texts("chat") == ["typed"])
+    await harness.kill()
+    harness.network.emit(react("s1", "👍", "1"))
+    harness.network.emit(edit("s1", "on the phone", sender="mine"))
+    if deleted:
+        harness.network.emit(delete("s1", sender="mine"))
+    harness.network.say("chat", "friend", "the end")
+    # Behind the message a change of what nobody knows, which waits for what the network says.
+    edit_here(harness, room, "$nowhere", "different")
+    caplog.set_level(logging.INFO)
+    await harness.start()
+    await harness.until(says(harness, room, "the end"))
+    await harness.settle(30)
+    assert "take long" not in caplog.text  # the lanes have not waited for each other
+    assert "takes long" not in caplog.text
+    if deleted:
+        assert latest(harness, room) == ["hello", "the end"]
+    else:
+        assert latest(harness, room) == ["hello", "typed", "on the phone (edited)", "the end"]
+        assert [target for _, target, _ in reactions(harness, room)] == [typed]
+    await harness.kill()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["the echo is there", "the echo comes later"])
+async def test_what_is_changed_here_right_behind_a_message_whose_send_is_uncertain(*, late: bool) -> None:
+    """The message shows itself only when the change's turn has come: it is not refused."""
+    harness = Harness(FakeNetwork(dedupes=False, echo="none" if late else "nonce"))
+    await harness.start()
+    room = await ready(harness)
+    harness.network.next_sends(Outcome(gate=asyncio.Event()))
+    typed = harness.homeserver.say(room, ALICE, "typed")
+    await harness.until(lambda: harness.network.texts("chat") == ["typed"])
+    edit_here(harness, room, typed, "better")
+    annotation = {"rel_type": "m.annotation", "event_id": typed, "key": "👍"}
+    harness.homeserver.emit(room, ALICE, "m.reaction", {"m.relates_to": annotation})
+    await harness.kill()
+    await harness.start()
+    if late:
+        await harness.settle(2)
+        nonce = harness.network.spoken[0][1].nonce
+        harness.network.say("chat", "mine", "typed", id="s1", nonce=nonce)
+    await harness.settle(30)
+    assert [(each.target, each.text.body) for each in harness.network.edits] == [("s1", "better")]
+    assert [(each.target, each.emoji) for each in harness.network.reactions] == [("s1", "👍")]
+    assert latest(harness, room) == ["hello", "better"]
     await harness.kill()

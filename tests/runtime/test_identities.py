@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bridgekit.core.power import ROOM_LEVEL
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.content import Mention, MentionRoom, MentionUser, Text
 from bridgekit.model.ids import LoginID, RemoteMessageID, RemoteUserID, RoomID
@@ -202,7 +203,7 @@ async def test_who_may_notify_everybody_on_the_network_may_here(harness: Harness
     await harness.settle()
     *_, first, second = (e for e in harness.homeserver.rooms[room].timeline if e["type"] == "m.room.message")
     levels = harness.homeserver.rooms[room].state["m.room.power_levels", ""]
-    assert levels.get("users", {}).get(FRIEND, 0) == (0 if refused else 50)
+    assert levels.get("users", {}).get(FRIEND, 0) == (0 if refused else ROOM_LEVEL)
     for event in (first, second):
         assert event["content"]["m.mentions"] == ({} if refused else {"room": True})
         assert event["content"]["body"] == ("@all look" if refused else "@room look")

@@ -29,7 +29,7 @@ class Pair(World):
         if lane.key == CHAT:
             await self.lanes.resolved(ROOM)
         else:
-            await self.lanes.settled(CHAT, asked_by=lane)
+            await self.lanes.resolved(CHAT, asked_by=lane)
         self.ended.append(lane.key)
         return Handled()
 

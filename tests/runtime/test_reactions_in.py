@@ -162,6 +162,38 @@ async def test_the_echoes_of_a_change_of_mind_come_late() -> None:
     await harness.kill()
 
 
+@pytest.mark.parametrize("shown_before", [0, 1, 2])
+async def test_the_echoes_of_a_change_of_mind_come_after_a_crash(shown_before: int) -> None:
+    """React, take it back, react: the echo of the second, which the next process is shown, must not undo the third."""
+    harness = Harness(FakeNetwork(echo="none"))
+    await harness.start()
+    room = await ready(harness)
+    for _ in range(2):
+        ours = react_here(harness, room, "👍")
+        await harness.settle()
+        if not harness.homeserver.redacted:
+            harness.homeserver.emit(room, ALICE, "m.room.redaction", {}, redacts=ours)
+            harness.homeserver.redacted.append(ours)
+            await harness.settle()
+    redacted = list(harness.homeserver.redacted)
+    echoes = [change("a", "👍", str(number), sender="mine") for number, change in enumerate((react, unreact, react))]
+    for each in echoes[:shown_before]:
+        harness.network.emit(each)
+    await harness.settle()
+    await harness.kill()
+    await harness.start()
+    for each in echoes[shown_before:]:
+        harness.network.emit(each)
+    await harness.settle()
+    assert emoji(harness, room) == [(ALICE, "👍")]
+    assert harness.homeserver.redacted == redacted
+    # What comes now is from her phone.
+    harness.network.emit(unreact("a", "👍", "3", sender="mine"))
+    await harness.settle()
+    assert emoji(harness, room) == []
+    await harness.kill()
+
+
 async def test_from_the_phone_of_somebody_who_is_logged_in(harness: Harness) -> None:
     room = await ready(harness)
     harness.network.emit(react("a", "👍", "1", sender="mine"))
@@ -170,6 +202,31 @@ async def test_from_the_phone_of_somebody_who_is_logged_in(harness: Harness) -> 
     harness.network.emit(unreact("a", "👍", "2", sender="mine"))
     await harness.settle()
     assert emoji(harness, room) == []
+
+
+@pytest.mark.parametrize("echo", ["nonce", "none"])
+@pytest.mark.parametrize("where", ["phone", "here"])
+async def test_the_same_on_the_phone_and_then_here(echo: Echo, where: str) -> None:
+    """The network has it once; taken back on either side, it is gone on both."""
+    harness = Harness(FakeNetwork(echo=echo))
+    await harness.start()
+    room = await ready(harness)
+    harness.network.emit(react("a", "👍", "1", sender="mine"))
+    await harness.settle()
+    ours = react_here(harness, room, "👍")
+    await harness.settle()
+    assert [who for who, _ in emoji(harness, room)] == [MY_GHOST, ALICE]
+    assert harness.network.reactions == []
+    if where == "here":
+        harness.homeserver.emit(room, ALICE, "m.room.redaction", {}, redacts=ours)
+        harness.homeserver.redacted.append(ours)
+        await harness.settle()
+        assert len(harness.network.unreactions) == 1
+    if where == "phone" or echo == "none":
+        harness.network.emit(unreact("a", "👍", "2", sender="mine"))
+    await harness.settle()
+    assert emoji(harness, room) == []
+    await harness.kill()
 
 
 async def test_the_phone_takes_back_what_was_left_here() -> None:

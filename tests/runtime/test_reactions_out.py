@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridgekit.adapter.capabilities import CanReact
-from bridgekit.errors import Rejected, Transient, Uncertain
+from bridgekit.errors import HomeserverUnreachable, Rejected, Transient, Uncertain
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.remote import RemoteReaction
@@ -304,5 +304,39 @@ async def test_killed_after_the_network_has_taken_it(limit: int | None) -> None:
     there = {each.emoji: each.event_id for each in await harness.store.reactions(CHAT, target)}
     assert there["+"] == event
     assert len(there) == (1 if limit else 2)
+    assert notices(harness, room) == []
+    await harness.kill()
+
+
+async def test_to_a_message_whose_crossing_the_last_process_did_not_write_down() -> None:
+    """It is in the room, and the process that put it there was killed before it knew. People react to it; its lane,
+    begun anew, is slow to come to it."""
+    harness, room, _ = await started()
+    dead = harness.kill_at(points.MATRIX_SENT, after=2)
+    for number in range(3):
+        harness.network.say("chat", "friend", f"message {number}", id=f"n{number}")
+    await harness.until(dead.is_set)
+    await harness.kill()
+    (last,) = (e for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "message 2")
+    react(harness, room, last["event_id"], HEART)
+    stumbles = HomeserverUnreachable("away")
+    harness.homeserver.fail("send_event", stumbles, times=2, when=lambda call: call["user"] == "@fake_friend:test")
+    await harness.start()
+    await harness.settle(30)
+    assert deeds(harness) == [("react", HEART)]
+    assert notices(harness, room) == []
+    await harness.kill()
+
+
+async def test_to_a_message_whose_answer_the_homeserver_has_lost() -> None:
+    """It is in the room, and will be sent again under the same transaction id; until then nobody knows which it is."""
+    harness, room, _ = await started()
+    harness.homeserver.fail("send_event", HomeserverUnreachable("no answer"), times=1, lost=True)
+    harness.network.say("chat", "friend", "there", id="there")
+    await harness.until(lambda: "there" in harness.homeserver.bodies(room))
+    (there,) = (e for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "there")
+    react(harness, room, there["event_id"], HEART)
+    await harness.settle(30)
+    assert deeds(harness) == [("react", HEART)]
     assert notices(harness, room) == []
     await harness.kill()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bridgekit.errors import HomeserverUnreachable
 from bridgekit.model.content import MentionRoom, Run, Style
 from bridgekit.model.ids import EventID, RoomID
 from bridgekit.model.limits import Limits
@@ -52,6 +53,29 @@ async def test_threads() -> None:
     root = await remote_id(harness, room, hello)
     assert (one.thread, one.reply_to) == (root, None)
     assert (two.thread, two.reply_to) == (root, await remote_id(harness, room, first))
+    await harness.kill()
+
+
+@pytest.mark.parametrize("threads", [True, False])
+async def test_what_an_edit_adds_to_a_message_is_said_in_its_thread(threads: bool) -> None:
+    harness, room, hello = await started(threads=threads, max_text_length=20)
+    first = in_thread(harness, room, hello, "first", after=hello, falling_back=True)
+    await harness.settle(5)
+    harness.homeserver.fail("get_event", HomeserverUnreachable("away", endpoint="x"))
+    longer = "one two three four five six"
+    harness.homeserver.say(
+        room,
+        ALICE,
+        f"* {longer}",
+        **{
+            "m.new_content": {"msgtype": "m.text", "body": longer},
+            "m.relates_to": {"rel_type": "m.replace", "event_id": first},
+        },
+    )
+    await harness.settle(60)
+    (_, one), (_, added) = harness.network.spoken
+    assert [one.text.body, *(each.text.body for each in harness.network.edits)] == ["first", "one two three four"]
+    assert (added.text.body, added.thread) == ("five six", await remote_id(harness, room, hello) if threads else None)
     await harness.kill()
 
 

@@ -161,6 +161,19 @@ async def test_each_person_has_a_set_of_emoji(ann: WebchatClient, bob: WebchatCl
         ("bob", "👍", True),
     ]
     assert len({event.seq for event in events}) == 5
+    # Variation selectors make no difference: it stays as it was first written there.
+    await ann.react(group, said.id, "❤")
+    for act in (bob.react, ann.react, bob.unreact, bob.react):
+        await act(group, said.id, "❤\ufe0f")
+    await ann.unreact(group, said.id, "❤\ufe0e")
+    hearts = [event for event in await history(ann, group) if isinstance(event, ReactionEvent)][5:]
+    assert [(event.actor, event.emoji, event.added) for event in hearts] == [
+        ("ann", "❤", True),
+        ("bob", "❤", True),
+        ("bob", "❤", False),
+        ("bob", "❤", True),
+        ("ann", "❤", False),
+    ]
     for emoji in ("", "a b", "x" * 65):
         await refused("bad_request", bob.react(group, said.id, emoji))
     await refused("not_found", bob.react(group, "never", "👍"))

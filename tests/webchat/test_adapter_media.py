@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -235,17 +236,17 @@ async def test_a_message_goes_before_its_file(
 async def test_voice_and_places_from_matrix(server: Server, ann: WebchatClient, agent: WebchatClient) -> None:
     chat = await ann.create_chat("direct", ["agent"])
     portal, source = PortalKey(ChatID(chat.id)), Source()
-    nonsense = {"mimetype": "audio/ogg; codecs=opus", "size": -5, "width": -1, "name": "n" * 5000}
+    nonsense: dict[str, Any] = {"mimetype": "audio/ogg; codecs=opus", "size": -5, "width": -1, "name": "n" * 5000}
     async with session_of(server, agent) as session:
         media = media_of(source, kind=MediaKind.VOICE, duration_ms=900, waveform=(7, 5000, -3) * 300, **nonsense)
         remote = await session.upload(portal, media)  # without a reservation of its own
         placed = media_of(
             source, kind=MediaKind.VOICE, duration_ms=900, waveform=(7, 5000, -3) * 300, remote=remote, **nonsense
         )
-        common = {"portal": portal, "text": Text(), "timestamp": 0, "speaker": Speaker("Agent")}
-        await session.send(MatrixMessage(nonce=Nonce("n1"), media=placed, **common))  # type: ignore[arg-type]
+        common: dict[str, Any] = {"portal": portal, "text": Text(), "timestamp": 0, "speaker": Speaker("Agent")}
+        await session.send(MatrixMessage(nonce=Nonce("n1"), media=placed, **common))
         place = Location(60.1, 24.9, 5.0)
-        await session.send(MatrixMessage(nonce=Nonce("n2"), location=place, **common))  # type: ignore[arg-type]
+        await session.send(MatrixMessage(nonce=Nonce("n2"), location=place, **common))
     voice, where = [event.message for event in await ann.events(chat.id) if isinstance(event, webchat.MessageEvent)]
     (file,) = voice.files
     assert (file.kind, file.state, file.duration_ms, file.width, len(file.name)) == ("voice", "there", 900, None, 1000)

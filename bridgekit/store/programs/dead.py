@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridgekit.model.entry import RETRIED_BESIDE, DeadLetter, Direction, Entry, NewEntry
+from bridgekit.model.entry import RETRIED_BESIDE, DeadLetter, Direction, Entry, NewEntry, retried_kind
 from bridgekit.model.ids import LaneKey
 from bridgekit.store.codec import dedupe_digest, digest, enc
 from bridgekit.store.program import Program, Query
@@ -50,7 +50,7 @@ def retry(id: int, now: int, epoch: int | None) -> Program[Entry | None]:
         lane=letter.lane,
         dedupe=letter.dedupe,
         direction=letter.direction,
-        kind=letter.kind,
+        kind=retried_kind(letter.kind),
         payload=letter.payload,
         received_at=now,
         login=letter.login,

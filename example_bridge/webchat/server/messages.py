@@ -134,7 +134,8 @@ def react(db: sqlite3.Connection, actor: str, chat: str, act: React, now: int) -
     require_member(db, actor, chat)
     if message_of(db, chat, act.target).message.deleted:
         raise p.Refusal("not_found", "this message was deleted")
-    key = (act.target, actor, act.emoji)
+    emoji = _spelt(db, act.target, act.emoji)
+    key = (act.target, actor, emoji)
     if act.added:
         changed = db.execute(
             "INSERT INTO reaction (message_id, account, emoji) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", key
@@ -150,7 +151,7 @@ def react(db: sqlite3.Connection, actor: str, chat: str, act: React, now: int) -
         actor=actor,
         nonce=act.nonce,
         target=act.target,
-        emoji=act.emoji,
+        emoji=emoji,
         added=act.added,
     )
     return done(append(db, event), act.target)
@@ -164,6 +165,16 @@ def _supersede_edit(db: sqlite3.Connection, chat: str, message: str) -> None:
     if row is not None:
         last = msgspec.json.decode(row[0], type=EditEvent)
         rewrite(db, msgspec.structs.replace(last, text="", format=(), mentions=(), superseded=True))
+
+
+def _spelt(db: sqlite3.Connection, message: str, emoji: str) -> str:
+    """The emoji as it was first written at this message: clients do not agree on variation selectors."""
+    there = db.execute("SELECT DISTINCT emoji FROM reaction WHERE message_id = ?", (message,)).fetchall()
+    return next((str(each) for (each,) in there if _bare(each) == _bare(emoji)), emoji)
+
+
+def _bare(emoji: str) -> str:
+    return emoji.replace("\ufe0f", "").replace("\ufe0e", "")
 
 
 def _require_mentions(db: sqlite3.Connection, sender: str, chat: str, mentions: tuple[p.Mention, ...]) -> None:

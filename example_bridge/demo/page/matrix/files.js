@@ -52,7 +52,7 @@ export function fileContent({ id, name, mimetype, size, width, height, duration_
 
 /** [server, id] of an mxc address, or null: it becomes part of an address here. */
 export function mediaId(mxc) {
-  const found = typeof mxc === "string" && /^mxc:\/\/([A-Za-z0-9.:[\]-]+)\/([A-Za-z0-9_-]+)$/.exec(mxc);
+  const found = typeof mxc === "string" && /^mxc:\/\/((?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::\d{1,5})?)\/([A-Za-z0-9_-]+)$/.exec(mxc);
   return found ? [found[1], found[2]] : null;
 }
 

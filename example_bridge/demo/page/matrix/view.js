@@ -133,9 +133,8 @@ export class MatrixView {
     await this.composer.tray.measured(file.local);
     file.id ??= await this.client.reserve();
     const { local, ...known } = file;
-    const id = await this.client.send(room, nonce, fileContent(known, textContent(text, more)));
-    this.files.uploads.add(file.id, local);
-    return id;
+    this.files.uploads.add(file.id, local); // first: once the message is there, a page that is left must know what to bring
+    return this.client.send(room, nonce, fileContent(known, textContent(text, more)));
   }
 
   #body(content) {

@@ -120,10 +120,13 @@ class Visit {
   // What the stream will know it by: a message by its id, an act by its place among the chat's events.
   async #send({ chat, text, nonce, more, act }) {
     const files = more?.files ?? [];
-    for (const file of files) await this.#reserve(file);
+    for (const file of files) {
+      await this.#reserve(file);
+      // Before the message: once it has arrived, a page that is left must still know what to bring.
+      this.files.uploads.add(file.id, file.local);
+    }
     const sent = files.length ? { ...more, files: files.map(({ local, ...file }) => file) } : more;
     const { id, seq } = await this.connection.send({ ...(act ?? { text, ...sent }), chat, nonce });
-    for (const file of files) this.files.uploads.add(file.id, file.local);
     return act ? `${chat} ${seq}` : id;
   }
 

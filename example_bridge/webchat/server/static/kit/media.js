@@ -54,7 +54,10 @@ export class Media {
     const stage = { image: picture, sticker: picture, video: film, audio: sound, voice, file: paper }[kind];
     const body = el("div", { class: "stage" });
     const node = el("div", { class: `file is-${kind}`, role: "group", "aria-label": inWords(file) }, body, foot);
-    const parts = { file, body, node, save: () => this.#save(file), enlarge: (url) => this.#enlarge(file, url) };
+    const parts = { file, body, node, save: async () => {
+      if (!this.preview(file)) say("Fetching …");
+      say(await this.#save(file));
+    }, enlarge: (url) => this.#enlarge(file, url) };
     const show = stage(parts);
     const say = (words) => status.textContent !== words && (status.textContent = words);
 
@@ -108,6 +111,7 @@ export class Media {
     this.#looks.get(node)?.();
   }
 
+  // What went wrong, in words; else nothing.
   async #save(file) {
     try {
       const url = this.preview(file) ?? (await this.address(file));
@@ -210,10 +214,7 @@ function paper({ file, body, save }) {
   return () => {
     if (file.state === "arriving") return;
     button.disabled = false;
-    button.onclick = async () => {
-      const words = await save();
-      if (words) button.title = words;
-    };
+    button.onclick = save;
   };
 }
 

@@ -44,7 +44,7 @@ export class Uploads {
     return this.#entries.size > 0;
   }
 
-  /** The message with it has gone out: bring it. A repeat does nothing. */
+  /** Its message goes out: bring it. A repeat does nothing. */
   add(id, local) {
     if (this.#locals.has(id)) return;
     this.#locals.set(id, local);
