@@ -274,9 +274,7 @@ class CallsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     notices: Annotated[
         bool,
-        msgspec.Meta(
-            description="Whether a call that was missed, declined or has ended leaves one line in its room."
-        ),
+        msgspec.Meta(description="Whether a call that was missed, declined or has ended leaves one line in its room."),
     ] = True
 
 
