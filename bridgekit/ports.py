@@ -114,6 +114,9 @@ class Journal(Protocol):
     async def peek(self, lane: LaneKey, *, after: int = 0, limit: int = 100) -> list[Entry]:
         """The lane's pending entries with a number above `after`, in order."""
 
+    async def waiting(self, lane: LaneKey, dedupe: DedupeKey) -> Entry | None:
+        """The pending entry of this key, if it is in this lane. As cheap in a long lane as in a short one."""
+
     async def complete(self, completions: Collection[Completion], *, epoch: int) -> None:
         """End entries, in one SQL transaction with their facts. One that is not pending only has its facts written."""
 

@@ -274,13 +274,11 @@ class Sent(msgspec.Struct, frozen=True):
     """The network took a message.
 
     `ids` are those that it gave it, several where it made several messages of it, none where it does not say.
-    `timestamp` is the network's, in ms since the epoch, None if it says none. `confirmed` is False where only an echo
-    will tell for sure; no difference is made by it yet.
+    `timestamp` is the network's, in ms since the epoch, None if it says none.
     """
 
     ids: tuple[RemoteMessageID, ...]
     timestamp: int | None = None
-    confirmed: bool = True
 
 
 __all__ = [

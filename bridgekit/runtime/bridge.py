@@ -223,7 +223,7 @@ class Bridge:
         lost = Lost(self.books, homeserver, self._ghosts, bot=bot, server_name=identity.server_name)
         upgrades = Upgrades(self.books, homeserver, self.portals, self._ghosts, bot=bot)
         connection_errors = (*connection_errors, OSError, EOFError)
-        posting = Posting(homeserver, self._ghosts, retrying, bot=bot)
+        posting = Posting(homeserver, self._ghosts, store, self.lease, retrying, bot=bot)
         self.files = Files(
             self.books,
             store,

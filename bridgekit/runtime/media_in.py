@@ -145,17 +145,23 @@ class MediaIn:
         parts = file_parts(message, events, **words)
         contents = [(part.key, as_notice(part.content) if quiet else part.content) for part in parts]
         types = [part.type for part in parts]
-        sent = await self._posting.post(room, ghost, contents, entry, lane, timestamp=message.timestamp, types=types)
-        points.reach(points.MEDIA_SENT)
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
         files = sum(not part.is_text for part in parts)
-        records = saved(message.portal, message.id, room, ghost, sent, timestamp=message.timestamp, files=files)
+
+        def facts(sent: Sequence[EventID]) -> tuple[Fact, ...]:
+            at = message.timestamp
+            return (*aliases, *saved(message.portal, message.id, room, ghost, sent, timestamp=at, files=files))
+
+        sent = await self._posting.post(
+            room, ghost, contents, entry, lane, timestamp=message.timestamp, types=types, facts=facts
+        )
+        points.reach(points.MEDIA_SENT)
         jobs = [
             MediaJobSaved(self._job(message, entry, part, number, slots[part.file], room, event_id, ghost.user_id))
             for number, (part, event_id) in enumerate(zip(parts, sent, strict=True))
             if part.file is not None and slots[part.file].is_open
         ]
-        return (*aliases, *records, *jobs)
+        return (*facts(sent), *jobs)
 
     def begun(self, jobs: Sequence[MediaJob]) -> None:
         """These jobs are on disk now."""

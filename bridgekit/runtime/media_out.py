@@ -100,7 +100,8 @@ class MediaOut:
             return a.ending(note.code, note.reason)
         known = (note.remote or note.reserved) if note is not None else ""
         if not known and job is None and reserves(uploader):
-            made = await a.call(lambda: uploader.reserve(a.portal.key, media_of(file, self._homeserver, limits)), to)
+            media = media_of(file, self._homeserver, limits)
+            made = await a.call(lambda: uploader.reserve(a.portal.key, media), to, ahead=True)
             if isinstance(made, Ending):
                 return made
             known = made

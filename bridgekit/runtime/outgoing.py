@@ -26,6 +26,7 @@ from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.reacting import react
 from bridgekit.runtime.relay import Relay
+from bridgekit.runtime.restoring import restore
 from bridgekit.runtime.retrying import Retrying
 from bridgekit.runtime.room_changes import RoomChanges, refused
 from bridgekit.runtime.sending import Attempt
@@ -152,7 +153,8 @@ class Outgoing:
             return await self._changes.handle(attempt)
         match attempt.event.type:
             case "m.room.redaction":
-                return await redact(attempt)
+                handled = await redact(attempt)
+                return handled if handled is not None else await restore(attempt)
             case "m.reaction":
                 return await react(attempt)
             case _:

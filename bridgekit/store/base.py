@@ -143,6 +143,9 @@ class SqlStore(ABC):
     async def peek(self, lane: LaneKey, *, after: int = 0, limit: int = 100) -> list[Entry]:
         return await self._read(entries.peek, lane, after, limit)
 
+    async def waiting(self, lane: LaneKey, dedupe: DedupeKey) -> Entry | None:
+        return await self._read(entries.waiting, lane, dedupe)
+
     async def complete(self, completions: Collection[Completion], *, epoch: int) -> None:
         weight = sum(1 + len(completion.facts) for completion in completions)
         await self._write_together(entries.complete, completions, epoch=epoch, weight=weight)

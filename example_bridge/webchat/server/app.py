@@ -57,6 +57,8 @@ class Config:
     """Code points of a message."""
     max_upload_size: int = 2 << 30
     """Bytes of one file."""
+    upload_seconds: int = 86_400
+    """How long the bytes of a file may take that was announced."""
     faults: bool = False
     """Whether tests may break things over /api/faults."""
     framed_by: str = "'none'"
@@ -68,10 +70,11 @@ class Config:
 class Server:
     """A running network: `url` until `stop`."""
 
-    def __init__(self, url: str, network: Network, runner: web.AppRunner) -> None:
+    def __init__(self, url: str, network: Network, runner: web.AppRunner, expiring: asyncio.Task[None]) -> None:
         self.url = url
         self.network = network
         self._runner = runner
+        self._expiring = expiring
         self._stopped = False
 
     async def stop(self) -> None:
@@ -79,6 +82,8 @@ class Server:
         if self._stopped:
             return
         self._stopped = True
+        self._expiring.cancel()
+        await asyncio.wait([self._expiring])
         await self._runner.cleanup()
         self.network.calls.close()
         await asyncio.gather(*self.network.unfinished)
@@ -104,6 +109,7 @@ async def start(config: Config) -> Server:
         max_text_length=config.max_text_length,
         dedupe_seconds=config.dedupe_seconds,
         max_upload_size=config.max_upload_size,
+        upload_seconds=config.upload_seconds,
         now=config.now,
     )
     runner = web.AppRunner(
@@ -116,6 +122,7 @@ async def start(config: Config) -> Server:
     try:
         files.open()
         await network.clear_files()
+        await network.expire_files()
         await runner.setup()
         site = web.TCPSite(runner, config.host, config.port)
         await site.start()
@@ -124,7 +131,8 @@ async def start(config: Config) -> Server:
         await store.close()
         raise
     host, port = runner.addresses[0][:2]
-    return Server(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", network, runner)
+    expiring = asyncio.create_task(network.keep_expiring())
+    return Server(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", network, runner, expiring)
 
 
 def make_app(network: Network, *, framed_by: str = "'none'") -> web.Application:

@@ -40,6 +40,9 @@ from example_bridge.webchat.server.store import Store, Written
 
 log = logging.getLogger(__name__)
 
+EXPIRE_EVERY_S = 60.0
+"""How often files are looked for that did not come."""
+
 
 def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -61,6 +64,8 @@ class Network:
     """0: nonces are not remembered."""
     max_upload_size: int
     """Bytes of one file."""
+    upload_seconds: int
+    """How long the bytes of a file may take that was announced."""
     now: Callable[[], int]
     """Milliseconds since 1970."""
     awaited: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -98,6 +103,22 @@ class Network:
                 await self.store.write(lambda db: media.forget(db, ids))
         except (OSError, Refusal) as error:  # next time, or when the server starts again
             log.warning("files of deleted messages are still there: %s", error)
+
+    async def expire_files(self) -> None:
+        """Files that were announced and did not come in time will not come: nobody waits for them any more."""
+        now = self.now()
+        try:
+            for id in await self.store.read(partial(media.overdue, before=now - self.upload_seconds * 1000)):
+                await self.store.write(partial(media.expire, id=id, now=now))
+                self.tell_of(id)
+        except Refusal as error:  # next time
+            log.warning("files that did not come are still waited for: %s", error)
+
+    async def keep_expiring(self) -> None:
+        """For ever."""
+        while True:
+            await self.expire_files()
+            await asyncio.sleep(EXPIRE_EVERY_S)
 
     def tell_of(self, file: str) -> None:
         """There is news of it: wake those who wait."""
