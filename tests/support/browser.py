@@ -41,4 +41,6 @@ async def launched(chromium: Path) -> AsyncIterator[Browser]:
 async def _launch(driver: Playwright, chromium: Path) -> Browser:
     # Chromium's sandbox refuses to be started by root. /dev/shm is small in containers.
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    # Whoever records speaks into a device that beeps, and is not asked.
+    arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     return await driver.chromium.launch(executable_path=chromium, args=arguments)
