@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import WSCloseCode, web
 
+from example_bridge.webchat.server.calls import Calls
 from example_bridge.webchat.server.connection import Connection
 from example_bridge.webchat.server.faults import Faults
 from example_bridge.webchat.server.files import Files
@@ -84,6 +85,7 @@ class Server:
         self._expiring.cancel()
         await asyncio.wait([self._expiring])
         await self._runner.cleanup()
+        self.network.calls.close()
         await asyncio.gather(*self.network.unfinished)
         await self.network.store.close()
 
@@ -94,11 +96,15 @@ async def start(config: Config) -> Server:
     store = Store(config.db, hub.publish)
     files = Files(config.db.with_name(config.db.name + "-files"))
     await store.open()
+    faults = Faults()
     network = Network(
         store=store,
         hub=hub,
         files=files,
-        faults=Faults(),
+        calls=Calls(
+            store=store, publish=hub.publish, there=lambda account: bool(hub.of(account)), faults=faults, now=config.now
+        ),
+        faults=faults,
         faults_allowed=config.faults,
         max_text_length=config.max_text_length,
         dedupe_seconds=config.dedupe_seconds,
@@ -164,6 +170,7 @@ async def stream(request: web.Request) -> web.WebSocketResponse:
         faults=network.faults,
         submit=network.submit,
         act=network.act,
+        ringing=network.calls.pending,
     )
     try:
         await connection.run()

@@ -16,6 +16,7 @@ from example_bridge.webchat.server.acts import (
     Act,
     AddMember,
     ChangeChat,
+    ChatAct,
     Delete,
     DeleteChat,
     Draft,
@@ -27,6 +28,8 @@ from example_bridge.webchat.server.acts import (
     Typing,
     Unban,
 )
+from example_bridge.webchat.server.call_frames import CallFrame
+from example_bridge.webchat.server.calls import Calls
 from example_bridge.webchat.server.checks import check_act, check_draft
 from example_bridge.webchat.server.faults import Faults
 from example_bridge.webchat.server.files import Files
@@ -52,6 +55,7 @@ class Network:
     store: Store
     hub: Hub
     files: Files
+    calls: Calls
     faults: Faults
     faults_allowed: bool
     max_text_length: int
@@ -76,7 +80,10 @@ class Network:
         return self._queue(sender, draft.nonce, partial(messages.send, sender=sender, chat=chat, draft=draft))
 
     def act(self, actor: str, chat: str, act: Act) -> asyncio.Future[Receipt]:
-        """Queue anything else, in the same order and on the same terms."""
+        """Queue anything else, in the same order and on the same terms; what is said of calls in an order of its own
+        and without waiting for the disk."""
+        if isinstance(act, CallFrame):
+            return self.calls.do(actor, chat, act)
         check_act(act, self.max_text_length)
         done = self._queue(actor, act.nonce, _operation(actor, chat, act))
         if isinstance(act, Delete):
@@ -129,7 +136,7 @@ class Operation(Protocol):
     def __call__(self, db: sqlite3.Connection, *, now: int) -> Written[Receipt]: ...
 
 
-def _operation(actor: str, chat: str, act: Act) -> Operation:
+def _operation(actor: str, chat: str, act: ChatAct) -> Operation:
     match act:
         case Edit():
             return partial(messages.edit, sender=actor, chat=chat, act=act)
