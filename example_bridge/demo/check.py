@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Final
 
 from bridgekit.testing.client import ClientEvent, MatrixClient, MatrixClientError
 from example_bridge.demo.parts import Parts
-from example_bridge.demo.people import PATIENCE_S, Listener, log_in
+from example_bridge.demo.people import PATIENCE_S, Listener, download, log_in, upload
 from example_bridge.demo.telling import Teller
-from example_bridge.webchat.client import Credentials, Message, Span, WebchatClient
+from example_bridge.webchat.client import Credentials, File, Message, Span, WebchatClient
 
 __all__ = ["converse"]
+
+FILE_SIZE: Final = 3_000_000
 
 FLIGHT: Final = 10
 """Messages in each direction around the moment of the kill."""
@@ -95,7 +99,7 @@ class Conversation:
             self.portal, self.ghost_name, self.encryption_forbidden,
             self.text_to_webchat, self.text_to_matrix,
             self.formatting_to_webchat, self.formatting_to_matrix,
-            # Here come files both ways, as soon as the bridge carries them.
+            self.file_to_webchat, self.file_to_matrix,
             self.long_text, self.equal_to_webchat, self.equal_to_matrix, self.many,
             self.renamed, self.restart, self.killed, self.both_ends,
         ]  # fmt: skip
@@ -182,6 +186,32 @@ class Conversation:
         self._to_matrix.append(event.body or "")
         html = "<strong>very big</strong> and <del>struck</del>"
         expect(html, event.content.get("formatted_body"))
+
+    async def file_to_webchat(self) -> None:
+        """a file goes from Matrix to the webchat, whole; what is said behind it does not wait for it"""
+        data = random.randbytes(FILE_SIZE)
+        uri = await self._alice.reserve()
+        content = {"msgtype": "m.file", "body": "a file", "filename": "a.bin", "url": uri, "info": {"size": len(data)}}
+        await self._alice.send(self._room, "m.room.message", content)
+        self._to_webchat.append("a file")
+        await self._say_on_matrix("said behind the file")
+        *_, message, _ = self._ear.heard(self._chat, self._agent.id)
+        expect([("a.bin", len(data), "arriving")], [(file.name, file.size, file.state) for file in message.files])
+        _, there = await asyncio.gather(self._alice.upload_to(uri, data), download(self._vera, message.files[0].id))
+        expect(sha256(data).hexdigest(), sha256(there).hexdigest())
+
+    async def file_to_matrix(self) -> None:
+        """a file goes from the webchat to Matrix, whole; what is said behind it does not wait for it"""
+        data = random.randbytes(FILE_SIZE)
+        file = await self._vera.reserve("b.bin", "application/octet-stream", len(data))
+        await self._vera.send(self._chat, "a file", files=(File(id=file),))
+        self._to_matrix.append("a file")
+        await self._say_at_webchat("said behind the file")
+        *_, event, _ = await self._arrived_on_matrix(len(self._to_matrix))
+        info = {"size": len(data), "mimetype": "application/octet-stream"}
+        expect(("m.file", "b.bin", info), tuple(event.content.get(key) for key in ("msgtype", "filename", "info")))
+        _, there = await asyncio.gather(upload(self._vera, file, data), self._alice.download(event.content["url"]))
+        expect(sha256(data).hexdigest(), sha256(there).hexdigest())
 
     async def long_text(self) -> None:
         """a text longer than the webchat takes arrives in parts, complete and in order"""

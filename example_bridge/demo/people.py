@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Final, Self
@@ -11,7 +11,7 @@ from typing import Final, Self
 from bridgekit.testing.client import MatrixClient
 from example_bridge.webchat.client import Message, MessageEvent, WebchatClient
 
-__all__ = ["Listener", "log_in"]
+__all__ = ["Listener", "download", "log_in", "upload"]
 
 PATIENCE_S: Final = 30.0
 """Seconds that anything may take to cross the bridge."""
@@ -31,6 +31,22 @@ async def log_in(user: MatrixClient, bot: str, token: str) -> str:
     await user.send_text(room, token)
     await bot_says("You are logged in")
     return room
+
+
+async def upload(client: WebchatClient, file: str, data: bytes) -> None:
+    """Bring the bytes of a file that the account has announced."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), 1 << 16):
+            yield data[start : start + (1 << 16)]
+
+    await client.upload(file, pieces(), len(data))
+
+
+async def download(client: WebchatClient, file: str) -> bytes:
+    """A file at the webchat; waits for it."""
+    async with client.open_file(file, wait_ms=int(PATIENCE_S * 1000)) as opened:
+        return b"".join([piece async for piece in opened.chunks])
 
 
 class Listener:

@@ -193,3 +193,37 @@ async def test_a_file_that_is_too_large_becomes_words(homeserver: Homeserver, tm
         limit = "it is larger than this homeserver's limit of 50.0 MiB"
         assert notice["body"] == f"look\nhuge.bin (51.0 MiB) could not be transferred: {limit}"
         assert files.chat.files[ref.id].opened == 0
+
+
+async def test_more_files_than_the_homeserver_reserves(tmp_path: Path) -> None:
+    """Those that are one too many wait for their turn, and nothing overtakes them."""
+    homeserver = Homeserver(tmp_path / "synapse", slots=1, config={"max_pending_media_uploads": 2})
+    async with homeserver.synapse, bridged(homeserver, tmp_path / "bridge") as files:
+        gate = asyncio.Event()
+        data = [made(MIB, number) for number in range(5)]
+        for number, each in enumerate(data):
+            files.chat.say(f"file {number}", files.chat.file(each, name=f"{number}.bin", gate=gate))
+        files.chat.say("after")
+        await files.text("file 1")
+        gate.set()
+        await files.text("after")
+        await files.carried()
+        _, *said, last = await files.said()
+        assert [each["body"] for each in said] == [f"file {number}" for number in range(5)]
+        assert last["body"] == "after"
+        assert await files.edits() == []
+        there = [sha256(await files.alice.download(each["url"])) for each in said]
+        assert there == [sha256(each) for each in data]
+
+
+async def test_where_events_wait_for_their_files(homeserver: Homeserver, tmp_path: Path) -> None:
+    async with bridged(homeserver, tmp_path / "bridge", {"media": {"mode": "wait"}}) as files:
+        data = made(3 * MIB)
+        # Its length is not known before it is there: here that makes no edit.
+        files.chat.say("look", files.chat.file(data, name="a.bin", known=False, sized=False, cut_after=MIB))
+        files.chat.say("after")
+        await files.text("after")
+        _, file, last = await files.said()
+        assert (file["body"], file["info"]["size"], last["body"]) == ("look", len(data), "after")
+        assert sha256(await files.alice.download(file["url"], timeout_ms=0)) == sha256(data)
+        assert await files.edits() == []

@@ -27,7 +27,7 @@ expect.set_options(timeout=20_000)
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    async with launched(find_chromium() or missing("Chromium")) as running:
+    async with launched(find_chromium() or missing("Chromium"), camera=True) as running:  # voice messages are recorded
         yield running
 
 

@@ -253,6 +253,32 @@ async def test_how_it_looks(open_page: OpenPage, demo: DemoScene, look: Look, wi
     assert await look.basics(page) == []
 
 
+async def test_files_cross_both_ways(open_page: OpenPage, demo: DemoScene) -> None:
+    """From one page into the other, through all that is between them."""
+    page = await open_page(demo.link, excused=r"\b50[0-9]\b")
+    matrix, webchat = matrix_side(page), await webchat_side(page)
+    await expect(message(matrix, "Hello, is anybody there?")).to_be_visible()
+    data = bytes(await page.evaluate(DRAW, [400, 300]))
+    for here, there, name in ((webchat, matrix, "visitor"), (matrix, webchat, "agent")):
+        files = [named(f"{name}.png", "image/png", data), named(f"{name}.txt", "text/plain", name.encode() * 100)]
+        await here.get_by_label("Files", exact=True).set_input_files(files)
+        await say(here, f"the {name}'s files")
+        await say(here, f"behind the {name}'s files")
+        picture = there.get_by_role("group", name=f"Picture: {name}.png")
+        await expect(picture.get_by_role("img")).to_have_js_property("naturalWidth", 400)
+        await expect(message(there, f"the {name}'s files").first).to_be_visible()
+        await expect(message(there, f"behind the {name}'s files")).to_be_visible()
+        async with page.expect_download() as saving:
+            await there.get_by_role("button", name=f"Save {name}.txt").click()
+        assert (await (await saving.value).path()).read_bytes() == name.encode() * 100
+        rows = [await row.inner_text() for row in await there.locator(".message").all()]
+        at = [
+            next(index for index, row in enumerate(rows) if words in row)
+            for words in (f"the {name}'s files", f"{name}.txt", f"behind the {name}'s files")
+        ]
+        assert at == sorted(at)
+
+
 async def test_the_matrix_view_shows_and_sends_files(open_page: OpenPage, demo: DemoScene) -> None:
     """By the homeserver's own authenticated media; what crosses the bridge is asked elsewhere."""
     page = await open_page(demo.link, excused=r"\b50[0-9]\b")

@@ -254,6 +254,30 @@ async def test_voice_audio_and_places(open_page: OpenPage, new_person: NewPerson
     await expect(place).to_have_attribute("href", re.compile(r"^https://www\.openstreetmap\.org/"))
 
 
+async def test_a_voice_message_is_recorded(open_page: OpenPage, new_person: NewPerson) -> None:
+    vera, alice = await new_person("Vera"), await new_person("Alice", "agent")
+    chat = await vera.chat_with(alice)
+    page, at_alice = await open_page(vera.link(chat)), await open_page(alice.link(chat))
+    begin = page.get_by_role("button", name="Record a voice message")
+    await begin.click()
+    await page.get_by_role("button", name="Discard the recording").click()
+    await expect(page.get_by_role("timer")).to_have_count(0)
+    await begin.click()
+    await expect(page.get_by_role("timer")).to_have_text("0:02")
+    await page.get_by_role("button", name="Send the voice message").click()
+    await expect(file(page, "Voice message")).to_contain_text("0:02")
+    play = file(at_alice, "Voice message").get_by_role("button")
+    await expect(play).to_have_accessible_name("Play the voice message")
+    await play.click()
+    await expect(file(at_alice, "Voice message").locator("i.past").first).to_be_attached()
+    ((text, (voice,)),) = await files_of(alice, chat)
+    assert (text, voice.kind, voice.mimetype.partition("/")[0]) == ("", "voice", "audio")
+    assert voice.duration_ms is not None and voice.duration_ms >= 1500
+    assert len(voice.waveform) > 5 and max(voice.waveform) > 0
+    data = await bytes_of(alice, voice)
+    assert data[:4] in (b"OggS", b"\x1a\x45\xdf\xa3") or data[4:8] == b"ftyp"
+
+
 async def test_what_is_too_large_is_said_at_once(open_page: OpenPage, new_person: NewPerson) -> None:
     vera, alice = await new_person("Vera"), await new_person("Alice", "agent")
     chat = await vera.chat_with(alice)

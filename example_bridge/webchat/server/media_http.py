@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from functools import partial
@@ -19,6 +20,8 @@ from example_bridge.webchat.server.faults import Faults, Transfer
 from example_bridge.webchat.server.files import PIECE
 from example_bridge.webchat.server.http import NETWORK, authenticate, body_of, number, reply, suffer
 from example_bridge.webchat.server.network import Network
+
+log = logging.getLogger(__name__)
 
 WAIT_MS = 20_000
 """How long a download waits for bytes that are not there yet, unless it says so."""
@@ -128,8 +131,12 @@ async def download(request: web.Request) -> web.StreamResponse:
     fault = network.faults.transfer(me.id, "download")
     response.content_length = max(0, end - start + fault.lie)
     await response.prepare(request)
-    async for piece in _suffering(network.files.read(id, start, end), request, fault, network.faults):
-        await response.write(piece)
+    try:
+        async for piece in _suffering(network.files.read(id, start, end), request, fault, network.faults):
+            await response.write(piece)
+    except ConnectionError as error:  # whoever read it is gone; there is nobody to answer
+        log.info("the download of %s ended before its end: %s", id, error)
+        return response
     if fault.lie > 0 and request.transport is not None:
         request.transport.close()  # fewer bytes than it said: there is no other way to end
     return response
