@@ -23,7 +23,7 @@ from bridgekit.core.media_contents import (
     replacement,
     shown_content,
 )
-from bridgekit.core.media_info import described, file_content, kind_of
+from bridgekit.core.media_info import file_content, kind_of
 from bridgekit.core.mentions import Mentions, Person, read_mentions
 from bridgekit.core.policy import End
 from bridgekit.core.reservation import Answer, Place, judge_create
@@ -50,6 +50,7 @@ from bridgekit.runtime.lanes import Lane, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.media_carry import FileCarrier, failed_words, too_large
 from bridgekit.runtime.media_jobs import MediaJobs
+from bridgekit.runtime.media_late import coming_words
 from bridgekit.runtime.media_note import (
     FileNote,
     Slot,
@@ -355,7 +356,7 @@ def _shown(ref: MediaRef, slot: Slot) -> FileEvent:
         thumbnail = slot.thumbnail.uri if slot.thumbnail is not None else None
         uri = slot.place.uri if slot.place is not None else slot.uri
         return FileEvent(base=file_content(ref, thumbnail), uri=uri)
-    note = failed_words(ref, slot.failed) if slot.failed else f"{described(ref)} is on its way"
+    note = failed_words(ref, slot.failed) if slot.failed else coming_words(ref)
     if kind_of(ref) is MediaKind.STICKER:
         ref = msgspec.structs.replace(ref, kind=MediaKind.IMAGE)  # an edit keeps the event's type
     return FileEvent(base=file_content(ref), note=note)
