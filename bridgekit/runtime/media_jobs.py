@@ -263,6 +263,8 @@ class MediaJobs:
         if error is not None:
             log.error("a file's job failed; it is tried again", exc_info=error)
             job.not_before = self._clock.now() + int(self._backoff.max_s * 1000)
+            if job.urgent_at is not None:
+                job.urgent_at = max(job.urgent_at, job.not_before)  # what fails is no less urgent, and fails again
             self._put(portal, job)
         self._pump()
 
