@@ -63,7 +63,7 @@ bench: $(STAMP)
 	@[[ -n "$(BENCH)" ]] || { echo 'say which benchmark: make bench BENCH=ingest' >&2; exit 2; }
 	@exec $(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
-# PostgreSQL's binaries, strace, Chromium ... for the tests that need them.
+# PostgreSQL's binaries, strace, Chromium ... for the tests that need them; scripts/ensure-js.sh is called by those.
 tools:
 	@scripts/ensure-tools.sh test
 
@@ -75,5 +75,5 @@ $(STAMP): pyproject.toml scripts/make-venv.sh
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .container .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build site
+	@rm -rf $(VENV) .node .container .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

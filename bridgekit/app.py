@@ -181,6 +181,7 @@ class App:
             status=StatusRules(
                 receipts=config.status.receipts, events=config.status.events, notices=config.status.notices
             ),
+            call_notices=config.calls.notices,
             connection_errors=CONNECTION_ERRORS,
         )
         redact.add(self._registration.as_token, self._registration.hs_token, urlsplit(config.database).password or "")

@@ -269,6 +269,15 @@ class StatusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = True
 
 
+class CallsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Calls between people on Matrix and on the network."""
+
+    notices: Annotated[
+        bool,
+        msgspec.Meta(description="Whether a call that was missed, declined or has ended leaves one line in its room."),
+    ] = True
+
+
 class MonitoringConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where health, readiness and metrics are served: a port of their own, which the homeserver does not need."""
 
@@ -329,6 +338,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     media: MediaConfig = MediaConfig()
     relay: RelayConfig = RelayConfig()
     status: StatusConfig = StatusConfig()
+    calls: CallsConfig = CallsConfig()
     logging: LoggingConfig = LoggingConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     network: Annotated[dict[str, object], msgspec.Meta(description="The adapter's own part.")] = {}

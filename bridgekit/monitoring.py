@@ -89,6 +89,8 @@ class WatchedBridge:
             late=gaps.late,
             unknown_anchors=gaps.unknown_anchors,
             skipped=self._bridge.catching_up.skipped,
+            calls=self._bridge.calls.live,
+            calls_begun=self._bridge.calls.begun,
             media_running=self._bridge.files.jobs.running,
             media_bytes=counters.media_bytes,
             media_done=counters.media_done,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
+from bridgekit.model.calls import SDPType
 from bridgekit.model.entry import (
     Anchor,
     Append,
@@ -23,10 +24,12 @@ from bridgekit.model.entry import (
     Stats,
 )
 from bridgekit.model.ids import (
+    CallID,
     ContentURI,
     DedupeKey,
     EventID,
     LaneKey,
+    LegID,
     LoginID,
     Nonce,
     PortalKey,
@@ -40,6 +43,7 @@ from bridgekit.model.ids import (
 from bridgekit.model.media import MediaStream, Reservation
 from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
 from bridgekit.model.records import (
+    CallRecord,
     Fact,
     Ghost,
     LoginRecord,
@@ -109,6 +113,9 @@ class Journal(Protocol):
 
     async def peek(self, lane: LaneKey, *, after: int = 0, limit: int = 100) -> list[Entry]:
         """The lane's pending entries with a number above `after`, in order."""
+
+    async def waiting(self, lane: LaneKey, dedupe: DedupeKey) -> Entry | None:
+        """The pending entry of this key, if it is in this lane. As cheap in a long lane as in a short one."""
 
     async def complete(self, completions: Collection[Completion], *, epoch: int) -> None:
         """End entries, in one SQL transaction with their facts. One that is not pending only has its facts written."""
@@ -226,6 +233,9 @@ class Directory(Protocol):
 
     async def picture(self, key: str) -> ContentURI | None:
         """Where a picture was put (`PictureSaved`)."""
+
+    async def ongoing_calls(self) -> list[CallRecord]:
+        """All calls that go on, by when they began."""
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None: ...
 
@@ -407,3 +417,21 @@ class Homeserver(Protocol):
         """A file on Matrix as a stream, its redirects followed (MSC3860, MSC3916). Raises `MatrixRequestError` on
         entering: 400 M_INVALID_PARAM for what is no ``mxc://`` URI, 404, 504 M_NOT_YET_UPLOADED after `timeout_ms`;
         `HomeserverUnreachable` also while reading, when the connection breaks or the stream ends early."""
+
+
+class MediaGateway(Protocol):
+    """A relay of media for networks whose calls are not WebRTC: it stands between the two ends, and each description
+    that crosses is rewritten by it. bridgekit ships none; without one, media flow straight between the ends.
+
+    Each method is called once for each description, in the call's order; a repeat after a crash must give the same.
+    Raises anything: the call ends with `CallEnd.MEDIA_FAILED`. Longer than 5 s is a failure.
+    """
+
+    async def to_remote(self, portal: PortalKey, call: CallID, leg: LegID, type: SDPType, sdp: str) -> str:
+        """What the network's end is told of Matrix's: `sdp` is what Matrix's end said."""
+
+    async def to_matrix(self, portal: PortalKey, call: CallID, leg: LegID, type: SDPType, sdp: str) -> str:
+        """What Matrix's end is told of the network's: `sdp` is what the network's end said."""
+
+    async def ended(self, portal: PortalKey, call: CallID) -> None:
+        """The call is over: let go of it. One that is unknown is success."""

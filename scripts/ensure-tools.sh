@@ -3,7 +3,7 @@
 #   base  make, git and Python itself         (.ci/run, on a new machine)
 #   venv  Debian's split-off venv module
 #   container  buildah, podman, runc and debootstrap  (make container)
-#   test  PostgreSQL's server binaries, strace, systemd-analyze, Chromium
+#   test  PostgreSQL's server binaries, strace, systemd-analyze, Chromium, npm (only to fetch what scripts/ensure-js.sh bundles)
 #   screenshots  Chromium, and the fonts that the pictures in docs/ are made with
 # As root on Debian or a relative it installs them, quietly; otherwise it says in words what to install. For `test`
 # that is no failure: the tests that need the program skip themselves, or fail under CI=true.
@@ -27,6 +27,7 @@ test)
     have strace || missing+=(strace)
     have_chromium || missing+=(chromium)
     have systemd-analyze || missing+=(systemd)
+    have npm || missing+=(npm)
     ;;
 screenshots)
     have_chromium || missing+=(chromium)

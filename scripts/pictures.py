@@ -2,6 +2,7 @@
 
 - ``docs/pictures/NAME.txt`` -> ``NAME.svg``: who says what to whom, from top to bottom; see `sequence`
 - ``lane.svg``, ``gap.svg``, ``layers.svg``: from the numbers in the code and the layers in pyproject.toml
+- ``call-*.svg``: see `call_picture`
 - ``docs/reference/policy.md``: see `policy_page`
 
 A test draws them anew and compares.
@@ -21,7 +22,7 @@ from bridgekit.runtime.buffers import BUFFER_BYTES, BUFFER_PER_LANE, BUFFER_TOTA
 from bridgekit.runtime.gaps import EVERY_S
 from bridgekit.runtime.lane import AHEAD_OF_COMMIT
 from bridgekit.runtime.lanes import Lanes
-from scripts import policy_page
+from scripts import call_picture, policy_page
 from scripts.drawing import LINE, Drawing, width, wrapped
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -32,7 +33,7 @@ WIDE: Final = 860
 def files() -> dict[Path, str]:
     """What the pictures must hold."""
     drawn = {source.with_suffix(".svg"): sequence(source) for source in sorted(FOLDER.glob("*.txt"))}
-    made = {"lane": lane(), "gap": gap(), "layers": layers()}
+    made = {"lane": lane(), "gap": gap(), "layers": layers(), **call_picture.pictures()}
     pictures = {**drawn, **{FOLDER / f"{name}.svg": svg for name, svg in made.items()}}
     return {**pictures, ROOT / "docs/reference/policy.md": policy_page.page()}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import pytest
+from hypothesis import settings
 
 from bridgekit.testing.client import MatrixClient
 from bridgekit.testing.synapse import Synapse
@@ -17,6 +18,10 @@ from tests.support.postgres import PostgresServer, find_binaries
 
 SLOTS: Final = 100
 """How many tests of one run can have an application service on the shared homeserver."""
+
+# How long an example takes says something of the machine, not of the product.
+settings.register_profile("bridgekit", deadline=None)
+settings.load_profile("bridgekit")
 
 NewUser = Callable[..., Awaitable[MatrixClient]]
 SynapseFactory = Callable[..., Awaitable[Synapse]]

@@ -6,6 +6,7 @@ a Matrix id or the database.
 """
 
 from bridgekit.adapter.base import Adapter, Network, NoConfig, Session
+from bridgekit.adapter.calls import CanCall
 from bridgekit.adapter.capabilities import (
     CAPABILITIES,
     CanConfirm,
@@ -23,12 +24,34 @@ from bridgekit.adapter.capabilities import (
     CanSend,
     CanType,
     CanUploadMedia,
-    Capability,
 )
+from bridgekit.adapter.capability import Capability
 from bridgekit.adapter.prompt import Prompt
 from bridgekit.errors import AuthFailed, LoginCancelled, NotSupported, Rejected, Transient, Uncertain
+from bridgekit.model.calls import (
+    CallEnd,
+    CallKind,
+    CallProgress,
+    Candidate,
+    MatrixCallAnswer,
+    MatrixCallCandidates,
+    MatrixCallHangUp,
+    MatrixCallMute,
+    MatrixCallOffer,
+    MatrixCallProgress,
+    MatrixCallReject,
+    MatrixCallUpdate,
+    RemoteCallAnswer,
+    RemoteCallCandidates,
+    RemoteCallHangUp,
+    RemoteCallMute,
+    RemoteCallOffer,
+    RemoteCallReject,
+    RemoteCallRinging,
+    RemoteCallUpdate,
+)
 from bridgekit.model.content import Mention, MentionRole, MentionRoom, MentionTarget, MentionUser, Run, Style, Text
-from bridgekit.model.ids import ChatID, LoginID, Nonce, PortalKey, RemoteMessageID, RemoteUserID
+from bridgekit.model.ids import CallID, ChatID, LegID, LoginID, Nonce, PortalKey, RemoteMessageID, RemoteUserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import (
     MatrixDelete,
@@ -72,10 +95,15 @@ __all__ = [
     "AuthFailed",
     "Avatar",
     "Batch",
-    "CAPABILITIES",
+    "CallEnd",
+    "CallID",
+    "CallKind",
+    "CallProgress",
+    "CanCall",
     "CanConfirm",
     "CanDelete",
     "CanDescribe",
+    "Candidate",
     "CanEdit",
     "CanFetchMedia",
     "CanInvite",
@@ -88,16 +116,26 @@ __all__ = [
     "CanSend",
     "CanType",
     "CanUploadMedia",
+    "CAPABILITIES",
     "Capability",
     "ChatID",
     "ChatKind",
     "Cursor",
     "Cursors",
+    "LegID",
     "Limits",
     "Location",
     "Login",
     "LoginCancelled",
     "LoginID",
+    "MatrixCallAnswer",
+    "MatrixCallCandidates",
+    "MatrixCallHangUp",
+    "MatrixCallMute",
+    "MatrixCallOffer",
+    "MatrixCallProgress",
+    "MatrixCallReject",
+    "MatrixCallUpdate",
     "MatrixDelete",
     "MatrixEdit",
     "MatrixMedia",
@@ -121,6 +159,14 @@ __all__ = [
     "PortalKey",
     "Prompt",
     "Rejected",
+    "RemoteCallAnswer",
+    "RemoteCallCandidates",
+    "RemoteCallHangUp",
+    "RemoteCallMute",
+    "RemoteCallOffer",
+    "RemoteCallReject",
+    "RemoteCallRinging",
+    "RemoteCallUpdate",
     "RemoteCaughtUp",
     "RemoteChat",
     "RemoteChatDeleted",

@@ -44,6 +44,9 @@ class Adapter(ABC):
     network: ClassVar[Network]
     config: ClassVar[type[msgspec.Struct]] = NoConfig
 
+    media_gateway: Any = None
+    """For calls of a network whose media are not WebRTC: a `bridgekit.ports.MediaGateway`. Set it in ``__init__``."""
+
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 

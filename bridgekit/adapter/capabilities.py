@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import ClassVar, TypeVar
 
+from bridgekit.adapter.calls import CanCall
+from bridgekit.adapter.capability import Capability
 from bridgekit.errors import NotSupported
 from bridgekit.model.ids import Nonce, PortalKey, RemoteUserID
 from bridgekit.model.matrix import (
@@ -21,10 +23,6 @@ from bridgekit.model.matrix import (
 )
 from bridgekit.model.media import MatrixMedia, MediaRef, MediaStream
 from bridgekit.model.remote import Avatar, RemoteChat, RemoteMessage, RemoteProfile, Sent
-
-
-class Capability(ABC):  # noqa: B024 - a name for what its subclasses are; each of them has its method
-    """Base of all capabilities. A session inherits from those in `CAPABILITIES`, not from this one alone."""
 
 
 class CanSend(Capability):
@@ -231,6 +229,7 @@ CAPABILITIES: tuple[type[Capability], ...] = (
     CanRemove,
     CanLeave,
     CanRename,
+    CanCall,
 )
 """All of them, in the order in which people read about them."""
 

@@ -25,6 +25,17 @@ def remote_lane(portal: PortalKey) -> LaneKey:
     return LaneKey(f"r:{receiver}{_SEP}{_escape(portal.chat)}")
 
 
+def call_lane(call_id: str) -> LaneKey:
+    """The lane of a call, of both directions: by its id on Matrix alone, for whose it is may be unknown yet. Two calls
+    of one id share a lane, which does them no harm."""
+    return LaneKey(f"k:{call_id}")
+
+
+def is_call_lane(lane: LaneKey) -> bool:
+    """Whether a lane is a `call_lane`."""
+    return lane.startswith("k:")
+
+
 def user_lane(user: RemoteUserID) -> LaneKey:
     """The lane of what belongs to a remote person and to no chat: name and picture."""
     return LaneKey(f"u:{_escape(user)}")

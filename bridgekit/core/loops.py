@@ -108,6 +108,8 @@ class Repeats:
     def comes_back(self, room: RoomID, event_id: EventID, sender: UserID, body: str, *, now: int) -> bool:
         """Whether relaying this (times in ms) would be a turn of a loop. The same event may be asked about again."""
         body = body.strip()
+        if not body:  # a file without a caption: people send many at once, and none of them says what it repeats
+            return False
         recent = [
             each for each in self._rooms.get(room, ()) if now - each.at <= WITHIN_MS and each.event_id != event_id
         ]

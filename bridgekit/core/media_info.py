@@ -142,7 +142,8 @@ def _degrees(value: float) -> str:
 
 def described(ref: MediaRef) -> str:
     """A file in words: its name, and its size if that is known."""
-    return f"{filename_of(ref)} ({size_in_words(ref.size)})" if ref.size is not None else filename_of(ref)
+    size = ref.size
+    return f"{filename_of(ref)} ({size_in_words(size)})" if size is not None and size >= 0 else filename_of(ref)
 
 
 def size_in_words(size: int) -> str:

@@ -46,8 +46,10 @@ class Answer(Enum):
 
 def renew_at(place: Place) -> int:
     """From when on (ms) a place that is still empty must be renewed, so that no reader finds it gone."""
-    expires_at = place.expires_at if place.expires_at is not None else place.since + UNKNOWN_LIFE_MS
-    return expires_at - min(RENEW_BEFORE_MS, max(expires_at - place.since, 0) // 4)
+    expires_at = place.expires_at
+    if expires_at is None or expires_at < place.since:  # the clocks differ: else it were renewed with each attempt
+        expires_at = place.since + UNKNOWN_LIFE_MS
+    return expires_at - min(RENEW_BEFORE_MS, (expires_at - place.since) // 4)
 
 
 def judge_create(error: HomeserverUnreachable | MatrixRequestError) -> Answer | Retry | End:

@@ -52,6 +52,7 @@ class _Event(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Event).decode
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def read_version(raw: bytes) -> Version | None:
@@ -85,6 +86,21 @@ def read_version(raw: bytes) -> Version | None:
         thread=_text(relation.get("event_id"), EventID) if in_thread else None,
         thread_latest=_text(latest.get("event_id"), EventID),
     )
+
+
+def as_it_says_now(raw: bytes) -> bytes | None:
+    """The event that says what a message says now, of what the homeserver answers to the question for it: its latest
+    edit, or else itself. None for one that was redacted or cannot be read. Never raises."""
+    try:
+        event = _decode_any(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not event.get("content"):
+        return None
+    edit = _dict(_dict(_dict(event.get("unsigned")).get("m.relations")).get("m.replace"))
+    if not _dict(edit.get("content")):
+        return raw
+    return msgspec.json.encode({"type": event.get("type"), "sender": event.get("sender"), "content": edit["content"]})
 
 
 def mentioned_before(parts: Sequence[Version], ours: Collection[TxnID]) -> Mentions:

@@ -14,7 +14,7 @@ from bridgekit.core.media_bytes import filename, mimetype
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.http import Transport
 from bridgekit.matrix.redirects import MAX_HOPS, STATUSES, BadRedirect, Guard, Hop, is_public
-from bridgekit.matrix.wire import refusal
+from bridgekit.matrix.wire import refusal, words_of
 from bridgekit.model.media import MediaStream
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Downloads:
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Also an end before the length that was announced.
-            raise HomeserverUnreachable(str(error) or type(error).__name__, endpoint=endpoint) from error
+            raise HomeserverUnreachable(words_of(error), endpoint=endpoint) from error
 
 
 def _stream(response: aiohttp.ClientResponse, chunks: AsyncIterator[bytes]) -> MediaStream:

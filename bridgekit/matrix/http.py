@@ -20,7 +20,7 @@ from yarl import URL
 
 from bridgekit.core.backoff import Backoff
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
-from bridgekit.matrix.wire import decode, encode, refusal
+from bridgekit.matrix.wire import decode, encode, refusal, words_of
 from bridgekit.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -250,7 +250,7 @@ class _API(HTTPAPI):
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             log.debug("%s: %s", endpoint, type(error).__name__)
-            raise HomeserverUnreachable(str(error) or type(error).__name__, endpoint=endpoint) from error
+            raise HomeserverUnreachable(words_of(error), endpoint=endpoint) from error
         log.debug("%s: %d in %.1f ms", endpoint, response.status, (time.perf_counter() - start) * 1000)
         if not 200 <= response.status < 300:
             raise refusal(response, body, endpoint, now=self._clock.now())

@@ -78,6 +78,9 @@ class Hop:
         home = self.home and url.host == self.url.host
         if not home and _is_address(url.host) and not reachable(url.host):
             raise BadRedirect(f"it redirects to a private address ({url.host})")
+        if not home and not _is_address(url.host) and _is_numeric(url.host):
+            # The operating system takes 2130706433 and 127.1 for addresses; no resolver is asked for them, nor `Guard`.
+            raise BadRedirect(f"it redirects to what is neither a name nor an address ({url.host})")
         return Hop(url, token=self.token and _origin(url) == _origin(self.url), home=home)
 
 
@@ -99,6 +102,12 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_numeric(host: str) -> bool:
+    """Whether its last part is a number, as in no name (WHATWG URL, "ends in a number")."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return last.isdigit() or re.fullmatch(r"0[xX][0-9A-Fa-f]*", last) is not None
 
 
 class Guard(AbstractResolver):

@@ -14,7 +14,7 @@ from bridgekit.core.media_bytes import OCTETS, exactly
 from bridgekit.core.media_bytes import mimetype as checked_type
 from bridgekit.errors import HomeserverError, HomeserverUnreachable
 from bridgekit.matrix.http import Transport
-from bridgekit.matrix.wire import decode, refusal
+from bridgekit.matrix.wire import decode, refusal, words_of
 
 T = TypeVar("T")
 
@@ -157,7 +157,7 @@ async def _send(
         what = "no answer to a file" if handover.complete else "it takes no more of a file"
         raise HomeserverUnreachable(what, endpoint=endpoint, timed_out=True) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise HomeserverUnreachable(str(error) or type(error).__name__, endpoint=endpoint) from error
+        raise HomeserverUnreachable(words_of(error), endpoint=endpoint) from error
     if not 200 <= response.status < 300:
         raise refusal(response, body, endpoint, now=transport.clock.now())
     if not handover.complete:

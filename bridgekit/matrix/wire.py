@@ -59,6 +59,13 @@ def _segment(value: str) -> str:
     return quote(value, safe="", errors="replace")
 
 
+def words_of(error: Exception) -> str:
+    """What went wrong with a request, without its address, whose query may be somebody's signature or a user's id."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{type(error).__name__}: {error.status} {error.message}"
+    return type(error).__name__ if isinstance(error, aiohttp.InvalidURL) else str(error) or type(error).__name__
+
+
 def refusal(response: aiohttp.ClientResponse, body: bytes, endpoint: str, *, now: int) -> MatrixRequestError:
     """The error that an answer other than 2xx says; `now` in ms."""
     try:

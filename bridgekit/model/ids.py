@@ -45,6 +45,12 @@ LoginID = NewType("LoginID", str)
 Nonce = NewType("Nonce", str)
 """Given to the network with each message we send, so that it can drop a repeat. Unique in the bridge."""
 
+CallID = NewType("CallID", str)
+"""A call, named by the network or by the Matrix client that began it. Unique in its portal."""
+
+LegID = NewType("LegID", str)
+"""One of the devices that a network rings for one call; ``""`` where it names none. Unique in its call."""
+
 # --- the journal ------------------------------------------------------------------------------------------------
 LaneKey = NewType("LaneKey", str)
 """The key of a lane (`core.lane`): of a room, of a remote chat, or of a remote user. Unique in the journal."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from bridgekit.model.calls import CallKind, Trickle
 from bridgekit.model.content import Style
 from bridgekit.model.media import MediaKind
 
@@ -31,6 +32,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     takes that (a sticker as a picture, a voice message as audio, anything as a file). `max_media_size`: how large they
     may be, in bytes. `captions`: a file can have a text, which otherwise follows as a message of its own. `locations`:
     there are places; otherwise they become a text with a link.
+
+    Of sessions with `CanCall`: `calls`, the kinds of call that can be made and taken, none for none; a video call is
+    not made a voice call. `trickle`: how candidates go, in both directions. `rings_first`: `CanCall.ring` makes it ring
+    before the offer is complete. `ring_for`: how long it rings at most.
     """
 
     max_text_length: int | None = None
@@ -50,3 +55,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_media_size: int | None = None
     captions: bool = True
     locations: bool = False
+    calls: frozenset[CallKind] = frozenset(CallKind)
+    trickle: Trickle = "none"
+    rings_first: bool = False
+    ring_for: timedelta | None = None

@@ -123,6 +123,17 @@ class MediaJob(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
 
 
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that goes on, kept so that a restart of the bridge does not end it. `id` is unique in the bridge; `login`
+    is the one that it goes through; `memory` is what it needs to go on, opaque to the store; `at` is when it began."""
+
+    id: str
+    portal: PortalKey
+    login: LoginID
+    memory: bytes
+    at: int
+
+
 class ReactionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A reaction that is there on both sides. `target` is the message's id as the bridge knows it (no alias);
     `sender` the Matrix user that sent `event_id`: a ghost for a reaction of the network's people."""
@@ -240,6 +251,18 @@ class PictureSaved(msgspec.Struct, frozen=True, tag=True):
     uri: ContentURI
 
 
+class CallSaved(msgspec.Struct, frozen=True, tag=True):
+    """Inserts or replaces a call that goes on."""
+
+    call: CallRecord
+
+
+class CallForgotten(msgspec.Struct, frozen=True, tag=True):
+    """The call is over, and nothing of it is left to be done."""
+
+    id: str
+
+
 class ReactionSaved(msgspec.Struct, frozen=True, tag=True):
     """Inserts or replaces the reaction of this sender with this emoji to that message."""
 
@@ -308,6 +331,8 @@ Fact = (
     | MediaJobSaved
     | MediaJobEnded
     | PictureSaved
+    | CallSaved
+    | CallForgotten
     | ReactionSaved
     | ReactionRemoved
     | AliasSaved

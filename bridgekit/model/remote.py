@@ -5,25 +5,15 @@ Timestamps are milliseconds since the epoch, as the network says them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
 
+from bridgekit.model.calls import RemoteCall
 from bridgekit.model.content import Text
 from bridgekit.model.ids import ChatID, LoginID, Nonce, PortalKey, RemoteMessageID, RemoteUserID
 from bridgekit.model.media import Location, MediaRef
-
-Cursors = Mapping[str, str]
-"""Where a session has got to: scope -> value, exactly as the adapter yielded them."""
-
-
-class Cursor(msgspec.Struct, frozen=True):
-    """A position in the network's stream. `scope` is ``""`` for one stream, or for instance a chat id where the
-    network counts per chat; `value` is opaque to the framework."""
-
-    scope: str
-    value: str
+from bridgekit.model.position import Cursor, Cursors
 
 
 class Avatar(msgspec.Struct, frozen=True):
@@ -247,6 +237,7 @@ RemoteEvent = (
     | RemoteTyping
     | RemoteProgress
     | RemoteCaughtUp
+    | RemoteCall
 )
 
 
@@ -283,13 +274,11 @@ class Sent(msgspec.Struct, frozen=True):
     """The network took a message.
 
     `ids` are those that it gave it, several where it made several messages of it, none where it does not say.
-    `timestamp` is the network's, in ms since the epoch, None if it says none. `confirmed` is False where only an echo
-    will tell for sure; no difference is made by it yet.
+    `timestamp` is the network's, in ms since the epoch, None if it says none.
     """
 
     ids: tuple[RemoteMessageID, ...]
     timestamp: int | None = None
-    confirmed: bool = True
 
 
 __all__ = [

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bridgekit.core.call.book import matrix_id_for
 from bridgekit.core.catch_up import OLD_CHANGE_KIND, OLD_KIND, is_old
 from bridgekit.core.lane import (
+    call_lane,
     copy_lane,
     delete_key,
     edit_key,
@@ -27,6 +29,7 @@ from bridgekit.core.lane import (
 from bridgekit.core.rooms import clean
 from bridgekit.core.txnid import is_our_nonce
 from bridgekit.errors import StoreError
+from bridgekit.model.calls import RemoteCall
 from bridgekit.model.entry import Direction, NewDeadLetter, NewEntry
 from bridgekit.model.ids import DedupeKey, LaneKey, LoginID, PortalKey
 from bridgekit.model.records import LoginRecord
@@ -74,8 +77,12 @@ _encode_json = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Bridged).decode
 """The event in an entry's payload."""
 
+CALL_KIND = "call"
+decode_call = msgspec.json.Decoder(RemoteCall).decode
+"""The same of an entry in a call's lane that the network led to."""
 
-def _encode(event: Bridged) -> bytes:
+
+def _encode(event: Bridged | RemoteCall) -> bytes:
     try:
         return _encode_json(event)
     except UnicodeEncodeError:
@@ -154,6 +161,9 @@ class Addresses:
             if isinstance(event, RemoteProgress | RemoteCaughtUp | Passing):
                 continue
             try:
+                if isinstance(event, RemoteCall):
+                    entries.append(self._call_entry(event, record.login.id))
+                    continue
                 entry = await self.entry(event, record)
                 if entry is not None:
                     entry = self._aged(entry, event, connected_at)
@@ -221,6 +231,11 @@ class Addresses:
             return self._entry(event, login, copies, f"copy\x1f{login_event_key(login, lane, key, '')}", payload)
         return self._entry(event, login, lane, key, payload)
 
+    def _call_entry(self, event: RemoteCall, login: LoginID) -> NewEntry:
+        payload = _encode(event)
+        lane = call_lane(matrix_id_for(event.portal, event.call))
+        return self._entry(event, login, lane, self._stateful_key(event, login, payload), payload)
+
     async def source(self, portal: PortalKey, login: LoginID) -> LoginID:
         """Whose word counts for a chat, when `login` has something to say: the first connected login that sees it."""
         if portal.receiver is not None:
@@ -230,7 +245,7 @@ class Addresses:
                 return record.login.id
         return login
 
-    def _stateful_key(self, event: Bridged, login: LoginID, payload: bytes) -> str:
+    def _stateful_key(self, event: Bridged | RemoteCall, login: LoginID, payload: bytes) -> str:
         if event.cursor is not None:
             digest = hashlib.sha256(payload).hexdigest()[:32]
             return login_event_key(login, event.cursor.scope, event.cursor.value, digest)
@@ -238,12 +253,14 @@ class Addresses:
         self._count += 1
         return login_event_key(login, "\x00", f"{self._lease.epoch}/{self._clock.now()}/{self._count}", "")
 
-    def _entry(self, event: Bridged, login: LoginID, lane: LaneKey, dedupe: str, payload: bytes) -> NewEntry:
+    def _entry(
+        self, event: Bridged | RemoteCall, login: LoginID, lane: LaneKey, dedupe: str, payload: bytes
+    ) -> NewEntry:
         return NewEntry(
             lane=lane,
             dedupe=DedupeKey(dedupe),
             direction=Direction.REMOTE,
-            kind=_KINDS[type(event)],
+            kind=CALL_KIND if isinstance(event, RemoteCall) else _KINDS[type(event)],
             payload=payload,
             received_at=self._clock.now(),
             login=login,

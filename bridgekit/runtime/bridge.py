@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from bridgekit.adapter.base import Adapter
-from bridgekit.core.lane import is_copy_lane, remote_lane, room_of
+from bridgekit.core.lane import is_call_lane, is_copy_lane, remote_lane, room_of
 from bridgekit.core.permissions import Level, Permissions, default_permissions
 from bridgekit.errors import LeaseLost, StoreUnavailable
-from bridgekit.model.entry import WORKING_SINCE, Entry, Retention
+from bridgekit.model.entry import WORKING_SINCE, Direction, Entry, Retention
 from bridgekit.model.ids import UserID
 from bridgekit.model.raw import Transaction
 from bridgekit.model.records import LoginRecord, ValueSaved
 from bridgekit.ports import Clock, Homeserver, Store
 from bridgekit.runtime import points
+from bridgekit.runtime.addresses import decode_call
 from bridgekit.runtime.beside import Beside
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.calls import Calls
 from bridgekit.runtime.catching_up import CatchingUp, CatchUpRules
 from bridgekit.runtime.chats import ChatRules, Chats
 from bridgekit.runtime.commands import assembled
@@ -88,6 +90,7 @@ class Bridge:
         permissions: Permissions | None = None,
         relay: RelaySettings | None = None,
         status: StatusRules | None = None,
+        call_notices: bool = True,
         media: MediaRules | None = None,
         connection_errors: tuple[type[BaseException], ...] = (OSError, EOFError),
     ) -> None:
@@ -208,6 +211,7 @@ class Bridge:
             clock,
             entry=self.inbox.entry,
             settled=self.inbox.intake.settled,
+            append=self.inbox.take,
             is_ours=self.inbox.is_ours,
             random=random,
         )
@@ -219,7 +223,7 @@ class Bridge:
         lost = Lost(self.books, homeserver, self._ghosts, bot=bot, server_name=identity.server_name)
         upgrades = Upgrades(self.books, homeserver, self.portals, self._ghosts, bot=bot)
         connection_errors = (*connection_errors, OSError, EOFError)
-        posting = Posting(homeserver, self._ghosts, retrying, bot=bot)
+        posting = Posting(homeserver, self._ghosts, store, self.lease, retrying, bot=bot)
         self.files = Files(
             self.books,
             store,
@@ -283,6 +287,23 @@ class Bridge:
             checked=self.gaps.until_checked,
             connection_errors=(*connection_errors, OSError, EOFError),
         )
+        self.calls = Calls(
+            self.books,
+            homeserver,
+            self._ghosts,
+            self.portals,
+            self.sessions,
+            retrying,
+            clock,
+            self.lease,
+            bot=bot,
+            event=self.inbox.event,
+            connection_errors=(*connection_errors, OSError, EOFError),
+            notices=call_notices,
+            gateway=adapter.media_gateway,
+        )
+        self.inbox.on_member = self.calls.member
+        self.logins.on_logout = self.calls.logging_out
         self.inbox.counters = self.sessions.counters = self.counters
         self.starting.on_adopted = upgrades.on_moved = self.gaps.want
         self.inbox.on_activity = self.gaps.note_activity
@@ -318,6 +339,7 @@ class Bridge:
         await self.lease.acquire(wait=wait)
         await self.books.open()
         await self._beside.open()
+        await self.calls.open()
         await self._lanes.recover()
         await self.files.jobs.load()
         self._completer.start()
@@ -342,6 +364,7 @@ class Bridge:
         await self.gaps.stop()
         if not await self._lanes.stop(drain_s=self._times.drain_s):
             log.info("not everything was finished in time; it goes on at the next start")
+        await self.calls.stop()
         await self.files.stop()
         await self.sessions.stop()
         await self._status.stop()
@@ -354,6 +377,7 @@ class Bridge:
         await self._reach.until("the bridge's bot could not be set up", self._set_up)
         # What an earlier process had answered and not unpacked comes before whatever is sent or compared now.
         await self.inbox.intake.settled()
+        self.calls.start()
         self.files.ahead.start()
         self._lanes.start()
         self.gaps.start()
@@ -375,6 +399,9 @@ class Bridge:
 
     # --- handling -------------------------------------------------------------------------------------------------
     async def _handle(self, entry: Entry, lane: Lane) -> Handled:
+        if is_call_lane(lane.key):
+            event = decode_call(entry.payload) if entry.direction is Direction.REMOTE else None
+            return await self.calls.handle(entry, event)
         if room_of(lane.key) is not None:
             return await self._outgoing.handle(entry, lane)
         if is_copy_lane(lane.key):
@@ -382,6 +409,7 @@ class Bridge:
         return await self._incoming.handle(entry, lane)
 
     async def _auth_failed(self, record: LoginRecord, reason: str) -> None:
+        await self.calls.logged_out(record.login.id)
         name = record.login.name or record.login.id
         text = (
             f'{name}: the login is no longer valid ({reason or "the network refused it"}). Say "login" to log in again.'

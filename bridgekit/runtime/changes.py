@@ -14,7 +14,7 @@ from bridgekit.core.from_matrix import ReadEdit
 from bridgekit.core.txnid import outgoing_nonce
 from bridgekit.model.content import MentionTarget, Text
 from bridgekit.model.entry import Ending
-from bridgekit.model.ids import EventID, RemoteMessageID
+from bridgekit.model.ids import EventID, RemoteMessageID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixDelete, MatrixEdit, MatrixMessage, MatrixReaction
 from bridgekit.model.records import (
@@ -35,20 +35,20 @@ from bridgekit.runtime.targets import Missing
 log = logging.getLogger(__name__)
 
 Hidden = tuple[MentionTarget, ...]
-Parts = Callable[[Text, Connected, Hidden], Awaitable[tuple[tuple[Text, ...], Hidden]]]
-"""How a text goes to the network: `runtime.message.Message.parts`."""
+Parts = Callable[[Text, Connected, Hidden, EventID], Awaitable[tuple[tuple[Text, ...], Hidden]]]
+"""How the new text of an event goes to the network: `runtime.message.Message.parts`."""
 
 
 # --- edits ------------------------------------------------------------------------------------------------------------
-async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Handled:
-    """Change a message on the network: part by part, with more parts or fewer than it had."""
+async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts, *, by: UserID) -> Handled:
+    """Change a message of `by` on the network: part by part, with more parts or fewer than it had."""
     editor = capability(to.session, CanEdit)
     if editor is None:
         return await a.end(a.ending("not_supported", "this network cannot change what was sent"))
     found = await a.o.targets.find(read.target, a.portal, a.event.room_id, a.lane)
     if isinstance(found, Missing):
         return Handled() if found.quiet else await a.end(a.ending(found.code, found.reason))
-    if any(record.sender != a.event.sender for record in found.records):
+    if any(record.sender != by for record in found.records):
         # Spec, "Validity of replacement events": servers do not check that the sender is the same.
         log.info("an edit of somebody else's message is ignored", extra={"event_id": a.event.event_id})
         return Handled()
@@ -62,7 +62,7 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts) -> Han
     counted = await _count(a, limits, found.event_id)
     if isinstance(counted, Ending):
         return await a.end(counted)
-    texts, hidden = await parts(read.text, to, read.hidden)
+    texts, hidden = await parts(read.text, to, read.hidden, found.event_id)
     records = found.records
     if read.file is not None and not limits.captions:
         # The first part is the file itself, which stays; what was said of it followed as texts.
@@ -219,8 +219,9 @@ class _Edit:
 
 
 # --- deletions --------------------------------------------------------------------------------------------------------
-async def redact(a: Attempt) -> Handled:
-    """What was redacted on Matrix: a message is deleted on the network, a reaction taken back there."""
+async def redact(a: Attempt) -> Handled | None:
+    """What was redacted on Matrix: a message is deleted on the network, a reaction taken back there. None if it is
+    neither there."""
     target = a.event.redacts
     if target is None:
         return Handled()
@@ -228,6 +229,7 @@ async def redact(a: Attempt) -> Handled:
     if unsent:
         await a.o.books.save(*unsent)
     records = await a.o.targets.records(target, a.portal, a.event.room_id, a.lane)
+    await a.o.files.withdrawn(records)
     if records:
         # One message of the network may stand for several parts, or have several ids for one.
         return await _delete(a, tuple({record.remote_id: record for record in records}.values()))
@@ -238,8 +240,7 @@ async def redact(a: Attempt) -> Handled:
         # It may be there, under a name that the bridge was never told.
         reason = "it is not known whether that message was sent; if it was, delete it in the network's own app"
         return await a.end(a.ending("uncertain_target", reason))
-    log.debug("nothing of a redacted event is on the network", extra={"event_id": target})
-    return Handled()
+    return None
 
 
 async def _delete(a: Attempt, records: tuple[MessageRecord, ...]) -> Handled:
@@ -282,7 +283,9 @@ async def _delete(a: Attempt, records: tuple[MessageRecord, ...]) -> Handled:
 
 async def _take_away(a: Attempt, deleted: RemoteMessageID) -> None:
     """What came from the network in several events is gone as a whole there, and so in the room."""
-    for record in await a.o.books.message_by_remote(a.portal.key, deleted):
+    records = await a.o.books.message_by_remote(a.portal.key, deleted)
+    await a.o.files.withdrawn(records)
+    for record in records:
         if record.event_id != a.event.redacts:
             await a.o.status.withdraw(record.room, record.event_id)
 

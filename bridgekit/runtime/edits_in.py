@@ -241,10 +241,10 @@ class EditsIn:
             if await self._targets.shut_out(delete.portal, delete.target, entry) is Claim.BEHIND:
                 await self._targets.drop_behind(delete.portal, delete.target, entry)
             return Handled()
-        ended = await self._files.cancel(delete.portal, records[0].remote_id)
+        await self._files.cancel(delete.portal, records[0].remote_id)
         for record in records:
             await self._redact(delete, record)
-        return Handled(facts=(MessageDeleted(delete.portal, records[0].remote_id), *ended))
+        return Handled(facts=(MessageDeleted(delete.portal, records[0].remote_id),))
 
     async def _redact(self, delete: RemoteDelete, record: MessageRecord) -> None:
         made = await self._books.messages_by_event(record.room, record.event_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridgekit.core.backoff import Backoff
+from bridgekit.errors import HomeserverError
 from bridgekit.model.entry import Entry
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Direction
@@ -53,8 +54,23 @@ class Files:
         connection_errors: tuple[type[BaseException], ...],
     ) -> None:
         clock, random = retrying.clock, retrying.random
+
+        async def is_away() -> bool:
+            try:
+                await homeserver.capabilities()
+            except HomeserverError:
+                return True
+            return False
+
         self.jobs = MediaJobs(
-            books, lease, clock, sessions, rules, retry_for_ms=retrying.delivery.retry_for_ms, random=random
+            books,
+            lease,
+            clock,
+            sessions,
+            rules,
+            retry_for_ms=retrying.delivery.retry_for_ms,
+            random=random,
+            is_away=is_away,
         )
         transfers = Transfers(clock, rules, moved=counters.moved_in)
         carrier = FileCarrier(
@@ -83,7 +99,7 @@ class Files:
         )
         self.jobs.carriers[Direction.MATRIX] = self.outgoing
         self.ahead = Ahead(books, sessions, lanes, relay, self.outgoing, event=event)
-        self._waiting = Waiting(carrier, sessions, retrying, rules, Backoff())
+        self._waiting = Waiting(carrier, sessions, retrying, rules, Backoff(), is_away=is_away)
         self.incoming = MediaIn(
             books, journal, lease, homeserver, posting, self.jobs, carrier, self._waiting, clock, rules
         )

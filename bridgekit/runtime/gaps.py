@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from bridgekit.core.backoff import Backoff
 from bridgekit.core.fresh import without_making
@@ -65,6 +65,7 @@ class GapCheck:
         *,
         entry: Callable[[RawEvent], NewEntry | None],
         settled: Callable[[], Awaitable[None]],
+        append: Callable[[Sequence[NewEntry]], Awaitable[None]],
         is_ours: Callable[[UserID], bool],
         random: Callable[[], float],
     ) -> None:
@@ -76,6 +77,7 @@ class GapCheck:
         self._clock = clock
         self._entry = entry
         self._settled = settled
+        self._append = append
         self._is_ours = is_ours
         self._random = random
         # Each distrust begins a new generation; a portal is trusted again once it was compared in that generation.
@@ -270,7 +272,8 @@ class GapCheck:
                 events = []
             if anchor is None:
                 events = without_making(events, self._is_ours)
-            timeline = tuple(entry for event in events if (entry := self._entry(event)) is not None)
+            missing = [entry for event in events if (entry := self._entry(event)) is not None]
+            timeline = tuple(entry for entry in missing if entry.lane == lane)
             repaired = await self._journal.repair(
                 Repair(
                     lane=lane,
@@ -279,6 +282,8 @@ class GapCheck:
                 ),
                 epoch=self._lease.epoch,
             )
+        # Of calls, most of what is missing is too old by now. But a hang-up is not, while the call goes on.
+        await self._append([entry for entry in missing if entry.lane != lane])
         self.missing += repaired.missing
         self.late += repaired.late
         if repaired.missing:

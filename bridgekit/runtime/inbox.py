@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from bridgekit.core import staging
+from bridgekit.core.call.route import CALL_TYPES, MARK, call_id_of
 from bridgekit.core.from_matrix import BRIDGED_STATE, BRIDGED_TYPES
-from bridgekit.core.lane import event_key, matrix_lane
+from bridgekit.core.lane import call_lane, event_key, is_call_lane, matrix_lane, room_of
 from bridgekit.core.transaction import read_event, split_events
 from bridgekit.errors import LeaseLost, StoreError
 from bridgekit.model.entry import Append, Direction, Entry, NewDeadLetter, NewEntry
@@ -65,6 +66,7 @@ class Inbox:
         self.on_activity: Callable[[RoomID], None] = lambda room: None
         self.on_own_event: Callable[[EventID], None] = lambda event_id: None
         self.on_transaction: Callable[[str], None] = lambda txn_id: None
+        self.on_member: Callable[[RawEvent], None] = lambda event: None
         # At once, from memory: it waits for no disk, must not hold up the answer, and a crash may lose it.
         self.on_ephemeral: Callable[[Sequence[bytes]], None] = lambda raws: None
 
@@ -78,14 +80,29 @@ class Inbox:
         if not events:
             return
         with self.intake.serving():
-            # Nothing may overtake what is staged, of whatever size.
+            # Nothing may overtake what is staged, of whatever size; but calls do not wait for what people write.
             if len(events) > self._direct_events or self.intake.busy:
                 if transaction.ephemeral or transaction.to_device:
                     # Views would keep the whole body in memory, and the intake counts only its events.
                     events = [bytes(event) for event in events]
                 await self.intake.stage(txn_id, events)
+                if any(MARK in bytes(event) for event in events):
+                    await self._write_calls(events)
             else:
                 await self._write(txn_id, events)
+
+    async def _write_calls(self, events: Sequence[bytes | msgspec.Raw]) -> None:
+        """Of a transaction that is staged: the events of calls at once. They are there again when it is unpacked, and
+        are known then."""
+        try:
+            pushed = self.read((raw for raw in events if MARK in bytes(raw)), received_at=self._clock.now())
+            entries = [entry for entry in pushed.entries if is_call_lane(entry.lane)]
+            if entries:
+                await self.append(Pushed(pushed.events, entries=entries))
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a call's events could not be taken in at once; they are unpacked with the others")
 
     async def _write(self, txn_id: str, events: Sequence[bytes | msgspec.Raw]) -> None:
         try:
@@ -140,8 +157,16 @@ class Inbox:
                 self._cancel(event.room_id, event.redacts)
             if event.sender == self._bot:
                 self.on_own_event(event.event_id)
-        for room in {entry.lane for entry in entries}:
-            self.on_activity(RoomID(room[2:]))
+            if event.type == "m.room.member":
+                self.on_member(event)
+        for lane in {entry.lane for entry in entries}:
+            if (room := room_of(lane)) is not None:
+                self.on_activity(room)
+
+    async def take(self, entries: Sequence[NewEntry]) -> None:
+        """Write what was found to be missing, in lanes where nothing stands behind it. Raises `StoreError`."""
+        if entries:
+            await self.append(Pushed(entries=entries))
 
     def _remember(self, events: Sequence[RawEvent]) -> None:
         size = sum(len(event.raw) for event in events)
@@ -169,15 +194,20 @@ class Inbox:
 
         What our own ghosts and the bot send comes back to us; it is done already.
         """
+        lane = matrix_lane(event.room_id)
         if event.state_key is None:
-            if event.type not in BRIDGED_TYPES:
+            if event.type in CALL_TYPES:
+                if (call := call_id_of(event.raw)) is None:
+                    return None  # no client could tell which call it is about
+                lane = call_lane(call)
+            elif event.type not in BRIDGED_TYPES:
                 return None
         elif event.type != "m.room.member" and (event.state_key or event.type not in BRIDGED_STATE):
             return None
         if self.is_ours(event.sender):
             return None
         return NewEntry(
-            lane=matrix_lane(event.room_id),
+            lane=lane,
             dedupe=event_key(event.event_id, event.origin_server_ts),
             direction=Direction.MATRIX,
             kind=event.type,

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import msgspec
 
-from bridgekit.core.lane import room_of
+from bridgekit.core.lane import is_call_lane, room_of
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.entry import Completion, Ending, Entry
@@ -58,6 +58,8 @@ class Lanes:
         self.buffers = Buffers()
         self._running = False
         self.slots = asyncio.Semaphore(concurrency)
+        # Calls never wait behind messages, however many of those wait for a slow network.
+        self._call_slots = asyncio.Semaphore(concurrency)
         self._turns = Turns(HEADS_PER_ROUND)
 
     # --- feeding --------------------------------------------------------------------------------------------------
@@ -258,7 +260,8 @@ class Lanes:
             rest, lane.rest_s = lane.rest_s, 0.0
             await self._pause(lane, functools.partial(self._clock.sleep, rest))
         while self._running:
-            await self._turns.take()
+            if not is_call_lane(lane.key):
+                await self._turns.take()
             if lane.holds:
                 await lane.released.wait()
             if not lane.buffer:
@@ -304,7 +307,7 @@ class Lanes:
 
     async def _head(self, lane: Lane, entry: Entry) -> WaitFor | None:
         lane.current = entry
-        async with self.slots:
+        async with self._call_slots if is_call_lane(lane.key) else self.slots:
             await self._lease.check()
             tried_before = lane.begin(entry.dedupe)
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from bridgekit.adapter.base import Adapter
 from bridgekit.adapter.prompt import Prompt
@@ -77,6 +77,8 @@ class Logins:
         self._sessions = sessions
         self._talk = talk
         self._conversations: dict[UserID, tuple[RoomPrompt, RoomID, asyncio.Task[None]]] = {}
+        self.on_logout: Callable[[LoginID], Awaitable[None]] = _nothing
+        """Awaited while the session is still there. May raise `StoreError`."""
 
     # --- conversations --------------------------------------------------------------------------------------------
     def begin(self, user: UserID, room: RoomID, event: EventID) -> bool:
@@ -157,6 +159,7 @@ class Logins:
         record = self._books.login(id)
         if record is None:
             return None
+        await self.on_logout(id)
         await self._sessions.disconnect(id)
         try:
             await self._adapter.logout(record.login)
@@ -165,3 +168,7 @@ class Logins:
         await self._books.save(LoginRemoved(id))
         self._sessions.changed()
         return record.login
+
+
+async def _nothing(login: LoginID) -> None:
+    pass

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from bridgekit.adapter.capabilities import CanFetchMedia, capability
-from bridgekit.core.media_contents import replacement
-from bridgekit.core.media_info import described, file_content, filename_of, kind_of, mimetype_of, size_in_words
-from bridgekit.core.policy import INTERNAL_ERROR, End, Pause, Retry, judge_homeserver, judge_network
+from bridgekit.core.media_contents import FileEvent, replacement
+from bridgekit.core.media_info import file_content, filename_of, kind_of, mimetype_of
+from bridgekit.core.policy import End, Pause, Retry, judge_homeserver, judge_network
 from bridgekit.core.reservation import MAX_LOST, Answer, Place, judge_create, judge_fill, renew_at
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, LoginID, UserID
@@ -23,10 +23,21 @@ from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.counters import Counters
 from bridgekit.runtime.ghosts import Ghosts
-from bridgekit.runtime.media_jobs import JobLater, JobWaits, MediaJobs
+from bridgekit.runtime.media_carrier import (
+    LOST,
+    QUOTA,
+    Gone,
+    JobLater,
+    JobWaits,
+    Refused,
+    as_decided,
+    as_exception,
+)
+from bridgekit.runtime.media_jobs import MediaJobs
 from bridgekit.runtime.media_late import LateWords
 from bridgekit.runtime.media_note import FileNote, decode_note, with_note
 from bridgekit.runtime.media_stream import SourceFailed, TooLarge, Transfers
+from bridgekit.runtime.media_words import failed_words, too_large
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.sessions import Sessions
 
@@ -34,15 +45,11 @@ log = logging.getLogger(__name__)
 
 NOT_FETCHED = "this bridge cannot fetch files from the network"
 LOGGED_OUT = "the account that received it has logged out"
-LOST = "the homeserver did not keep the place that was reserved for it"
+THUMBNAIL_TRIES = 3
+"""After so many failures a file goes without its thumbnail, if it is that which fails."""
 
-
-class Refused(Exception):
-    """The file will never be there; why, in words."""
-
-
-class _Gone(Exception):
-    """The place is not ours any more."""
+LOOK_MS = 1_000
+"""How long the homeserver may wait for a file that it says to have."""
 
 
 class FileCarrier:
@@ -109,7 +116,7 @@ class FileCarrier:
             note = await self._renewed(job, note)
             async with self._late.meanwhile(job, note):
                 uri, thumbnail, ref = await self._fetch(job, note)
-        except _Gone:
+        except Gone:
             if note.lost >= MAX_LOST:
                 await self._refuse(job, LOST)
                 return
@@ -124,16 +131,25 @@ class FileCarrier:
         self._counters.media_done[Direction.REMOTE] += 1
 
     async def give_up(self, job: MediaJob, reason: str) -> None:
-        await self._refuse(job, reason)
+        if not (await self._stored(job))[1].settled:
+            await self._refuse(job, reason)
+            return
+        # The bytes are there, or known not to come; it is the event that cannot be edited.
+        log.error("the event of a file could not be edited: %s", reason, extra={"lane": job.portal.chat})
+        await self._end(job)
 
     async def _fetch(self, job: MediaJob, note: FileNote) -> tuple[ContentURI, ContentURI | None, MediaRef]:
-        """Bring the bytes over. Raises `Refused`, `_Gone`, `JobLater`, `JobWaits`."""
+        """Bring the bytes over. Raises `Refused`, `Gone`, `JobLater`, `JobWaits`."""
         thumbnail: ContentURI | None = None
         if note.ref.thumbnail is not None:
             try:
                 thumbnail, _ = await self.transfer(job.login, note, note.ref.thumbnail, note.thumbnail)
-            except (Refused, _Gone) as error:
+            except (Refused, Gone) as error:
                 log.info("a file goes without its thumbnail: %s", error)
+            except JobLater as later:
+                if job.attempts < THUMBNAIL_TRIES:
+                    raise
+                log.info("a file goes without its thumbnail: %s", later)
         uri, ref = await self.transfer(job.login, note, note.ref, note.place)
         return uri, thumbnail, ref
 
@@ -141,7 +157,7 @@ class FileCarrier:
         self, login: LoginID, note: FileNote, ref: MediaRef, place: Place | None
     ) -> tuple[ContentURI, MediaRef]:
         """Bring one file over, into its place if it has one. Raises `Refused`, `JobLater`, `JobWaits`, and for a place
-        that is not ours any more, `_Gone`."""
+        that is not ours any more, `Gone`."""
         if self._books.login(login) is None:
             raise Refused(LOGGED_OUT)
         session = self._sessions.session(login)
@@ -159,7 +175,7 @@ class FileCarrier:
         except TooLarge as error:
             raise Refused(too_large(limit)) from error
         except SourceFailed as failed:
-            cause = _as_exception(failed.error)
+            cause = as_exception(failed.error)
             match verdict := judge_network(cause, connection_errors=self._connection_errors, repeatable=True):
                 case Retry():
                     raise JobLater(verdict) from failed
@@ -172,8 +188,12 @@ class FileCarrier:
                     if verdict.bug:
                         log.error("the adapter failed to open a file", exc_info=failed.error)
                     raise Refused(verdict.reason) from failed
+        except OSError as error:
+            # Not of the network's, nor of the homeserver's, which come as the errors above: of the bridge's own disk.
+            log.error("a file could not be kept meanwhile: %s", error)
+            raise JobLater(Retry(code="disk", reason="the bridge could not keep it on its disk")) from error
         except (HomeserverUnreachable, MatrixRequestError) as refused:
-            raise _as_decided(judge_fill(refused, reserved=place is not None)) from refused
+            raise as_decided(judge_fill(refused, reserved=place is not None)) from refused
 
     async def _send(
         self, chunks: AsyncIterator[bytes], size: int, ref: MediaRef, *, place: Place | None, user: UserID
@@ -186,7 +206,20 @@ class FileCarrier:
         except MatrixRequestError as error:
             if judge_fill(error, reserved=True) is not Answer.DONE:
                 raise
+            await self._look(place.uri)
         return place.uri
+
+    async def _look(self, uri: ContentURI) -> None:
+        """Make sure that a file is there which the homeserver does not take because it has it. Synapse says so, too,
+        while an earlier upload is still being stored (and for two minutes after it was killed then): that one may come
+        to nothing. Raises as a failed upload does, where it is to be tried again."""
+        try:
+            async with self._homeserver.open_media(uri, timeout_ms=LOOK_MS):
+                return
+        except MatrixRequestError as error:
+            if isinstance(judge_homeserver(error), Retry):
+                raise
+            log.debug("a file that is there is not shown to the bridge: %s", error)
 
     # --- the reservation --------------------------------------------------------------------------------------------
     async def _renewed(self, job: MediaJob, note: FileNote) -> FileNote:
@@ -226,7 +259,7 @@ class FileCarrier:
             if isinstance(verdict, Retry):
                 raise JobLater(verdict) from error
             # Whatever it is, the old place has some time left yet.
-            raise JobLater(Retry(code="reserve", reason=str(error), forever=verdict is Answer.FULL)) from error
+            raise JobLater(Retry(code=QUOTA, reason=str(error), forever=verdict is Answer.FULL)) from error
         return Place(made.uri, now, made.expires_at)
 
     # --- the event --------------------------------------------------------------------------------------------------
@@ -243,10 +276,15 @@ class FileCarrier:
             if event == shown or (event.type != "m.room.message" and event.uri == shown.uri):
                 await self._end(job)
                 return
-            note = msgspec.structs.replace(note, event=event, revision=note.revision + 1, announce=True, settled=True)
-            await self._books.save(MediaJobSaved(with_note(stored, note)))
+            await self._settle(stored, note, event)
         await self._announce(job)
         await self._end(job)
+
+    async def _settle(self, job: MediaJob, note: FileNote, event: FileEvent) -> None:
+        """What is left to do is to show this; what has failed before does not count against it."""
+        note = msgspec.structs.replace(note, event=event, revision=note.revision + 1, announce=True, settled=True)
+        job = msgspec.structs.replace(job, attempts=0, failed_since=None)
+        await self._books.save(MediaJobSaved(with_note(job, note)))
 
     async def _refuse(self, job: MediaJob, reason: str) -> None:
         """Say in the event's place that the file will not come."""
@@ -255,8 +293,7 @@ class FileCarrier:
         async with self._jobs.locked(job.portal, job.message):
             stored, note = await self._stored(job)
             event = msgspec.structs.replace(note.event, note=failed_words(note.ref, reason))
-            note = msgspec.structs.replace(note, event=event, revision=note.revision + 1, announce=True, settled=True)
-            await self._books.save(MediaJobSaved(with_note(stored, note)))
+            await self._settle(stored, note, event)
         await self._announce(job)
         await self._end(job)
 
@@ -317,31 +354,3 @@ class FileCarrier:
 
     async def _end(self, job: MediaJob) -> None:
         await self._books.save(MediaJobEnded(job.id))
-
-
-def too_large(limit: int | None) -> str:
-    """Why a file is not there, in words."""
-    most = f" of {size_in_words(limit)}" if limit is not None else ""
-    return f"it is larger than this homeserver's limit{most}"
-
-
-def failed_words(ref: MediaRef, reason: str) -> str:
-    """What stands in a file's place."""
-    return f"{described(ref)} could not be transferred: {reason}"
-
-
-def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RuntimeError(repr(error))
-
-
-def _as_decided(verdict: Answer | Retry | End) -> Exception:
-    match verdict:
-        case Answer.TOO_LARGE:
-            return Refused(too_large(None))
-        case Answer.GONE:
-            return _Gone(LOST)
-        case Retry():
-            return JobLater(verdict)
-        case End():
-            return Refused(f"the homeserver refused it ({verdict.code})")
-    return Refused(INTERNAL_ERROR)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypedDict
 
@@ -38,7 +37,6 @@ from bridgekit.model.records import (
     Fact,
     Ghost,
     MediaJob,
-    MediaJobEnded,
     MediaJobSaved,
     MessageRecord,
 )
@@ -48,9 +46,8 @@ from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import Lane, WaitFor
 from bridgekit.runtime.lease import LeaseKeeper
-from bridgekit.runtime.media_carry import FileCarrier, failed_words, too_large
+from bridgekit.runtime.media_carry import FileCarrier
 from bridgekit.runtime.media_jobs import MediaJobs
-from bridgekit.runtime.media_late import coming_words
 from bridgekit.runtime.media_note import (
     FileNote,
     Slot,
@@ -62,7 +59,9 @@ from bridgekit.runtime.media_note import (
     with_note,
 )
 from bridgekit.runtime.media_rules import MediaRules
+from bridgekit.runtime.media_turns import Turns
 from bridgekit.runtime.media_waiting import Waiting
+from bridgekit.runtime.media_words import coming_words, failed_words, too_large
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.saved import saved
 
@@ -71,9 +70,6 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 60.0
 """How long a message waits for its turn to reserve. Then its file comes without a reservation, behind words that say
 so: a room must not stand still because a ghost has sent many files."""
-
-ASK_AGAIN_S = 15.0
-"""How often a message that waits for its turn asks by itself."""
 
 UNSUPPORTED_S = 600.0
 """How long a homeserver that knows no reservations is not asked for one again."""
@@ -96,47 +92,6 @@ def is_with_files(message: RemoteMessage, session: Session | None) -> bool:
     if message.media and session is not None and capability(session, CanFetchMedia) is None:
         return False
     return bool(message.media) or message.location is not None
-
-
-class Turns:
-    """Who may reserve next for a user that has as many places as the homeserver gives."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._waiting: dict[UserID, deque[asyncio.Future[None]]] = {}
-        self._called: set[DedupeKey] = set()
-
-    def may_ask(self, user: UserID, key: DedupeKey) -> bool:
-        """Whether nobody was there before; one that has waited may ask once."""
-        if key in self._called:
-            self._called.discard(key)
-            return True
-        return not self._waiting.get(user)
-
-    async def wait(self, user: UserID, key: DedupeKey) -> None:
-        """Until it is this one's turn to ask."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(user, deque()).append(turn)
-        timer = asyncio.ensure_future(self._clock.sleep(ASK_AGAIN_S))
-        try:
-            await asyncio.wait((turn, timer), return_when=asyncio.FIRST_COMPLETED)
-            self._called.add(key)
-        finally:
-            timer.cancel()
-            waiting = self._waiting.get(user)
-            if waiting is not None:
-                if turn in waiting:
-                    waiting.remove(turn)
-                if not waiting:
-                    del self._waiting[user]
-
-    def freed(self, user: UserID) -> None:
-        """A place has become free: the first that waits may ask."""
-        waiting = self._waiting.get(user)
-        if waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
 
 
 class MediaIn:
@@ -190,17 +145,23 @@ class MediaIn:
         parts = file_parts(message, events, **words)
         contents = [(part.key, as_notice(part.content) if quiet else part.content) for part in parts]
         types = [part.type for part in parts]
-        sent = await self._posting.post(room, ghost, contents, entry, lane, timestamp=message.timestamp, types=types)
-        points.reach(points.MEDIA_SENT)
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
         files = sum(not part.is_text for part in parts)
-        records = saved(message.portal, message.id, room, ghost, sent, timestamp=message.timestamp, files=files)
+
+        def facts(sent: Sequence[EventID]) -> tuple[Fact, ...]:
+            at = message.timestamp
+            return (*aliases, *saved(message.portal, message.id, room, ghost, sent, timestamp=at, files=files))
+
+        sent = await self._posting.post(
+            room, ghost, contents, entry, lane, timestamp=message.timestamp, types=types, facts=facts
+        )
+        points.reach(points.MEDIA_SENT)
         jobs = [
             MediaJobSaved(self._job(message, entry, part, number, slots[part.file], room, event_id, ghost.user_id))
             for number, (part, event_id) in enumerate(zip(parts, sent, strict=True))
             if part.file is not None and slots[part.file].is_open
         ]
-        return (*aliases, *records, *jobs)
+        return (*facts(sent), *jobs)
 
     def begun(self, jobs: Sequence[MediaJob]) -> None:
         """These jobs are on disk now."""
@@ -345,9 +306,9 @@ class MediaIn:
         event = await self._homeserver.get_event(record.room, record.event_id)
         return file_event(shown_content(event.raw)) if event is not None else None
 
-    async def cancel(self, portal: PortalKey, remote_id: RemoteMessageID) -> tuple[Fact, ...]:
-        """The message was deleted: what to write down."""
-        return tuple(MediaJobEnded(id) for id in await self._jobs.cancel(portal, remote_id))
+    async def cancel(self, portal: PortalKey, remote_id: RemoteMessageID) -> None:
+        """The message was deleted."""
+        await self._jobs.cancel(portal, remote_id)
 
 
 def _shown(ref: MediaRef, slot: Slot) -> FileEvent:

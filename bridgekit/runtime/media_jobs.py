@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from bridgekit.core.backoff import Backoff
-from bridgekit.core.policy import Retry, expired
+from bridgekit.core.policy import INTERNAL_ERROR, Retry, expired
 from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.ids import LoginID, PortalKey
-from bridgekit.model.records import Direction, LoginState, MediaJob, MediaJobSaved
+from bridgekit.model.records import Direction, LoginState, MediaJob, MediaJobEnded, MediaJobSaved
 from bridgekit.ports import Clock
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.media_carrier import Carrier, JobLater, JobWaits, is_forever
+from bridgekit.runtime.media_locks import MessageLocks
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.sessions import Sessions
 
@@ -27,39 +28,8 @@ log = logging.getLogger(__name__)
 AGAIN_S = 1.0
 """How long a job rests whose login was lost under it, or that the database could not write down."""
 
-Message = tuple[PortalKey, str]
-"""A portal and `MediaJob.message`."""
-
-
-class JobLater(Exception):
-    """The file could not be carried this time."""
-
-    def __init__(self, verdict: Retry) -> None:
-        super().__init__(verdict.reason)
-        self.verdict = verdict
-
-
-class JobWaits(Exception):
-    """There is no session to carry it with. No failure."""
-
-
-class Carrier(Protocol):
-    """Carries the files of one direction. Every method may be repeated after a crash."""
-
-    async def carry(self, job: MediaJob) -> None:
-        """Carry it, and write down that it has ended. Raises `JobLater`, `JobWaits`, `StoreError`."""
-
-    async def give_up(self, job: MediaJob, reason: str) -> None:
-        """It has been tried for as long as it may be: say so, and end it. Raises `JobLater`, `StoreError`."""
-
-    def urgent_at(self, job: MediaJob) -> int | None:
-        """From when on (ms) something must be done for it though there is no session; None: never."""
-
-    def reserved(self, job: MediaJob) -> None:
-        """A job was found on disk."""
-
-    def ended(self, job: MediaJob) -> None:
-        """It is no more: carried, given up or cancelled."""
+FAR_MS = 2 * 3_600_000
+"""No job waits so long: where it seems so, the clock was set back."""
 
 
 class _Waiting(msgspec.Struct):
@@ -86,7 +56,9 @@ class MediaJobs:
         *,
         retry_for_ms: int,
         random: Callable[[], float],
+        is_away: Callable[[], Awaitable[bool]],
     ) -> None:
+        """`is_away`: whether the homeserver answers nothing at all now."""
         self._books = books
         self._lease = lease
         self._clock = clock
@@ -94,13 +66,14 @@ class MediaJobs:
         self._rules = rules
         self._retry_for_ms = retry_for_ms
         self._random = random
+        self._is_away = is_away
         self._backoff = Backoff()
         self.carriers: dict[Direction, Carrier] = {}
         self._portals: dict[PortalKey, dict[str, _Waiting]] = {}
         self._turns: deque[PortalKey] = deque()
         self._running: dict[str, tuple[PortalKey, _Waiting, asyncio.Task[None]]] = {}
         self._of_login: Counter[LoginID] = Counter()
-        self._locks: dict[Message, tuple[asyncio.Lock, int]] = {}
+        self.locked = MessageLocks().of
         self._timer: asyncio.Task[None] | None = None
         self._watched: dict[LoginID, asyncio.Task[None]] = {}
         self._started = False
@@ -161,43 +134,36 @@ class MediaJobs:
         """How many are being carried now."""
         return len(self._running)
 
-    @asynccontextmanager
-    async def locked(self, portal: PortalKey, message: str) -> AsyncIterator[None]:
-        """Nobody else changes the jobs or the events of this message's files meanwhile."""
-        key = (portal, message)
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[key]
-            if users == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, users - 1)
+    async def cancel(self, portal: PortalKey, message: str, *, only: str | None = None) -> None:
+        """The message was deleted: carry its files (`only`: the one of that job) no further, and end their jobs on
+        disk, at once: whatever goes wrong behind this, a repeat need not find them. Raises `StoreError`."""
 
-    async def cancel(self, portal: PortalKey, message: str) -> tuple[str, ...]:
-        """The message was deleted: carry its files no further. The ids of the jobs, which the caller has to end on
-        disk."""
-        waiting = [each.id for each in self._portals.get(portal, {}).values() if each.message == message]
-        for id in waiting:
-            del self._portals[portal][id]
-        running = [
-            (id, task)
-            for id, (where, each, task) in self._running.items()
-            if where == portal and each.message == message
-        ]
+        def meant(each: _Waiting) -> bool:
+            return each.message == message and only in (None, each.id)
+
+        held = [each for each in self._portals.get(portal, {}).values() if meant(each)]
+        for each in held:
+            del self._portals[portal][each.id]
+        running = [(each, task) for where, each, task in self._running.values() if where == portal and meant(each)]
         for _, task in running:
             task.cancel()
-        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
-        ids = (*waiting, *(id for id, _ in running))
-        for id in ids:
-            self._portals.get(portal, {}).pop(id, None)
-            job = await self._books.directory.media_job(id)
-            if job is not None:
-                self.carriers[job.direction].ended(job)
-        return ids
+        try:
+            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+            held += [each for each, _ in running]
+            for each in held:
+                self._portals.get(portal, {}).pop(each.id, None)  # one that was just putting itself back
+            found = [await self._books.directory.media_job(each.id) for each in held]
+            jobs = [job for job in found if job is not None]
+            if jobs:
+                await self._books.save(*(MediaJobEnded(job.id) for job in jobs))
+        except BaseException:
+            for each in held:
+                if each.id not in self._running:
+                    self._put(portal, each)
+            self._pump()
+            raise
+        for job in jobs:
+            self.carriers[job.direction].ended(job)
 
     # --- whose turn it is -------------------------------------------------------------------------------------------
     def _pump(self) -> None:
@@ -233,6 +199,8 @@ class MediaJobs:
 
     def _ready_at(self, job: _Waiting, now: int) -> int | None:
         """When (ms) it may be carried; None: when something else has happened."""
+        if job.not_before - now > FAR_MS:
+            job.not_before = now
         if self._of_login[job.login] >= self._rules.per_login:
             return None
         if self._sessions.session(job.login) is not None and self._is_active(job.login):
@@ -262,9 +230,7 @@ class MediaJobs:
             return
         if error is not None:
             log.error("a file's job failed; it is tried again", exc_info=error)
-            job.not_before = self._clock.now() + int(self._backoff.max_s * 1000)
-            if job.urgent_at is not None:
-                job.urgent_at = max(job.urgent_at, job.not_before)  # what fails is no less urgent, and fails again
+            self._rest(job, self._clock.now() + int(self._backoff.max_s * 1000), job.urgent_at)
             self._put(portal, job)
         self._pump()
 
@@ -313,20 +279,29 @@ class MediaJobs:
             log.warning("%s; a file waits", error)
             await self._again(job, self._clock.now() + int(AGAIN_S * 1000), carrier)
             return
+        except LeaseLost:
+            raise
+        except Exception:
+            # A bug, or a disk that is full. It counts as a failure: what fails each time must end some day.
+            log.exception("a file's job failed; it is tried again")
+            if not await self._later_or_never(job, JobLater(Retry(code="bug", reason=INTERNAL_ERROR)), carrier):
+                return
         else:
             carrier.ended(job)
 
     async def _later_or_never(self, job: MediaJob, later: JobLater, carrier: Carrier) -> bool:
         now, verdict = self._clock.now(), later.verdict
+        with contextlib.suppress(StoreUnavailable):
+            job = await self._books.directory.media_job(job.id) or job  # what fails may be another thing than before
         since = job.failed_since if job.failed_since is not None else now
         over = expired(now=now, failed_since=job.failed_since, retry_for_ms=self._retry_for_ms)
         try:
-            if over and not verdict.forever:
+            if over and not await is_forever(verdict, self._is_away):
                 await carrier.give_up(job, verdict.reason)
                 carrier.ended(job)
                 return False
         except JobLater as again:
-            verdict = again.verdict
+            verdict, since = again.verdict, now  # to give it up is another thing, too
         except StoreUnavailable as error:
             log.warning("%s; a file waits", error)
         delay = self._backoff.delay(job.attempts, self._random(), verdict.retry_after_s)
@@ -354,8 +329,11 @@ class MediaJobs:
         except StoreUnavailable:
             pass  # what is known of it is good enough to look again
         portal, waiting, _ = self._running[job.id]
-        urgent_at = carrier.urgent_at(stored)
-        if urgent_at is not None and urgent_at <= self._clock.now():
-            urgent_at = max(urgent_at, not_before)  # that was just tried
-        waiting.not_before, waiting.urgent_at = not_before, urgent_at
+        self._rest(waiting, not_before, carrier.urgent_at(stored))
         self._put(portal, waiting)
+
+    def _rest(self, waiting: _Waiting, not_before: int, urgent_at: int | None) -> None:
+        """Not before that time (ms), but for what becomes urgent sooner; what is urgent already was just tried."""
+        if urgent_at is not None and urgent_at <= self._clock.now():
+            urgent_at = max(urgent_at, not_before)
+        waiting.not_before, waiting.urgent_at = not_before, urgent_at

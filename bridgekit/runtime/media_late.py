@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from bridgekit.core.media_info import described
 from bridgekit.core.media_late import words_at
 from bridgekit.errors import StoreError
-from bridgekit.model.media import MediaRef
 from bridgekit.model.records import MediaJob, MediaJobSaved
 from bridgekit.ports import Clock
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.media_jobs import JobLater, MediaJobs
+from bridgekit.runtime.media_carrier import JobLater
+from bridgekit.runtime.media_jobs import MediaJobs
 from bridgekit.runtime.media_note import FileNote, decode_note, with_note
+from bridgekit.runtime.media_words import coming_words
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,3 @@ class LateWords:
             note = msgspec.structs.replace(note, event=event, revision=note.revision + 1, announce=True)
             await self._books.save(MediaJobSaved(with_note(stored, note)))
         await self._announce(job)
-
-
-def coming_words(ref: MediaRef) -> str:
-    """What stands in the place of a file that is still to come."""
-    return f"{described(ref)} is on its way"

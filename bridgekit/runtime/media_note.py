@@ -79,6 +79,7 @@ class Slot(msgspec.Struct, frozen=True, omit_defaults=True):
 encode_note = msgspec.msgpack.Encoder().encode
 decode_note = msgspec.msgpack.Decoder(FileNote).decode
 encode_slots = msgspec.msgpack.Encoder().encode
+NO_SLOTS = encode_slots({})
 decode_slots = msgspec.msgpack.Decoder(dict[int, Slot]).decode
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,13 +18,15 @@ from bridgekit.model.ids import EventID, LoginID, PortalKey
 from bridgekit.model.limits import Limits
 from bridgekit.model.media import MatrixMedia
 from bridgekit.model.raw import RawEvent
-from bridgekit.model.records import Direction, Fact, MediaJob, MediaJobEnded, MediaJobSaved
+from bridgekit.model.records import Direction, Fact, MediaJob, MediaJobEnded, MediaJobSaved, MessageRecord
 from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.counters import Counters
 from bridgekit.runtime.lanes import WaitFor, is_being_cancelled
-from bridgekit.runtime.media_jobs import JobLater, JobWaits, MediaJobs
+from bridgekit.runtime.media_carrier import JobLater, JobWaits
+from bridgekit.runtime.media_jobs import MediaJobs
+from bridgekit.runtime.media_note import job_id
 from bridgekit.runtime.media_note_out import UploadNote, note_of, noted, payload, upload_id
 from bridgekit.runtime.media_open import NOT_YET, HomeserverSays, fitting, media_of, too_large
 from bridgekit.runtime.media_rules import MediaRules
@@ -98,7 +100,8 @@ class MediaOut:
             return a.ending(note.code, note.reason)
         known = (note.remote or note.reserved) if note is not None else ""
         if not known and job is None and reserves(uploader):
-            made = await a.call(lambda: uploader.reserve(a.portal.key, media_of(file, self._homeserver, limits)), to)
+            media = media_of(file, self._homeserver, limits)
+            made = await a.call(lambda: uploader.reserve(a.portal.key, media), to, ahead=True)
             if isinstance(made, Ending):
                 return made
             known = made
@@ -153,10 +156,24 @@ class MediaOut:
         return ()
 
     async def forget(self, portal: PortalKey, event_id: EventID) -> tuple[Fact, ...]:
-        """The message will not be sent, or is deleted: what to write down."""
+        """The message is deleted: what to write down."""
         self._arrivals.pop(upload_id(event_id), None)
         await self._jobs.cancel(portal, event_id)
         return (MediaJobEnded(upload_id(event_id)),) if await self.is_known(event_id) else ()
+
+    async def unsent(self, event_id: EventID) -> tuple[Fact, ...]:
+        """The message will not be sent: what to write down. Nothing, if it may be there and its file is to follow."""
+        self._arrivals.pop(upload_id(event_id), None)
+        job = await self._books.directory.media_job(upload_id(event_id))
+        return () if job is None or note_of(job).sent else await self.forget(job.portal, event_id)
+
+    async def withdrawn(self, records: Sequence[MessageRecord]) -> None:
+        """These events of the network's people were redacted on Matrix: what is still to come of their files must not
+        bring them back, by an edit. Raises `StoreError`."""
+        for record in records:
+            if record.file:
+                id = job_id(record.portal, record.sender, record.remote_id, record.part)
+                await self._jobs.cancel(record.portal, record.remote_id, only=id)
 
     async def _wait(self, a: Attempt, arrival: asyncio.Event, note: UploadNote | None) -> Callable[[], Awaitable[None]]:
         """What the head waits for: the file's arrival, or the time to say that it waits."""

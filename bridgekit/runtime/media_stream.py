@@ -18,6 +18,9 @@ from bridgekit.runtime.media_rules import MediaRules
 
 T = TypeVar("T")
 
+ANSWER_S = 300.0
+"""How long the homeserver may take to store a file that it has got whole: see `bridgekit.matrix.upload`."""
+
 PIECE = 64 * 1024
 """Bytes that are read of a spooled file at once."""
 
@@ -43,7 +46,11 @@ class TooLarge(Exception):
 
 
 class _WrongSize(Exception):
-    """It is not as long as was said."""
+    """It is not as long as was said. `got`: how long it is; None: longer."""
+
+    def __init__(self, got: int | None) -> None:
+        super().__init__("wrong size")
+        self.got = got
 
 
 class Transfers:
@@ -66,24 +73,33 @@ class Transfers:
     async def _carry(
         self, ref: MediaRef, open: Opener, send: Send[T], limit: int | None, watch: Watch
     ) -> tuple[T, MediaRef]:
+        got: int | None = None
         try:
             async with _opened(open) as stream:
                 size = stream.size if stream.size is not None else ref.size
-                if size is not None:
+                if size is not None and size >= 0:
                     known = with_learnt(ref, stream, size)
                     _check(known, size, limit)
                     return await send(self._verified(stream.chunks, size, watch), size, known), known
                 return await self._spooled(ref, stream, send, limit, watch)
-        except _WrongSize:
+        except _WrongSize as wrong:
             watch.seen()
-        # What it says of its length is wrong: count.
+            got = wrong.got
+        # What it says of its length is wrong, or it was cut off: count.
         async with _opened(open) as stream:
-            return await self._spooled(ref, stream, send, limit, watch)
+            return await self._spooled(ref, stream, send, limit, watch, expected=got)
 
     async def _spooled(
-        self, ref: MediaRef, stream: MediaStream, send: Send[T], limit: int | None, watch: Watch
+        self,
+        ref: MediaRef,
+        stream: MediaStream,
+        send: Send[T],
+        limit: int | None,
+        watch: Watch,
+        *,
+        expected: int | None = None,
     ) -> tuple[T, MediaRef]:
-        """The homeserver wants to know the length first."""
+        """The homeserver wants to know the length first. `expected`: how long it was, the last time."""
         # Without a name from the beginning: whatever happens to the process, nothing of it is left.
         with tempfile.TemporaryFile(dir=self._rules.directory) as file:
             size = 0
@@ -91,6 +107,9 @@ class Transfers:
                 size += len(chunk)
                 _check(with_learnt(ref, stream, size), size, limit)
                 await self._offloaded(functools.partial(file.write, chunk))
+            if expected is not None and size != expected:
+                # A wrong length is wrong in the same way each time; a connection breaks somewhere.
+                raise SourceFailed(ConnectionAbortedError(f"it had {expected} bytes, then {size}"))
             await self._offloaded(functools.partial(file.seek, 0))
             known = with_learnt(ref, stream, size)
             return await send(self._read(file, watch), size, known), known
@@ -117,14 +136,15 @@ class Transfers:
         async for chunk in self._source(chunks, watch):
             count += len(chunk)
             if count > size:
-                raise _WrongSize
+                raise _WrongSize(None)
             if held:
                 yield held
                 watch.seen()
                 points.reach(points.MEDIA_HALF)
             held = chunk
         if count != size:
-            raise _WrongSize
+            raise _WrongSize(count)
+        watch.seen(ANSWER_S)
         if held:
             yield held
 
@@ -133,6 +153,7 @@ class Transfers:
             yield piece
             watch.seen()
             points.reach(points.MEDIA_HALF)
+        watch.seen(ANSWER_S)
 
     async def _offloaded(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work) if self._rules.offload else work()
@@ -178,9 +199,9 @@ class Watch:
         self._seconds = seconds
         self._last = clock.monotonic()
 
-    def seen(self) -> None:
-        """Something has moved."""
-        self._last = self._clock.monotonic()
+    def seen(self, patience_s: float = 0.0) -> None:
+        """Something has moved, and so long it may be quiet now, beyond the usual."""
+        self._last = self._clock.monotonic() + patience_s
 
     async def over(self, work: Awaitable[T]) -> T:
         """Do it. Raises `SourceFailed` with a `TimeoutError` if it has stalled."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -16,8 +17,8 @@ from bridgekit.model.entry import Entry
 from bridgekit.model.ids import DedupeKey, EventID, LoginID, RoomID, UserID
 from bridgekit.model.remote import RemoteMessage
 from bridgekit.runtime.lanes import WaitFor
-from bridgekit.runtime.media_carry import FileCarrier, Refused
-from bridgekit.runtime.media_jobs import JobLater, JobWaits
+from bridgekit.runtime.media_carrier import JobLater, JobWaits, Refused, is_forever
+from bridgekit.runtime.media_carry import THUMBNAIL_TRIES, FileCarrier
 from bridgekit.runtime.media_note import FileNote, Slot
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.retrying import Retrying
@@ -28,8 +29,16 @@ class Waiting:
     """What is on its way for the heads of lanes. It is begun anew after a restart."""
 
     def __init__(
-        self, carrier: FileCarrier, sessions: Sessions, retrying: Retrying, rules: MediaRules, backoff: Backoff
+        self,
+        carrier: FileCarrier,
+        sessions: Sessions,
+        retrying: Retrying,
+        rules: MediaRules,
+        backoff: Backoff,
+        *,
+        is_away: Callable[[], Awaitable[bool]],
     ) -> None:
+        self._is_away = is_away
         self._carrier = carrier
         self._sessions = sessions
         self._retrying = retrying
@@ -68,7 +77,7 @@ class Waiting:
         while True:
             try:
                 async with self._of_login[login], self._all:
-                    return await self._once(note, login)
+                    return await self._once(note, login, attempt)
             except Refused as refused:
                 return Slot(failed=str(refused))
             except JobWaits:
@@ -76,15 +85,14 @@ class Waiting:
                 await clock.sleep(1.0)  # one that was refused may be connected for a moment yet
             except JobLater as later:
                 retry_for_ms = self._retrying.delivery.retry_for_ms
-                if not later.verdict.forever and expired(
-                    now=clock.now(), failed_since=since, retry_for_ms=retry_for_ms
-                ):
+                over = expired(now=clock.now(), failed_since=since, retry_for_ms=retry_for_ms)
+                if over and not await is_forever(later.verdict, self._is_away):
                     return Slot(failed=later.verdict.reason)
                 since = since if since is not None else clock.now()
                 await clock.sleep(self._backoff.delay(attempt, self._retrying.random(), later.verdict.retry_after_s))
                 attempt += 1
 
-    async def _once(self, note: FileNote, login: LoginID) -> Slot:
+    async def _once(self, note: FileNote, login: LoginID, attempt: int) -> Slot:
         thumbnail = None
         if note.ref.thumbnail is not None:
             try:
@@ -92,5 +100,8 @@ class Waiting:
                 thumbnail = Place(uri, 0)
             except Refused:
                 thumbnail = None  # the file goes without it
+            except JobLater:
+                if attempt < THUMBNAIL_TRIES:
+                    raise
         uri, ref = await self._carrier.transfer(login, note, note.ref, None)
         return Slot(uri=uri, thumbnail=thumbnail, ref=msgspec.structs.replace(ref))

@@ -18,7 +18,7 @@ from bridgekit.core.txnid import outgoing_nonce
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.content import MentionRole, MentionRoom, MentionTarget, MentionUser, Text
 from bridgekit.model.entry import Ending
-from bridgekit.model.ids import EventID, RemoteMessageID, UserID
+from bridgekit.model.ids import EventID, RemoteMessageID, RemoteUserID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixMessage
 from bridgekit.model.media import MatrixMedia
@@ -40,26 +40,15 @@ class Message:
         self._o = attempt.o
         self._event = attempt.event
         self._portal = attempt.portal
-        self._has_file = False
+        self._hashed: dict[UserID, RemoteUserID | None] = {}
 
     async def handle(self) -> Handled:
-        handled = await self._handle()
-        if handled.dead is None or not self._has_file:
-            return handled
-        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._no_file()))
-
-    async def _no_file(self) -> tuple[Fact, ...]:
-        """Its message has ended without it."""
-        return await self._o.files.forget(self._portal.key, self._event.event_id)
-
-    async def _handle(self) -> Handled:
         a = self._a
-        read = read_message(self._event.raw, resolve=self._resolve, may_mention_room=await self._may_mention_room())
+        read = await self.read(self._event.raw)
         if isinstance(read, Unreadable) and read.code == "redacted":
             return Handled()
         if await a.deleted_meanwhile(*((read.target,) if isinstance(read, ReadEdit) else ())):
             return Handled()
-        self._has_file = isinstance(read, ReadText) and read.file is not None
         voice = await self._voice(read)
         if not isinstance(voice, Voice):
             return await a.unheard(voice)
@@ -69,21 +58,41 @@ class Message:
         if not isinstance(to, Connected):
             return to
         if isinstance(read, ReadEdit):
-            return await change(a, read, to, self.parts)
+            return await change(a, read, to, self.parts, by=self._event.sender)
         sender = capability(to.session, CanSend)
         if sender is None:
             return await a.end(a.ending("not_supported", "this network cannot be written to"))
         return await self._send(read, to, sender)
 
     # --- what it says, and as whom ----------------------------------------------------------------------------------
+    async def read(self, raw: bytes) -> ReadText | ReadEdit | Unreadable:
+        """What a message event says. Raises `HomeserverError`, `StoreError`."""
+        may_mention_room = await self._may_mention_room(raw)
+        read = read_message(raw, resolve=self._resolve, may_mention_room=may_mention_room)
+        if not self._hashed:
+            return read
+        for user in self._hashed:
+            self._hashed[user] = await self._o.ghosts.person(user)
+        return read_message(raw, resolve=self._resolve, may_mention_room=may_mention_room)
+
     def _resolve(self, user: str) -> MentionTarget | None:
-        for record in self._o.books.logins(UserID(user)):
+        user_id, namespace = UserID(user), self._o.ghosts.namespace
+        for record in self._o.books.logins(user_id):
             return MentionUser(record.login.user)
-        remote = self._o.ghosts.namespace.remote(UserID(user))
+        remote = namespace.remote(user_id)
+        if remote is None and namespace.is_ghost(user_id):
+            # Too long to be read back: only the database knows, and is asked once it is known for whom.
+            remote = self._hashed.setdefault(user_id, None)
         return MentionUser(remote) if remote is not None else None
 
-    async def _may_mention_room(self) -> bool:
-        if b'"room"' not in self._event.raw:  # the usual case, in which nobody has to be asked
+    async def _person(self, user: UserID) -> MentionTarget | None:
+        if (target := self._resolve(user)) is not None:
+            return target
+        remote = await self._o.ghosts.person(user)
+        return MentionUser(remote) if remote is not None else None
+
+    async def _may_mention_room(self, raw: bytes) -> bool:
+        if b'"room"' not in raw:  # the usual case, in which nobody has to be asked
             return True
         try:
             levels = await self._o.homeserver.get_state(self._event.room_id, "m.room.power_levels")
@@ -104,12 +113,15 @@ class Message:
         )
 
     async def parts(
-        self, text: Text, to: Connected, hidden: tuple[MentionTarget, ...]
+        self, text: Text, to: Connected, hidden: tuple[MentionTarget, ...], changed: EventID
     ) -> tuple[tuple[Text, ...], tuple[MentionTarget, ...]]:
-        """The text as this network takes it, with the speaker's name in front, simplified and cut; and whom the network
-        is to notify besides."""
+        """The new text of the event `changed` as this network takes it, with the speaker's name in front, or what it
+        answers, simplified and cut; and whom the network is to notify besides."""
         limits = to.session.limits(self._portal.key)
         text, hidden = await self._spoken(text, to, hidden, limits)
+        if not limits.replies and (quote := await self._quoted_by(changed, limits)) is not None:
+            text = with_quotation(text, quote.name, quote.body)
+            await self._keep_quote(quote)
         return self._cut(text, limits), hidden
 
     async def _spoken(
@@ -147,6 +159,22 @@ class Message:
         records = await targets.records(event_id, self._portal, self._event.room_id, self._a.lane)
         return next((record for record in records if record.portal == self._portal.key), None)
 
+    async def _quoted_by(self, changed: EventID, limits: Limits) -> Quote | None:
+        """What is quoted in front of a message that is edited."""
+        if self._a.progress.quote is not None:
+            return self._a.progress.quote
+        raw = await self._o.versions.raw(self._event.room_id, changed)
+        read = read_message(raw, resolve=lambda user: None) if raw is not None else None
+        if not isinstance(read, ReadText):
+            return None
+        answers = await self._record(answered(read, threads=limits.threads)[0])
+        return await self._quote(answers) if answers is not None else None
+
+    async def _keep_quote(self, quote: Quote) -> None:
+        """What is quoted may be deleted before all parts are there, which must not change what they quote."""
+        if self._a.progress.quote is None:
+            await self._a.note(self._a.entry.marked_at, msgspec.structs.replace(self._a.progress, quote=quote))
+
     async def _quote(self, answers: MessageRecord) -> Quote | None:
         """What to quote of the answered message, on a network without replies."""
         if self._a.progress.quote is not None:
@@ -171,10 +199,6 @@ class Message:
         assert uploader is not None
         return await self._o.files.remote(self._a, read.file, to, uploader)
 
-    async def _end(self, ending: Ending, facts: tuple[Fact, ...] = ()) -> Handled:
-        gone = await self._no_file() if self._has_file else ()
-        return await self._a.end(ending, (*facts, *gone))
-
     def _placed(self, read: ReadText, limits: Limits) -> ReadText:
         """A place in words, where the network has none."""
         if read.location is None or limits.locations:
@@ -190,14 +214,14 @@ class Message:
         # What is over is over: its file may be forgotten by now.
         media = await self._media(read, to, limits) if not a.progress.parts else None
         if isinstance(media, Ending):
-            return await self._end(media)
+            return await a.end(media)
         reply_event, thread_event = answered(read, threads=limits.threads)
         answers = await self._record(reply_event)
         thread = await self._record(thread_event)
         if thread_event is not None and thread is None and answers is None:
             answers = await self._record(read.reply_to)  # at least what was said before it there
         hidden = read.hidden
-        if answers is not None and (whom := self._resolve(answers.sender)) is not None:
+        if answers is not None and (whom := await self._person(answers.sender)) is not None:
             hidden = drop_answered(hidden, (whom,))
         text, hidden = await self._spoken(read.text, to, hidden, limits)
         quote = await self._quote(answers) if answers is not None and not limits.replies else None
@@ -207,8 +231,8 @@ class Message:
         if read.file is not None and not limits.captions:  # what is said of it follows as a text of its own
             parts = (Text(), *(part for part in parts if part.body.strip()))
         await a.keep_voice(to.voice)
-        if quote is not None and a.progress.quote is None:
-            await a.note(a.entry.marked_at, msgspec.structs.replace(a.progress, quote=quote))
+        if quote is not None:
+            await self._keep_quote(quote)
         reply_to: RemoteMessageID | None = answers.remote_id if answers is not None and limits.replies else None
         facts: list[Fact] = list(a.progress.facts)
         for part in range(a.progress.parts, len(parts)):
@@ -228,9 +252,11 @@ class Message:
             if isinstance(outcome, Ending):
                 if outcome.code == "uncertain":
                     facts.append(a.uncertain(message, part))
+                    if message.media is not None:  # a file that is to follow has to, if the message is there
+                        facts += await self._o.files.sent(self._event.event_id)
                     if part + 1 < len(parts):
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
-                return await self._end(outcome, tuple(facts))
+                return await a.end(outcome, tuple(facts))
             facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
             if message.media is not None:
                 facts += await self._o.files.sent(self._event.event_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridgekit.adapter.base import Session
 from bridgekit.core.mentions import Mentions, reply_mentions
 from bridgekit.core.rooms import known_room
@@ -56,9 +58,10 @@ class MessagesIn:
         self, message: RemoteMessage, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
     ) -> Handled:
         """Carry it out. Raises `HomeserverError`, `StoreError`, `WaitFor`."""
-        facts = await self._echoes.message(message, record, session)
-        if facts is not None:
-            return Handled(facts=facts)
+        if not await self._is_begun(message, entry):
+            facts = await self._echoes.message(message, record, session)
+            if facts is not None:
+                return Handled(facts=facts)
         turn = await self._catching_up.turn(message, entry, lane)
         if turn.ended is not None and turn.told is None:
             return turn.ended
@@ -69,6 +72,13 @@ class MessagesIn:
         if turn.ended is not None:
             return turn.ended
         return Handled(facts=await self.post(message, room, entry, lane, session, quiet=turn.quiet))
+
+    async def _is_begun(self, message: RemoteMessage, entry: Entry) -> bool:
+        """Whether an earlier attempt has put a part of it into the room, so that its rest is due."""
+        if entry.progress is None:
+            return False
+        ghost = self._ghosts.namespace.user_id(message.sender)
+        return any(each.sender == ghost for each in await self._books.message_by_remote(message.portal, message.id))
 
     async def post(
         self,
@@ -89,9 +99,14 @@ class MessagesIn:
         contents = message_contents(message, **words)
         if quiet:
             contents = [(txn_id, as_notice(content)) for txn_id, content in contents]
-        events = await self._posting.post(room, ghost, contents, entry, lane, timestamp=message.timestamp)
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
-        return (*aliases, *saved(message.portal, message.id, room, ghost, events, timestamp=message.timestamp))
+
+        def facts(events: Sequence[EventID]) -> tuple[Fact, ...]:
+            return (*aliases, *saved(message.portal, message.id, room, ghost, events, timestamp=message.timestamp))
+
+        return facts(
+            await self._posting.post(room, ghost, contents, entry, lane, timestamp=message.timestamp, facts=facts)
+        )
 
     async def _words(self, message: RemoteMessage, room: RoomID, ghost: Ghost, lane: Lane) -> Words:
         names = await self._people.named(message.text)

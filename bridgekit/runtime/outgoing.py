@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, StoreError
 from bridgekit.model.entry import Entry
@@ -24,6 +26,7 @@ from bridgekit.runtime.own_changes import OwnChanges
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.reacting import react
 from bridgekit.runtime.relay import Relay
+from bridgekit.runtime.restoring import restore
 from bridgekit.runtime.retrying import Retrying
 from bridgekit.runtime.room_changes import RoomChanges, refused
 from bridgekit.runtime.sending import Attempt
@@ -94,6 +97,13 @@ class Outgoing:
     async def handle(self, entry: Entry, lane: Lane) -> Handled:
         """Carry out the head of a room's lane. Raises `RetryLater`, `WaitFor`."""
         event = self._event(entry)
+        handled = await self._handle(event, entry, lane)
+        if handled.dead is None:
+            return handled
+        # However it has ended: its file, which may have gone ahead, must not stay behind.
+        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self.files.unsent(event.event_id)))
+
+    async def _handle(self, event: RawEvent, entry: Entry, lane: Lane) -> Handled:
         # Asked before the lookup: a room that becomes known between the two must not pass for a stranger's.
         being_made = self._portals.next_made()
         portal = await self.books.portal_by_room(event.room_id)
@@ -143,7 +153,8 @@ class Outgoing:
             return await self._changes.handle(attempt)
         match attempt.event.type:
             case "m.room.redaction":
-                return await redact(attempt)
+                handled = await redact(attempt)
+                return handled if handled is not None else await restore(attempt)
             case "m.reaction":
                 return await react(attempt)
             case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Generic, TypeVar
 
 import msgspec
@@ -123,6 +124,14 @@ class OwnChanges:
             return ()
         edits[target] = told[places[0] :]
         return _edits_saved(portal, edits)
+
+    async def told_last(self, portal: PortalKey, nonces: Collection[Nonce]) -> RemoteMessageID | None:
+        """The message that the edit with one of these nonces has changed, and that was told no other edit since; None
+        if it is not known, or says something else by now."""
+        for target, told in (await self._known_edits(portal)).items():
+            if told and told[-1][0] in nonces:
+                return RemoteMessageID(target)
+        return None
 
     def came_early(self, nonce: Nonce) -> None:
         """An edit with a nonce of ours has come back, of which we do not know yet that we told it."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
 from bridgekit.core.to_matrix import JSON
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.core.versions import KEY
-from bridgekit.errors import MatrixRequestError
+from bridgekit.errors import HomeserverError, MatrixRequestError
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import EventID, PortalKey, RoomID, TxnID, UserID
-from bridgekit.model.records import Ghost
-from bridgekit.ports import Homeserver
+from bridgekit.model.records import Fact, Ghost
+from bridgekit.ports import Homeserver, Journal
 from bridgekit.runtime import points
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Lane
+from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.media_note import NO_SLOTS
 from bridgekit.runtime.retrying import Retrying
 
 log = logging.getLogger(__name__)
@@ -39,9 +41,20 @@ _decode_content = msgspec.json.Decoder(_Content).decode
 class Posting:
     """Every method may be repeated after a crash, and raises `HomeserverError`."""
 
-    def __init__(self, homeserver: Homeserver, ghosts: Ghosts, retrying: Retrying, *, bot: UserID) -> None:
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ghosts: Ghosts,
+        journal: Journal,
+        lease: LeaseKeeper,
+        retrying: Retrying,
+        *,
+        bot: UserID,
+    ) -> None:
         self._homeserver = homeserver
         self._ghosts = ghosts
+        self._journal = journal
+        self._lease = lease
         self._retrying = retrying
         self._bot = bot
 
@@ -56,22 +69,38 @@ class Posting:
         timestamp: int,
         type: str = MESSAGE,
         types: Sequence[str] | None = None,
+        facts: Callable[[Sequence[EventID]], Collection[Fact]] = lambda sent: (),
     ) -> list[EventID]:
         """Send these in their order, as a ghost that is in the room. `timestamp`: what the network says, in ms.
-        `types`: one for each, where they are not all of one `type`."""
+        `types`: one for each, where they are not all of one `type`. `facts`: what is to be written down of the first
+        of them when another fails: the room shows them from then on, and people speak of them."""
         there: dict[str, EventID] = {}
         old = self._retrying.clock.now() - entry.received_at > self._retrying.delivery.txn_memory_ms
         if old and (entry.attempts or lane.may_have_been_tried(entry)):
             there = await self.already_there(room, ghost.user_id, {txn_id for txn_id, _ in contents})
-        sent = []
+        sent: list[EventID] = []
         for number, (txn_id, content) in enumerate(contents):
             event_id = there.get(txn_id)
             if event_id is None:
                 kind = types[number] if types is not None else type
-                event_id = await self.send(room, ghost, kind, content, txn_id, timestamp)
+                try:
+                    event_id = await self.send(room, ghost, kind, content, txn_id, timestamp)
+                except HomeserverError:
+                    if known := facts(sent) if sent else ():
+                        await self._begun(known, entry, lane)
+                    raise
             points.reach(points.MATRIX_SENT)
             sent.append(event_id)
         return sent
+
+    async def _begun(self, known: Collection[Fact], entry: Entry, lane: Lane) -> None:
+        progress = entry.progress
+        if progress is None and (not lane.buffer or (progress := lane.buffer[0].progress) is None):
+            progress = NO_SLOTS  # with progress, what was put into the room is not taken for an echo: see `MessagesIn`
+        await self._journal.mark(
+            entry.lane, entry.seq, at=entry.marked_at, progress=progress, epoch=self._lease.epoch, facts=known
+        )
+        lane.noted(msgspec.structs.replace(entry, progress=progress))
 
     async def send(
         self, room: RoomID, ghost: Ghost, type: str, content: JSON, txn_id: TxnID, timestamp: int
@@ -138,6 +167,23 @@ class Posting:
         )
         points.reach(points.MATRIX_SENT)
 
+    async def annotation(self, room: RoomID, user: UserID, target: EventID, content: JSON) -> EventID | None:
+        """The event with which a ghost has reacted so already, whatever its key: a homeserver takes each reaction of a
+        person once. None if it is too far back."""
+        start: str | None = None
+        wanted = _annotation(content)
+        for _ in range(LOOK_BACK_PAGES):
+            page = await self._homeserver.messages(room, from_=start)
+            for event in page.chunk:
+                if event.event_id == target:
+                    return None  # a reaction comes after what it is about
+                if event.sender == user and _annotation(_decode_content(event.raw).content) == wanted:
+                    return event.event_id
+            if page.end is None:
+                break
+            start = page.end
+        return None
+
     async def already_there(self, room: RoomID, user: UserID, keys: Collection[TxnID]) -> dict[str, EventID]:
         """Which of our events are in the room already: the homeserver may have forgotten their transaction ids."""
         found: dict[str, EventID] = {}
@@ -154,3 +200,10 @@ class Posting:
                 break
             start = page.end
         return found
+
+
+def _annotation(content: Mapping[str, object]) -> tuple[object, object] | None:
+    relation = content.get("m.relates_to")
+    if not isinstance(relation, dict) or relation.get("rel_type") != "m.annotation":
+        return None
+    return relation.get("event_id"), relation.get("key")

@@ -132,10 +132,16 @@ class ReactionsIn:
             if error.errcode != "M_DUPLICATE_ANNOTATION":
                 raise
             found = await self._posting.already_there(target.room, ghost.user_id, {key})
-            if key not in found:
-                log.info("a reaction is there already: %s", error, extra={"room_id": target.room})
+            if key in found:
+                event_id = found[key]
+            elif (
+                other := await self._posting.annotation(target.room, ghost.user_id, target.event_id, content)
+            ) is None:
+                # Further back than anybody looks: nothing could take it back, so it may not pass for known.
+                log.warning("a reaction is there already, and was not found: %s", error, extra={"room_id": target.room})
                 return ()
-            event_id = found[key]
+            else:
+                event_id = other  # of an earlier transaction id
         return (ReactionSaved(_record(reaction, target, ghost.user_id, event_id)),)
 
     async def _remove(self, gone: Sequence[ReactionRecord]) -> tuple[Fact, ...]:

@@ -9,7 +9,7 @@ from enum import Enum
 
 from bridgekit.core.lane import again_key, matrix_lane, message_key, remote_lane, user_lane
 from bridgekit.model.entry import Append, Completion, Direction, Entry, NewEntry
-from bridgekit.model.ids import DedupeKey, LaneKey, PortalKey, RemoteMessageID, RoomID
+from bridgekit.model.ids import DedupeKey, PortalKey, RemoteMessageID, RoomID
 from bridgekit.model.records import MessageRecord
 from bridgekit.ports import Journal
 from bridgekit.runtime.books import Books
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 SHUT_OUT = "shut_out"
 """The journal's kind of an entry that stands in a message's place, and does nothing: a change came before the message
 and has said what there was to say, so the message itself must not appear any more."""
-
-PAGE = 500
 
 DROPPED = 10_000
 """So many messages that were ended before their turn are remembered until it comes."""
@@ -81,7 +79,7 @@ class RemoteTargets:
         for record in await self._books.portal_logins(portal):
             lane = user_lane(record.login.user)
             # Asked before looking: a step in between would be missed.
-            while (step := self._lanes.next_step(lane)) is not None and await self._find(lane, 0, key):
+            while (step := self._lanes.next_step(lane)) is not None and await self._journal.waiting(lane, key):
                 waited = True
                 await step.wait()
         return waited
@@ -183,14 +181,5 @@ class RemoteTargets:
         return bool(appended.entries)
 
     async def _waiting(self, entry: Entry, key: DedupeKey) -> Entry | None:
-        return await self._find(entry.lane, entry.seq, key)
-
-    async def _find(self, lane: LaneKey, after: int, key: DedupeKey) -> Entry | None:
-        while page := await self._journal.peek(lane, after=after, limit=PAGE):
-            for each in page:
-                if each.dedupe == key:
-                    return each
-            if len(page) < PAGE:
-                break
-            after = page[-1].seq
-        return None
+        waiting = await self._journal.waiting(entry.lane, key)
+        return waiting if waiting is not None and waiting.seq > entry.seq else None

@@ -144,9 +144,10 @@ class Attempt:
         return False
 
     # --- calls that may be repeated ---------------------------------------------------------------------------------
-    async def call(self, work: Callable[[], Awaitable[T]], to: Connected) -> T | Ending:
+    async def call(self, work: Callable[[], Awaitable[T]], to: Connected, *, ahead: bool = False) -> T | Ending:
         """One call whose repeat does no harm: an edit, a deletion, a reaction. Returns its result, or how the entry
-        ends; raises `RetryLater` or `WaitFor` if it does not end."""
+        ends; raises `RetryLater` or `WaitFor` if it does not end. `ahead`: it only prepares what the entry does, and
+        says nothing of whether the network has that."""
         began = self.o.retrying.clock.now()
         await self.o.lease.check()
         try:
@@ -158,10 +159,11 @@ class Attempt:
                 raise
             # Libraries cancel what waits for an answer when their connection breaks, and let that escape.
             error: Exception = ConnectionAbortedError("the call was cancelled")
-            return await self._failed(error, to, began, repeatable=True)
+            return await self._failed(error, to, began, repeatable=True, ahead=ahead)
         except Exception as error:  # noqa: BLE001 - the policy's table says what it means
-            return await self._failed(error, to, began, repeatable=True)
-        self._taken()
+            return await self._failed(error, to, began, repeatable=True, ahead=ahead)
+        if not ahead:
+            self._taken()
         return result
 
     def _taken(self) -> None:
@@ -227,7 +229,9 @@ class Attempt:
         return found
 
     # --- what an error means ----------------------------------------------------------------------------------------
-    async def _failed(self, error: Exception, to: Connected, began: int, *, repeatable: bool) -> Ending:
+    async def _failed(
+        self, error: Exception, to: Connected, began: int, *, repeatable: bool, ahead: bool = False
+    ) -> Ending:
         """How the entry ends after an error from the adapter; raises `RetryLater` or `WaitFor` if it does not end."""
         retrying = self.o.retrying
         marked_before = self.entry.marked_at is not None and not self._marked_now
@@ -235,9 +239,9 @@ class Attempt:
         match verdict:
             case Retry():
                 if retrying.is_over(self.entry, verdict):
-                    code = "uncertain" if verdict.ambiguous or marked_before else verdict.code
+                    code = "uncertain" if (verdict.ambiguous and not ahead) or marked_before else verdict.code
                     return self.ending(code, verdict.reason)
-                if verdict.ambiguous and self.entry.marked_at is None:
+                if verdict.ambiguous and not ahead and self.entry.marked_at is None:
                     await self.note(began, self.progress)
                 elif not verdict.ambiguous and not marked_before:
                     await self._unmark()

@@ -35,6 +35,9 @@ NO_POWER = (
 )
 OTHER = "The room that replaces this one belongs to another chat already. Upgrade this room once more to move the chat."
 
+MAX_MOVES = 100
+"""So many upgrades back a room is still heard. Rooms can name each other in a circle; what leads nowhere must end."""
+
 
 class Upgrades:
     """Every method may be repeated after a crash, and raises `HomeserverError`, `StoreError`.
@@ -55,9 +58,13 @@ class Upgrades:
     # --- what the lanes ask -----------------------------------------------------------------------------------------
     async def portal_of(self, room: RoomID) -> Portal | None:
         """The portal of a room that was replaced, or that replaces a portal's."""
-        if moved := await self._books.directory.value(_moved_key(room)):
+        for _ in range(MAX_MOVES):
+            if not (moved := await self._books.directory.value(_moved_key(room))):
+                break
             # What was said in the old room, before or after, is still for the chat.
-            return await self._books.portal_by_room(RoomID(moved)) or await self.portal_of(RoomID(moved))
+            room = RoomID(moved)
+            if (portal := await self._books.portal_by_room(room)) is not None:
+                return portal
         if old := await self._books.directory.value(_replaces_key(room)):
             portal = await self._books.portal_by_room(RoomID(old))
             if portal is not None and await self._follow(portal, room, tell=False):

@@ -21,6 +21,11 @@ class Versions:
 
     async def of(self, room: RoomID, event_id: EventID) -> Version | None:
         """An event as the bot sees it; None if it was redacted, is not there, or may not be seen."""
+        raw = await self.raw(room, event_id)
+        return read_version(raw) if raw is not None else None
+
+    async def raw(self, room: RoomID, event_id: EventID) -> bytes | None:
+        """The homeserver's answer: the event as it was sent, with what is bundled."""
         try:
             event = await self._homeserver.get_event(room, event_id)
         except MatrixRequestError as error:
@@ -28,4 +33,4 @@ class Versions:
                 raise
             log.info("an event cannot be read: %s", error, extra={"room_id": room, "event_id": event_id})
             return None
-        return read_version(event.raw) if event is not None else None
+        return event.raw if event is not None else None

@@ -36,6 +36,7 @@ from bridgekit.model.ids import (
     UserID,
 )
 from bridgekit.model.records import (
+    CallRecord,
     Fact,
     Ghost,
     LoginRecord,
@@ -141,6 +142,9 @@ class SqlStore(ABC):
 
     async def peek(self, lane: LaneKey, *, after: int = 0, limit: int = 100) -> list[Entry]:
         return await self._read(entries.peek, lane, after, limit)
+
+    async def waiting(self, lane: LaneKey, dedupe: DedupeKey) -> Entry | None:
+        return await self._read(entries.waiting, lane, dedupe)
 
     async def complete(self, completions: Collection[Completion], *, epoch: int) -> None:
         weight = sum(1 + len(completion.facts) for completion in completions)
@@ -278,6 +282,9 @@ class SqlStore(ABC):
 
     async def picture(self, key: str) -> ContentURI | None:
         return await self._read(directory.picture, key)
+
+    async def ongoing_calls(self) -> list[CallRecord]:
+        return await self._read(directory.calls)
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
         return await self._read(directory.uncertain, nonce)

@@ -295,10 +295,21 @@ class MatrixApi:
         async with self._open("POST", "media/v3/upload", query, data=body, content_type=content_type) as response:
             return str((await raise_for_error(response))["content_uri"])
 
-    async def download(self, mxc: str) -> bytes:
-        """The bytes behind an `mxc://` URI, by the authenticated path."""
-        server, media_id = mxc.removeprefix("mxc://").split("/")
-        async with self._open("GET", f"client/v1/media/download/{_q(server)}/{_q(media_id)}") as response:
+    async def reserve(self) -> str:
+        """An `mxc://` URI whose bytes `upload_to` brings (MSC2246)."""
+        return str((await self.request("POST", "media/v1/create"))["content_uri"])
+
+    async def upload_to(self, mxc: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """The bytes of what was reserved; `M_CANNOT_OVERWRITE_MEDIA` if they are there."""
+        path = f"media/v3/upload/{_mxc_path(mxc)}"
+        async with self._open("PUT", path, data=io.BytesIO(data), content_type=content_type) as response:
+            await raise_for_error(response)
+
+    async def download(self, mxc: str, *, timeout_ms: int | None = None) -> bytes:
+        """The bytes behind an `mxc://` URI, by the authenticated path. `timeout_ms`: how long the homeserver waits for
+        an upload that is not complete (None: as it likes), until it says `M_NOT_YET_UPLOADED`."""
+        path, query = f"client/v1/media/download/{_mxc_path(mxc)}", {"timeout_ms": timeout_ms}
+        async with self._open("GET", path, query) as response:
             if response.status >= 400:
                 await raise_for_error(response)
             return await response.read()
@@ -326,6 +337,11 @@ async def _post(url: str, body: Json) -> Json:
 def to_event(raw: Json, room_id: str) -> ClientEvent:
     # /sync leaves the room id out.
     return msgspec.convert({**raw, "room_id": room_id}, ClientEvent)
+
+
+def _mxc_path(mxc: str) -> str:
+    server, media_id = mxc.removeprefix("mxc://").split("/")
+    return f"{_q(server)}/{_q(media_id)}"
 
 
 def _q(part: str) -> str:

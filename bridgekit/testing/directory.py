@@ -21,6 +21,7 @@ from bridgekit.model.ids import (
     UserID,
 )
 from bridgekit.model.records import (
+    CallRecord,
     Fact,
     Ghost,
     LoginRecord,
@@ -53,6 +54,7 @@ class Knowledge:
     media_jobs: dict[str, MediaJob] = field(default_factory=dict)
     media_numbers: int = 0
     pictures: dict[str, ContentURI] = field(default_factory=dict)
+    calls: dict[str, CallRecord] = field(default_factory=dict)
     uncertain: dict[Nonce, UncertainSaved] = field(default_factory=dict)
     management: dict[UserID, RoomID] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
@@ -122,6 +124,11 @@ class MemoryDirectory(ABC):
                 known.media_jobs.pop(id, None)
             case records.PictureSaved(name, uri):
                 known.pictures[name] = uri
+            case records.CallSaved(call):
+                old_call = known.calls.get(call.id)
+                known.calls[call.id] = call if old_call is None else msgspec.structs.replace(call, at=old_call.at)
+            case records.CallForgotten(id):
+                known.calls.pop(id, None)
             case records.ReactionSaved(reaction):
                 of_message = known.reactions.setdefault((reaction.portal, reaction.target), {})
                 of_message[reaction.sender, reaction.emoji] = reaction
@@ -284,6 +291,10 @@ class MemoryDirectory(ABC):
     async def picture(self, key: str) -> ContentURI | None:
         await self._reading()
         return self._known.pictures.get(key)
+
+    async def ongoing_calls(self) -> list[CallRecord]:
+        await self._reading()
+        return sorted(self._known.calls.values(), key=lambda call: (call.at, call.id))
 
     async def uncertain(self, nonce: Nonce) -> UncertainSaved | None:
         await self._reading()

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from bridgekit.adapter.base import Session
+from bridgekit.adapter.calls import CanCall
 from bridgekit.adapter.capabilities import (
     CAPABILITIES,
     CanConfirm,
@@ -25,8 +26,8 @@ from bridgekit.adapter.capabilities import (
     CanSend,
     CanType,
     CanUploadMedia,
-    Capability,
 )
+from bridgekit.adapter.capability import Capability
 from bridgekit.model.ids import Nonce, PortalKey, RemoteUserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import (
@@ -52,12 +53,13 @@ from bridgekit.model.remote import (
     Sent,
 )
 from bridgekit.testing.deeds import Removal, Renaming
+from bridgekit.testing.fake_calls import FakeCallMethods
 
 if TYPE_CHECKING:
     from bridgekit.testing.network import FakeNetwork
 
 
-class FakeMethods(Session):
+class FakeMethods(FakeCallMethods, Session):
     """What every capability does at a `FakeNetwork`. Which of them a session declares is its class's affair."""
 
     def __init__(self, far: FakeNetwork, login: Login) -> None:
@@ -151,6 +153,7 @@ class FakeSession(
     CanRemove,
     CanLeave,
     CanRename,
+    CanCall,
 ):
     """A connection to a `FakeNetwork` that drops repeats for a day, with every capability but `CanConfirm`."""
 

@@ -188,6 +188,11 @@ class MemoryJournal(MemoryDirectory, MemoryIntake):
         await self._reading()
         return [entry for entry in self._memory.pending.get(lane, ()) if entry.seq > after][:limit]
 
+    async def waiting(self, lane: LaneKey, dedupe: DedupeKey) -> Entry | None:
+        await self._reading()
+        seen = self._memory.seen.get(dedupe)
+        return self._find(lane, seen.seq) if seen is not None and seen.lane == lane else None
+
     async def complete(self, completions: Collection[Completion], *, epoch: int) -> None:
         await self._writing(epoch)
         for completion in completions:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bridgekit.adapter.base import Adapter, Network, Session
-from bridgekit.adapter.capabilities import Capability
+from bridgekit.adapter.capability import Capability
 from bridgekit.adapter.prompt import Prompt
 from bridgekit.errors import Rejected
 from bridgekit.model.content import Text
@@ -32,6 +32,7 @@ from bridgekit.model.remote import (
     Sent,
 )
 from bridgekit.testing.deeds import Deeds, Echo, Outcome
+from bridgekit.testing.fake_calls import FakeCalls
 from bridgekit.testing.fake_session import ConfirmingSession, FakeSession, ForgetfulSession, reserving, session_lacking
 from bridgekit.testing.matrix_files import MatrixFiles
 from bridgekit.testing.remote_files import RemoteFiles
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 
-class FakeNetwork(Deeds, RemoteFiles, MatrixFiles):
+class FakeNetwork(FakeCalls, Deeds, RemoteFiles, MatrixFiles):
     """The far end. It outlives the bridges that connect to it.
 
     `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces of
@@ -70,6 +71,7 @@ class FakeNetwork(Deeds, RemoteFiles, MatrixFiles):
         reserves: bool = False,
     ) -> None:
         Deeds.__init__(self)
+        FakeCalls.__init__(self)
         RemoteFiles.__init__(self)
         MatrixFiles.__init__(self)
         self.reserves = reserves

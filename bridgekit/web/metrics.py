@@ -153,6 +153,8 @@ def _carried_out(numbers: Numbers) -> Iterator[Metric]:
         "Old messages that catching up did not bridge, and told the room of.",
         numbers.skipped,
     )
+    yield GaugeMetricFamily("bridgekit_calls", "Calls that ring or go on.", numbers.calls)
+    yield CounterMetricFamily("bridgekit_calls_begun", "Calls that have begun, from either side.", numbers.calls_begun)
     completed = CounterMetricFamily(
         "bridgekit_entries_completed",
         "Entries that have ended: done, dead (a dead letter, with its code) or uncertain (may not have been sent).",

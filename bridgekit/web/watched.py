@@ -35,8 +35,8 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted since the process started. `completed`: (direction, outcome, code) -> entries; the outcome is
-    ``done`` (no code), ``dead`` or ``uncertain``. `media_running`: files that are carried now.
-    `requests`: ``2xx`` ... ``5xx``, ``no_answer`` -> requests."""
+    ``done`` (no code), ``dead`` or ``uncertain``. `calls`: how many go on now. `media_running`: files that are carried
+    now. `requests`: ``2xx`` ... ``5xx``, ``no_answer`` -> requests."""
 
     transactions: int = 0
     events: Mapping[Direction, int] = {}
@@ -48,6 +48,8 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     late: int = 0
     unknown_anchors: int = 0
     skipped: int = 0
+    calls: int = 0
+    calls_begun: int = 0
     media_running: int = 0
     media_bytes: Mapping[Direction, int] = {}
     media_done: Mapping[Direction, int] = {}

@@ -24,6 +24,7 @@ from example_bridge.webchat.server.acts import (
     Typing,
     Unban,
 )
+from example_bridge.webchat.server.call_frames import CallFrame
 from example_bridge.webchat.server.protocol import File, Location, Mention, Persona, Receipt, Role, Span
 
 
@@ -33,6 +34,13 @@ class Acting(ABC):
     @abstractmethod
     async def _perform(self, chat: str, asked: Draft | Act) -> Receipt:
         """Ask for it, and wait for the answer."""
+
+    # -- calls
+
+    async def tell_of_call(self, frame: CallFrame) -> Receipt:
+        """Say something of a call of the chat `frame.chat`; returns when the network has passed it on. It may be said
+        again: what is so already stays so."""
+        return await self._perform(frame.chat, frame)
 
     # -- messages
 

@@ -14,12 +14,12 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-import aiohttp
 import msgspec
 
 from bridgekit import adapter as bk
+from example_bridge.webchat import calling, translate
 from example_bridge.webchat import client as webchat
-from example_bridge.webchat import translate
+from example_bridge.webchat.pictures import open_picture
 from example_bridge.webchat.standing import Standing
 
 MAX_REASON = 1000
@@ -32,6 +32,9 @@ class WebchatConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Annotated[
         str, msgspec.Meta(pattern=r"^https?://", description="The webchat server, such as http://127.0.0.1:8080.")
     ]
+    trickle: Annotated[
+        bool, msgspec.Meta(description="Calls: candidates go one by one, for pages that were opened with ?trickle.")
+    ] = False
 
 
 class WebchatAdapter(bk.Adapter):
@@ -61,7 +64,7 @@ class WebchatAdapter(bk.Adapter):
                 info, me = await client.info(), await client.me()
             # Whether repeats are dropped is a setting of the server. A capability belongs to a class, so there are two.
             kind = WebchatSession if info.dedupe_seconds else WebchatSessionWithoutDedupe
-            yield kind(client, me, info)
+            yield kind(client, me, info, trickle=self.settings.trickle)
 
 
 class WebchatSessionWithoutDedupe(
@@ -80,11 +83,15 @@ class WebchatSessionWithoutDedupe(
     bk.CanRemove,
     bk.CanLeave,
     bk.CanRename,
+    bk.CanCall,
 ):
     """One account's connection to a webchat that takes every repeat for a new message."""
 
-    def __init__(self, client: webchat.WebchatClient, me: webchat.Account, info: webchat.Info) -> None:
+    def __init__(
+        self, client: webchat.WebchatClient, me: webchat.Account, info: webchat.Info, *, trickle: bool = False
+    ) -> None:
         self._client = client
+        self._trickle = trickle
         self._me = me
         self._info = info
         self._standing = Standing(me)
@@ -100,6 +107,8 @@ class WebchatSessionWithoutDedupe(
             room_mentions=self._standing.may_name_everybody(portal.chat),
             max_media_size=self._info.max_upload_size,
             locations=True,
+            trickle="trickle" if self._trickle else "none",
+            ring_for=timedelta(milliseconds=calling.MAX_RING_MS),
         )
 
     # --- what comes from the network ------------------------------------------------------------------------------
@@ -116,12 +125,19 @@ class WebchatSessionWithoutDedupe(
                 async for event in stream:
                     if isinstance(event, webchat.Ready):
                         yield bk.RemoteCaughtUp()
+                    elif isinstance(event, webchat.CallFrame):
+                        if (told := calling.frame(event, self._me.id)) is not None:
+                            yield told
                     elif isinstance(event, webchat.Signal):
                         if (signal := translate.signal(event)) is not None:
                             yield signal
                     elif event.seq > cursors.get(event.chat, 0):  # a network may repeat itself
                         cursors[event.chat] = event.seq
                         self._standing.learn_from(event)
+                        # Of a chat that is new here, what has been is history.
+                        if isinstance(event, webchat.CallEvent) and event.chat in after:
+                            for missed in calling.missed(event, self._me.id):
+                                yield missed
                         yield translate.event(event, self._me.id)
 
     # --- what goes to the network ---------------------------------------------------------------------------------
@@ -213,6 +229,44 @@ class WebchatSessionWithoutDedupe(
                         raise
         return file
 
+    # --- calls ----------------------------------------------------------------------------------------------------
+    async def offer(self, offer: bk.MatrixCallOffer) -> None:
+        """Somebody who is in another call says so by an event, as everybody else does."""
+        await self._tell(calling.offer(offer, trickle=self._trickle))
+
+    async def answer(self, answer: bk.MatrixCallAnswer) -> None:
+        """From now on the call is this session's."""
+        await self._tell(calling.answer(answer))
+
+    async def candidates(self, candidates: bk.MatrixCallCandidates) -> None:
+        """Only where the webchat trickles."""
+        await self._tell(calling.candidates(candidates))
+
+    async def update(self, update: bk.MatrixCallUpdate) -> None:
+        """Hold, video and other ways for the media: the page reads them from the description."""
+        await self._tell(calling.update(update))
+
+    async def mute(self, mute: bk.MatrixCallMute) -> None:
+        """The page shows who is muted."""
+        await self._tell(calling.mute(mute))
+
+    async def progress(self, progress: bk.MatrixCallProgress) -> None:
+        """The page shows that it rings."""
+        if (frame := calling.progress(progress)) is not None:
+            await self._tell(frame)
+
+    async def reject(self, reject: bk.MatrixCallReject) -> None:
+        """With the reason."""
+        await self._tell(calling.reject(reject))
+
+    async def hang_up(self, hang_up: bk.MatrixCallHangUp) -> None:
+        """One that is over already is over."""
+        await self._tell(calling.hang_up(hang_up))
+
+    async def _tell(self, frame: webchat.CallFrame) -> None:
+        with translated_errors():
+            await self._client.tell_of_call(frame)
+
     # --- who is in a chat, and what it is called ------------------------------------------------------------------
     async def invite(self, member: bk.MatrixMember) -> None:
         """Bring somebody into a group: at once, without being asked."""
@@ -249,12 +303,8 @@ class WebchatSessionWithoutDedupe(
 
     async def open_avatar(self, avatar: bk.Avatar) -> AsyncIterator[bytes]:
         """The picture, piece by piece: here its id is its address."""
-        # A connection of its own: the picture may be anybody's, who must not be shown our token.
-        async with aiohttp.ClientSession() as http, http.get(avatar.id) as response:
-            if response.status != 200:
-                raise bk.Rejected(f"the picture's server answered {response.status}")
-            async for piece in response.content.iter_chunked(65_536):
-                yield piece
+        async for piece in open_picture(avatar.id, home=self._client.url):
+            yield piece
 
     # --- chats that begin on the other side -----------------------------------------------------------------------
     async def resolve(self, identifier: str) -> bk.RemoteProfile | None:

@@ -31,7 +31,22 @@ from example_bridge.webchat.errors import (
 from example_bridge.webchat.filing import Download, Filing
 from example_bridge.webchat.link import Event, Link, UnknownEvent, decode_event
 from example_bridge.webchat.server.acts import Act, Draft
+from example_bridge.webchat.server.call_frames import (
+    CallAnswer,
+    CallCandidates,
+    CallFrame,
+    CallHangUp,
+    CallKind,
+    CallMute,
+    CallOffer,
+    CallReason,
+    CallReject,
+    CallRinging,
+    CallUpdate,
+    Candidate,
+)
 from example_bridge.webchat.server.events import (
+    CallEvent,
     ChatDeletedEvent,
     ChatEvent,
     DeleteEvent,
@@ -67,8 +82,10 @@ from example_bridge.webchat.server.protocol import (
 __all__ = [
     "WebchatClient", "Credentials",
     "Event", "MessageEvent", "EditEvent", "DeleteEvent", "ReactionEvent", "ChatEvent", "ChatDeletedEvent",
-    "MediaEvent", "MemberEvent", "RoleEvent", "ProfileEvent", "UnknownEvent",
+    "MediaEvent", "MemberEvent", "RoleEvent", "ProfileEvent", "CallEvent", "UnknownEvent",
     "Signal", "ReadSignal", "TypingSignal",
+    "CallFrame", "CallOffer", "CallRinging", "CallAnswer", "CallCandidates", "CallUpdate", "CallMute", "CallReject",
+    "CallHangUp", "CallKind", "CallReason", "Candidate",
     "Account", "Chat", "ChatInfo", "ChatKind", "Download", "File", "Info", "Kind", "Location", "Mention", "Message",
     "Persona", "Ready", "Receipt", "Role", "Span",
     "WebchatError", "Unavailable", "RateLimited", "NotYet", "Unauthorized", "Refused", "Disconnected",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import deque
 from collections.abc import Mapping
 
 import aiohttp
@@ -12,7 +13,9 @@ import msgspec
 
 from example_bridge.webchat.errors import Disconnected, Refused, Unauthorized, WebchatError, error_of
 from example_bridge.webchat.server.acts import Act, Draft, Send
+from example_bridge.webchat.server.call_frames import CallFrame
 from example_bridge.webchat.server.events import (
+    CallEvent,
     ChatDeletedEvent,
     ChatEvent,
     DeleteEvent,
@@ -55,6 +58,7 @@ Event = (
     | MemberEvent
     | RoleEvent
     | ProfileEvent
+    | CallEvent
     | UnknownEvent
 )
 
@@ -67,7 +71,7 @@ _decode_frame = msgspec.json.Decoder(_EventFrame | Signal | Ready | Sent | Error
 _decode_known = msgspec.json.Decoder(KnownEvent).decode
 _decode_unknown = msgspec.json.Decoder(UnknownEvent).decode
 _KNOWN_TYPES = frozenset(
-    {"message", "edit", "delete", "reaction", "media", "chat", "chat_deleted", "member", "role", "profile"}
+    {"message", "edit", "delete", "reaction", "media", "chat", "chat_deleted", "member", "role", "profile", "call"}
 )
 
 
@@ -82,6 +86,10 @@ def decode_event(data: bytes | msgspec.Raw) -> Event:
     return event
 
 
+class _Urgent:
+    """In the queue: look among what is urgent."""
+
+
 class Link:
     """An open stream. `close` it in the end, whatever has become of it."""
 
@@ -92,7 +100,8 @@ class Link:
         """Why nothing more can come or be sent."""
         self._socket = socket
         self._seen = dict(cursors)
-        self._events: asyncio.Queue[Event | Signal | Ready | None] = asyncio.Queue()  # the window bounds it
+        self._events: asyncio.Queue[Event | Signal | Ready | _Urgent | None] = asyncio.Queue()  # the window bounds it
+        self._urgent: deque[CallFrame] = deque()
         self._taken = 0
         self._pending: dict[str, asyncio.Future[Receipt]] = {}
         self._refs = itertools.count(1)
@@ -107,7 +116,8 @@ class Link:
         return cls(socket, cursors)
 
     async def next(self) -> Event | Signal | Ready:
-        """The next event, or in its place among them a signal, or that the network is ready. What has arrived is
+        """The next event, or in its place among them a signal, or that the network is ready; before all of them what is
+        said of calls. What has arrived is
         handed out even after the link has ended; then the reason is raised."""
         if self._taken >= WINDOW // 2 and self.ended is None:
             frame, self._taken = msgspec.json.encode(More(self._taken)), 0
@@ -115,7 +125,11 @@ class Link:
                 await self._socket.send_str(frame.decode())
             except (aiohttp.ClientError, ConnectionError):
                 pass  # the reader finds the end, behind the events that are here
-        event = await self._events.get()
+        event: Event | Signal | Ready | _Urgent | None = _Urgent()
+        while isinstance(event, _Urgent):
+            if self._urgent:
+                return self._urgent.popleft()
+            event = await self._events.get()
         if event is None:
             self._events.put_nowait(None)  # for whoever asks again
             raise self.ended or Disconnected("the stream ended")
@@ -188,6 +202,9 @@ class Link:
                 return
             self._seen[event.chat] = max(seen, event.seq)
             self._events.put_nowait(event)
+        elif isinstance(frame, CallFrame):
+            self._urgent.append(frame)
+            self._events.put_nowait(_Urgent())
         elif isinstance(frame, Signal):
             self._events.put_nowait(frame)
         elif isinstance(frame, Ready):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridgekit import adapter as bk
+from example_bridge.webchat import calling
 from example_bridge.webchat import client as webchat
 from example_bridge.webchat.server.checks import check_mimetype
 from example_bridge.webchat.server.protocol import MAX_MEASURE, MAX_NAME_LENGTH, MAX_WAVEFORM, Refusal
@@ -73,6 +74,8 @@ def event(seen: webchat.Event, me: str) -> bk.RemoteEvent | bk.Batch:
                 avatar=_avatar(info.avatar_url),
                 cursor=cursor,
             )
+        case webchat.CallEvent():
+            return calling.line(seen, cursor)
         case webchat.ChatDeletedEvent():
             return bk.RemoteChatDeleted(portal=portal, cursor=cursor)
     # A file's bytes have come, for which whoever wants them waits anyway; or of a type that this client does not know;

@@ -14,7 +14,15 @@ from bridgekit.runtime import points
 from tests.chaos.result import Result
 from tests.chaos.run import PER_KILL, Chaos, Options
 
-WITH_DEDUPE = (points.APPEND_AFTER, points.PULL_BEFORE, points.ROOM_CREATED, points.NETWORK_SENT, points.MATRIX_SENT)
+WITH_DEDUPE = (
+    points.APPEND_AFTER,
+    points.PULL_BEFORE,
+    points.ROOM_CREATED,
+    points.NETWORK_SENT,
+    points.MATRIX_SENT,
+    points.MEDIA_RESERVED,
+    points.MEDIA_UPLOADED,
+)
 WITHOUT = (
     points.INTAKE_STAGED,
     points.APPEND_BEFORE,
@@ -22,6 +30,8 @@ WITHOUT = (
     points.PARTS_BETWEEN,
     points.PULL_AFTER,
     points.ROOM_BEFORE,
+    points.MEDIA_SENT,
+    points.MEDIA_HALF,
 )
 
 
@@ -31,7 +41,7 @@ minute, which is for the long run."""
 
 
 def test_every_point_is_hit() -> None:
-    assert {*WITH_DEDUPE, *WITHOUT} == {*points.POINTS} - {*points.OF_FILES}
+    assert {*WITH_DEDUPE, *WITHOUT} == {*points.POINTS}
 
 
 @pytest.mark.parametrize("dedupe, at", [(True, WITH_DEDUPE), (False, WITHOUT)], ids=["dedupe", "no dedupe"])
@@ -50,7 +60,8 @@ def assert_good(result: Result, at: Sequence[str], story: str) -> None:
     assert (result.lost, result.duplicated, result.reordered) == (0, 0, 0), story
     assert (result.failed, result.misattributed) == (0, 0), story
     assert (result.wrong_text, result.wrong_reactions, result.undeleted, result.refused) == (0, 0, 0, 0), story
-    assert min(result.edits, result.reactions, result.deletions) > 0, story
+    assert (result.wrong_files, result.dead_placeholders) == (0, 0), story
+    assert min(result.files, result.edits, result.reactions, result.deletions) > 0, story
     assert result.uncertain <= (0 if result.dedupe else result.in_flight), story
     # A lower minimum than the long run's three, so that this one is short.
     assert all(result.points[point] >= 1 for point in at), story

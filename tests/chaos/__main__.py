@@ -14,13 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.plan import SPOKEN
+from bridgekit.runtime import points
 from tests.chaos.run import Chaos, Options
 
 
 def parse(arguments: list[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--kills", type=int, default=40, help="of the bridge (default: 40)")
+    parser.add_argument(
+        "--kills", type=int, default=Options().kills, help=f"of the bridge (default: {Options().kills})"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the plan of kills (default: 1)")
     parser.add_argument("--no-dedupe", action="store_true", help="the network does not drop repeated nonces")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite", help="the bridge's")
@@ -30,7 +32,7 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--people", type=int, default=2, help="Matrix users with a login (default: 2)")
     parser.add_argument("--chats", type=int, default=10, help="spoken in at the same time (default: 10)")
     given = parser.parse_args(arguments)
-    at = tuple(given.points.split(",")) if given.points else SPOKEN
+    at = tuple(given.points.split(",")) if given.points else points.POINTS
     if given.kills < len(at) * given.min_hits:
         parser.error(
             f"{given.kills} kills cannot hit {len(at)} points {given.min_hits} times each: "

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from bridgekit.testing.client import ClientEvent
-from example_bridge.webchat.client import MessageEvent
+from example_bridge.webchat.client import Message, MessageEvent, WebchatClient
+from tests.chaos.files import Shown, sha256_of
 from tests.chaos.judge import Accepted, Arrived, Reactions, Report, Way
 from tests.chaos.load import Chat, Load
 from tests.chaos.person import Person, Said
-from tests.chaos.shown import ChatShown, RoomShown
+from tests.chaos.shown import ChatShown, RoomFile, RoomShown
 from tests.chaos.words import read
 from tests.chaos.world import World
 
@@ -67,6 +69,7 @@ class Ends:
         self._load = load
         self._seen: set[str] = set()
         self._read_to: dict[str, int] = {}
+        self._hashes: dict[str, str] = {}  # of files that were whole once they were read
 
     async def missing(self) -> list[str]:
         """Tokens of messages of which the far end has seen nothing so far, and whose sender was told nothing: quickly
@@ -114,18 +117,19 @@ class Ends:
             if len(timelines) != 1:
                 problems.append(f"chat {chat.id} has {len(timelines)} rooms: {', '.join(timelines)}")
             for room, timeline in timelines.items():
-                ways.append(self._from_matrix(chat, room, timeline, history, seen_in[room][0], late[room]))
+                ways.append(await self._from_matrix(chat, room, timeline, history, seen_in[room][0], late[room]))
             room, timeline = next(iter(timelines.items()), ("no room", []))
+            viewer = seen_in[room][0] if room in seen_in else self._world.people[0]
             for other in list(timelines.values())[1:]:
                 timeline = timeline + other
-            ways.append(self._from_webchat(chat, room, timeline, history))
+            ways.append(await self._from_webchat(chat, room, timeline, history, viewer))
         for person in self._world.people:
             for room, mirrored in person.rooms.items():
                 if mirrored not in self._load.chats:
                     problems.append(f"room {room} mirrors {mirrored!r}, which is no chat")
         return ways, problems
 
-    def _from_matrix(
+    async def _from_matrix(
         self, chat: Chat, room: str, timeline: list[ClientEvent], history: ChatShown, viewer: Person, late: int
     ) -> Way:
         stream = viewer.stream_order()
@@ -153,6 +157,7 @@ class Ends:
                     revision=piece.revision if piece is not None else mine.revision,
                     deleted=piece is None,
                     reactions=shown.reactions(event.event_id),
+                    file=mine.file.shown if mine.file is not None else None,
                 )
             )
         arrived: list[Arrived] = []
@@ -163,7 +168,10 @@ class Ends:
             if piece.token.startswith("w") or (piece.token in tokens and tokens[piece.token].room != room):
                 continue
             message = seen.message
-            arrived.append(Arrived(id=message.id, piece=piece, sender=message.sender, at=message.timestamp))
+            files = await self._files_of(message, chat.reader)
+            arrived.append(
+                Arrived(id=message.id, piece=piece, sender=message.sender, at=message.timestamp, files=files)
+            )
             reactions[piece.token] = reactions.get(piece.token, frozenset()) | history.reactions(message.id)
         return Way(
             name=f"{room} -> chat {chat.id}",
@@ -176,7 +184,9 @@ class Ends:
             reactions=reactions,
         )
 
-    def _from_webchat(self, chat: Chat, room: str, timeline: list[ClientEvent], history: ChatShown) -> Way:
+    async def _from_webchat(
+        self, chat: Chat, room: str, timeline: list[ClientEvent], history: ChatShown, viewer: Person
+    ) -> Way:
         slot = self._world.slot
         told = {told.id: told for voice in chat.webchat_voices for told in voice.said}
         accepted = []
@@ -195,6 +205,7 @@ class Ends:
                     revision=piece.revision,
                     deleted=message.deleted,
                     reactions=history.reactions(message.id),
+                    file=mine.file.shown if mine.file is not None else None,
                 )
             )
         shown = RoomShown(timeline, self._account)
@@ -208,7 +219,16 @@ class Ends:
             if piece_there is None or not seen.sender.startswith(self._ghosts):
                 continue
             token = piece_there.token
-            arrived.append(Arrived(id=seen.event_id, piece=piece_there, sender=seen.sender, at=seen.origin_server_ts))
+            file = shown.file(seen)
+            arrived.append(
+                Arrived(
+                    id=seen.event_id,
+                    piece=piece_there,
+                    sender=seen.sender,
+                    at=seen.origin_server_ts,
+                    files=(await self._file_of(file, viewer),) if file is not None else (),
+                )
+            )
             reactions[token] = reactions.get(token, frozenset()) | shown.reactions(seen.event_id)
             if seen.event_id in words and token in by_token:
                 refused.setdefault(by_token[token], []).extend(words[seen.event_id])
@@ -219,6 +239,25 @@ class Ends:
             refused=refused,
             reactions=reactions,
         )
+
+    async def _files_of(self, message: Message, reader: WebchatClient) -> tuple[Shown, ...]:
+        """The files of a message at the network."""
+        found = []
+        for file in message.files:
+            if file.state == "there" and file.id not in self._hashes:
+                digest = hashlib.sha256()
+                async with reader.open_file(file.id, wait_ms=0) as download:
+                    async for piece in download.chunks:
+                        digest.update(piece)
+                self._hashes[file.id] = digest.hexdigest()
+            found.append(Shown(file.name, file.size, self._hashes.get(file.id, "")))
+        return tuple(found)
+
+    async def _file_of(self, file: RoomFile, viewer: Person) -> Shown:
+        """A file in a room."""
+        if file.mxc not in self._hashes and (data := await viewer.fetch(file.mxc)) is not None:
+            self._hashes[file.mxc] = sha256_of(data)
+        return Shown(file.name, file.size, self._hashes.get(file.mxc, ""))
 
     @property
     def _ghosts(self) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from tests.chaos.files import Shown
 from tests.chaos.words import Piece
 
 Report = Literal["uncertain", "failed"]
@@ -19,7 +20,8 @@ Reactions = frozenset[tuple[str, str]]
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A message that the sending side has taken. `sender`: who must stand for its sender at the far end. `at`: ms.
 
-    In the end it is `words` words of its edit number `revision`, with `reactions`, or `deleted`. `stream`: its place in
+    In the end it is `words` words of its edit number `revision`, with `reactions`, or `deleted`. `file`: what was sent
+    with it, of which the words are the caption. `stream`: its place in
     the order in which the side streamed it, None where that is not known. Where that order contradicts the one of the
     list, either is right.
     """
@@ -33,15 +35,18 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
     deleted: bool = False
     reactions: Reactions = frozenset()
+    file: Shown | None = None
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
-    """A message at the far end, with the text that it has in the end; one that is deleted there is none."""
+    """A message at the far end, with the text and the files that it has in the end; one that is deleted there is
+    none."""
 
     id: str
     piece: Piece
     sender: str
     at: int
+    files: tuple[Shown, ...] = ()
 
 
 class Way(msgspec.Struct, kw_only=True):
@@ -61,7 +66,9 @@ class Way(msgspec.Struct, kw_only=True):
 
 
 class Findings(msgspec.Struct, kw_only=True):
-    """Counts, and in `problems` a line for each message that is counted as wrong. `refused`: changes of messages that
+    """Counts, and in `problems` a line for each message that is counted as wrong. `wrong_files`: messages that do not
+    have exactly the file that was sent with them, whole; `dead_placeholders`: such that have it, but its bytes are not
+    to be had. `refused`: changes of messages that
     were there, of which the bridge said that they did not cross; those of a message that is deleted by now, or that
     itself was reported, are none."""
 
@@ -78,12 +85,14 @@ class Findings(msgspec.Struct, kw_only=True):
     wrong_text: int = 0
     wrong_reactions: int = 0
     undeleted: int = 0
+    wrong_files: int = 0
+    dead_placeholders: int = 0
     refused: int = 0
     problems: list[str] = []
 
     def wrong(self) -> int:
         """Messages that are not in the end what they should be."""
-        return self.wrong_text + self.wrong_reactions + self.undeleted
+        return self.wrong_text + self.wrong_reactions + self.undeleted + self.wrong_files + self.dead_placeholders
 
     def add(self, other: Findings) -> None:
         for field in self.__struct_fields__:
@@ -116,6 +125,7 @@ def _judge_one(way: Way, messages: list[Accepted], pieces: list[Arrived], found:
     what = f"{way.name}: {messages[0].token} (accepted as {', '.join(message.id for message in messages)})"
     where = f"at the far end: {[(event.id, _span(event.piece)) for event in pieces]}"
     _judge_state(way, messages, pieces, found, what=what, where=where)
+    _judge_files(messages, pieces, found, what=what)
     messages = [message for message in messages if not message.deleted]
     if not messages:
         return
@@ -176,6 +186,24 @@ def _judge_state(
             f"wrong reactions: {what}: missing {sorted(message.reactions - there)}, "
             f"too many {sorted(there - message.reactions)}; {where}"
         )
+
+
+def _judge_files(messages: list[Accepted], pieces: list[Arrived], found: Findings, *, what: str) -> None:
+    """Each message that is there has its file, whether its sender was told that nobody knows, or not."""
+    if all(message.deleted for message in messages):
+        return
+    expected = messages[0].file
+    for event in pieces:
+        # Of a message in several parts the first has the file.
+        due = (expected,) if expected is not None and event.piece.first == 0 else ()
+        if event.files == due:
+            continue
+        if len(due) == len(event.files) == 1 and event.files[0].sha256 == "":
+            found.dead_placeholders += 1
+            found.problems.append(f"dead placeholder: {what}; {event.id} at the far end shows {event.files}")
+        else:
+            found.wrong_files += 1
+            found.problems.append(f"wrong files: {what}; {event.id} at the far end has {event.files} instead of {due}")
 
 
 def _span(piece: Piece) -> str:

@@ -151,6 +151,11 @@ class Load:
                 await self._say(voice)
 
     @property
+    def files(self) -> int:
+        """How many of the messages had one."""
+        return sum(voice.files for chat in self.chats.values() for voice in chat.voices)
+
+    @property
     def changes(self) -> Counter[str]:
         """What has been accepted besides messages: edits, reactions (those taken back, too), deletions."""
         voices = [voice for chat in self.chats.values() for voice in chat.voices]

@@ -13,6 +13,7 @@ import msgspec
 from bridgekit.testing.api import Json
 from bridgekit.testing.client import ClientEvent, MatrixClient, MatrixClientError
 from example_bridge.webchat.client import Credentials
+from tests.chaos.files import Made
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,15 @@ AGAIN_S = 0.2
 
 
 class Said(msgspec.Struct):
-    """A message that the homeserver has taken; `words` of its edit number `revision`, if it is not `deleted` since."""
+    """A message that the homeserver has taken; `words` of its edit number `revision`, if it is not `deleted` since.
+    `mxc`: where its `file` is."""
 
     room: str
     event_id: str
     token: str
     words: int
+    file: Made | None = None
+    mxc: str = ""
     revision: int = 0
     deleted: bool = False
 
@@ -39,7 +43,7 @@ async def persist(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except MatrixClientError as error:
-            if error.status < 500 and error.status != 429:
+            if (error.status < 500 and error.status != 429) or error.errcode == "M_NOT_YET_UPLOADED":
                 raise
             log.info("again: %s", error)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
@@ -94,9 +98,29 @@ class Person:
         self.said.append(said)
         return said
 
+    async def say_file(self, room: str, token: str, caption: str, file: Made, *, bytes_first: bool) -> Said:
+        mxc = await persist(self.client.reserve)
+        if bytes_first:
+            await self._upload(mxc, file)
+        event_id = await self._send(room, "m.room.message", _content(caption, file, mxc))
+        said = Said(room, event_id, token, len(caption.split()), file, mxc)
+        self.said.append(said)
+        if not bytes_first:
+            await self._upload(mxc, file)
+        return said
+
+    async def _upload(self, mxc: str, file: Made) -> None:
+        mimetype = file.mimetype or "application/octet-stream"
+        try:
+            await persist(lambda: self.client.upload_to(mxc, file.data, mimetype))
+        except MatrixClientError as error:
+            if error.errcode != "M_CANNOT_OVERWRITE_MEDIA":
+                raise
+            # An earlier attempt, whose answer was lost with the homeserver.
+
     async def edit(self, said: Said, text: str) -> None:
         """The last thing that a message of one's own says counts, whatever it was before."""
-        new = {"msgtype": "m.text", "body": text}
+        new = _content(text, said.file, said.mxc)
         relation = {"rel_type": "m.replace", "event_id": said.event_id}
         content = {**new, "body": f"* {text}", "m.new_content": new, "m.relates_to": relation}
         said.revision += 1
@@ -131,6 +155,15 @@ class Person:
         self._count += 1
         return f"chaos{self._count}"
 
+    async def fetch(self, mxc: str) -> bytes | None:
+        """The bytes of a file; None while they are not there."""
+        try:
+            return await persist(lambda: self.client.download(mxc, timeout_ms=0))
+        except MatrixClientError as error:
+            if error.errcode not in ("M_NOT_YET_UPLOADED", "M_NOT_FOUND"):
+                raise
+            return None
+
     async def timeline(self, room: str) -> list[ClientEvent]:
         """Every event of the room, oldest first."""
         return await persist(lambda: self.client.timeline(room))
@@ -138,3 +171,12 @@ class Person:
     def stream_order(self) -> dict[str, int]:
         """Event id -> its place among all that /sync has brought."""
         return {event.event_id: index for index, event in reversed(list(enumerate(self.client.events)))}
+
+
+def _content(text: str, file: Made | None, mxc: str) -> Json:
+    """A text, or a file with this caption."""
+    if file is None:
+        return {"msgtype": "m.text", "body": text}
+    info = {"size": len(file.data), **({"mimetype": file.mimetype} if file.mimetype else {})}
+    msgtype = "m.image" if file.mimetype.startswith("image/") else "m.file"
+    return {"msgtype": msgtype, "body": text, "filename": file.name, "url": mxc, "info": info}

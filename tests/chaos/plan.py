@@ -13,18 +13,16 @@ from bridgekit.runtime import points
 SynapseKill = Literal["first", "together", "down"]
 """When Synapse is killed and restarted: while the bridge runs, at the same time as the bridge, while that is down."""
 
-SPOKEN = tuple(point for point in points.POINTS if point not in points.OF_FILES)
-"""The points that people who only write reach. Files: tests/acceptance/test_media_in.py."""
-
 _ROOM_POINTS = (points.ROOM_BEFORE, points.ROOM_CREATED)
-_COUNTS = {points.ROOM_BEFORE: 2, points.ROOM_CREATED: 2, points.PARTS_BETWEEN: 3}
+_COUNTS = {points.ROOM_BEFORE: 2, points.ROOM_CREATED: 2, points.PARTS_BETWEEN: 3} | dict.fromkeys(points.OF_FILES, 4)
 """How far into the traffic a point's kill comes at most; 12 for the others."""
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
     """One kill of the bridge: when it reaches `point` for the `count`th time, or, without a point, after `delay_s`.
 
-    `new_chats` are begun, and `long` messages of several parts sent, while the bridge runs towards its end. `staged`:
+    `new_chats` are begun, and `long` messages of several parts and `files` sent, while the bridge runs towards its end.
+    Those come besides the ones that are sent anyhow. `staged`:
     in this life every transaction is staged, however small.
     """
 
@@ -33,6 +31,7 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
     delay_s: float = 0.0
     new_chats: int = 0
     long: int = 0
+    files: int = 0
     staged: bool = False
     synapse: SynapseKill | None = None
     synapse_delay_s: float = 0.0
@@ -65,6 +64,7 @@ def make_plan(random: Random, kills: int, *, at: Sequence[str], min_hits: int, s
                 # Every other life, so that what one way has left behind is found by the other.
                 staged=point == points.INTAKE_STAGED or number % 2 == 0,
                 long=5 if point == points.PARTS_BETWEEN else int(random.random() < 0.3),
+                files=8 if point in points.OF_FILES else 0,
                 synapse=synapse,
                 synapse_delay_s=random.uniform(0.2, 2.5),
             )

@@ -13,6 +13,8 @@ _FAULTS = (
     "wrong_text",
     "wrong_reactions",
     "undeleted",
+    "wrong_files",
+    "dead_placeholders",
     "refused",
     "repaired_by_restart",
 )
@@ -20,8 +22,9 @@ _FAULTS = (
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """The last line of a run, as JSON. `sent`: messages accepted by either side, with `edits`, `reactions` (those taken
-    back, too) and `deletions`; `wrong_text`, `wrong_reactions`, `undeleted`: messages that are not in the end what they
+    """The last line of a run, as JSON. `sent`: messages accepted by either side, so many of them with `files`, with
+    `edits`, `reactions` (those taken back, too) and `deletions`; `wrong_files`, `dead_placeholders`: see
+    `judge.Findings`; `wrong_text`, `wrong_reactions`, `undeleted`: messages that are not in the end what they
     should be; `refused`: changes of which the bridge said, without need, that they did not cross; `in_flight`: how many
     might be uncertain at most (see `inflight`); `missed`: kills at points that were not reached in time;
     `repaired_by_restart`: what came only after the bridge was started again at the end. `ok`: the exit code is 0.
@@ -33,6 +36,7 @@ class Result(msgspec.Struct, kw_only=True):
     synapse_kills: int
     rooms: int
     sent: int
+    files: int
     edits: int
     reactions: int
     deletions: int
@@ -49,6 +53,8 @@ class Result(msgspec.Struct, kw_only=True):
     wrong_text: int
     wrong_reactions: int
     undeleted: int
+    wrong_files: int
+    dead_placeholders: int
     refused: int
     missed: int
     repaired_by_restart: int
@@ -71,6 +77,8 @@ class Result(msgspec.Struct, kw_only=True):
             reasons.append(f"only {self.sent} messages for {self.kills} kills")
         if 3 * (self.edits + self.reactions + self.deletions) < self.sent:
             reasons.append(f"only {self.edits} edits, {self.reactions} reactions, {self.deletions} deletions")
+        if 20 * self.files < self.sent:
+            reasons.append(f"only {self.files} files")
         if self.problems:
             reasons.append(f"{len(self.problems)} problems")
         return reasons

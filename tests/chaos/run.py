@@ -13,14 +13,16 @@ from random import Random
 
 import msgspec
 
+from bridgekit.runtime import points
 from bridgekit.testing.process import tail
 from tests.chaos.bridge import KILL_AT, STAGED
 from tests.chaos.ends import Ends
 from tests.chaos.inflight import read_flights, unexplained
 from tests.chaos.judge import Findings, judge
 from tests.chaos.load import Load
-from tests.chaos.plan import SPOKEN, Kill, make_plan
+from tests.chaos.plan import Kill, make_plan
 from tests.chaos.result import Result
+from tests.chaos.weather import rage
 from tests.chaos.world import Database, World
 
 PER_KILL = 20
@@ -40,11 +42,11 @@ room that a killed homeserver has left half made (`portals.ABANDON_AFTER_S`), an
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`at`: the points to hit, at least `min_hits` times each. Every `synapse_every`th kill takes Synapse along."""
 
-    kills: int = 40
+    kills: int = 60
     seed: int = 1
     dedupe: bool = True
     database: Database = "sqlite"
-    at: Sequence[str] = SPOKEN
+    at: Sequence[str] = points.POINTS
     min_hits: int = 3
     synapse_every: int = 8
     people: int = 2
@@ -90,6 +92,9 @@ class Chaos:
                 resize=self._options.dedupe,
             )
             followers = [asyncio.create_task(person.follow()) for person in world.people]
+            # Of a random source of its own: how often it is asked depends on the clock.
+            weather = asyncio.create_task(rage(await world.anybody(), Random(self._options.seed)))
+            followers.append(weather)
             try:
                 for _ in range(self._options.chats):
                     await self._load.begin_chat()
@@ -98,6 +103,10 @@ class Chaos:
                     raise ChaosError(f"the bridge was asked to stop, and its exit code was {code}")
                 await self._kill_by_plan()
                 await self._end_in_peace()
+                weather.cancel()
+                await asyncio.wait([weather])
+                if not weather.cancelled():
+                    raise ChaosError("there was no weather any more") from weather.exception()
                 return await self._compare(time.monotonic() - began)
             finally:
                 for task in (*followers, *self._helpers):
@@ -120,7 +129,7 @@ class Chaos:
         goal, began = load.sent + PER_KILL, time.monotonic()
         load.allow(load.sent + AT_MOST_PER_KILL)
         world.mark.unlink(missing_ok=True)
-        load.wishes.long = kill.long
+        load.wishes.long, load.wishes.files = kill.long, kill.files
         environment = {KILL_AT: f"{kill.point}:{kill.count}"} if kill.point else {}
         await world.bridge.launch(environment={**environment, STAGED: str(int(kill.staged))})
         for _ in range(kill.new_chats):
@@ -234,12 +243,15 @@ class Chaos:
             repaired_by_restart=late_arrivals,
             problems=found.problems,
             sent=found.sent,
+            files=self._load.files,
             edits=self._load.changes["edits"],
             reactions=self._load.changes["reactions"],
             deletions=self._load.changes["deletions"],
             wrong_text=found.wrong_text,
             wrong_reactions=found.wrong_reactions,
             undeleted=found.undeleted,
+            wrong_files=found.wrong_files,
+            dead_placeholders=found.dead_placeholders,
             refused=found.refused,
             lost=found.lost,
             duplicated=found.duplicated,

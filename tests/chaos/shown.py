@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
+from bridgekit.testing.api import Json
 from bridgekit.testing.client import ClientEvent
 from example_bridge.webchat.client import DeleteEvent, Event, MessageEvent, ReactionEvent
 from tests.chaos.judge import Reactions
@@ -12,6 +15,17 @@ from tests.chaos.words import Piece, read
 
 _SELECTOR = "\ufe0f"
 """The same emoji with and without it are one."""
+
+
+FILE_TYPES = frozenset({"m.file", "m.image", "m.video", "m.audio"})
+
+
+class RoomFile(msgspec.Struct, frozen=True):
+    """A file as a room's event shows it; `size` is what that says."""
+
+    name: str
+    size: int | None
+    mxc: str
 
 
 class RoomShown:
@@ -37,12 +51,24 @@ class RoomShown:
         """What it says now; None if it is deleted."""
         if message.body is None:
             return None
+        return read(str(self._now(message).get("body", "")))
+
+    def _now(self, message: ClientEvent) -> Json:
+        """Its content, edited."""
         edits = [edit for edit in self._edits.get(message.event_id, []) if edit.sender == message.sender]
         if not edits:
-            return read(message.body)
+            return dict(message.content)
         # Spec, "Applying m.new_content to the original event": the latest origin_server_ts, then the larger event id.
         last = max(edits, key=lambda edit: (edit.origin_server_ts, edit.event_id))
-        return read(str(last.content.get("m.new_content", {}).get("body", "")))
+        return dict(last.content.get("m.new_content", {}))
+
+    def file(self, message: ClientEvent) -> RoomFile | None:
+        """The file that it shows now; None if it shows none, though it may be about one."""
+        content = self._now(message)
+        if content.get("msgtype") not in FILE_TYPES or not isinstance(content.get("url"), str):
+            return None
+        info = content.get("info", {})
+        return RoomFile(str(content.get("filename", content.get("body"))), info.get("size"), content["url"])
 
     def reactions(self, event_id: str) -> Reactions:
         """Those that are there now."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from random import Random
@@ -10,9 +12,12 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from example_bridge.webchat.client import MessageEvent, Receipt, Refused, WebchatClient
-from tests.chaos.person import Person, Said
+from example_bridge.webchat.client import File, MessageEvent, Receipt, Refused, WebchatClient, WebchatError
+from tests.chaos.files import Made, make
+from tests.chaos.person import AGAIN_S, Person, Said
 from tests.chaos.words import read, spell
+
+log = logging.getLogger(__name__)
 
 LONG = 1_300
 """Words of a long message: three parts, at webchat's 4000 characters each."""
@@ -23,15 +28,20 @@ EMOJI = ("👍", "❤️", "🎉")
 REMEMBERED = 6
 """A voice changes one of so many messages that it said last: often one that is on its way still."""
 
+FILES = 0.12
+"""So many of all messages have a file."""
+
 NEARBY = 25
 """A voice reacts to one of so many messages that it saw last."""
 
 
 class Wishes(msgspec.Struct):
-    """`long`: so many of the next messages from Matrix have several parts. `resize`: edits may change their number,
-    which makes new messages; a network that drops no repeats can leave those uncertain, as any message."""
+    """`long`: so many of the next messages from Matrix have several parts; `files`: so many of the next messages of
+    either side have a file. `resize`: edits may change their number of parts, which makes new messages; a network that
+    drops no repeats can leave those uncertain, as any message."""
 
     long: int = 0
+    files: int = 0
     resize: bool = True
 
 
@@ -40,6 +50,7 @@ class _Own(Protocol):
 
     token: str
     words: int
+    file: Made | None
     revision: int
     deleted: bool
 
@@ -59,10 +70,16 @@ class Voice(ABC, Generic[O]):
         self._mine: deque[O] = deque(maxlen=REMEMBERED)
         self._reactions: dict[tuple[str, str], str] = {}  # (message, emoji) -> what takes it back
         self.changes: Counter[str] = Counter()
+        self.files = 0
+        """How many of its messages had a file."""
 
     # --- what a side can do -----------------------------------------------------------------------------------------
     @abstractmethod
     async def _send(self, token: str, text: str) -> O: ...
+
+    @abstractmethod
+    async def _send_file(self, token: str, caption: str, file: Made, *, bytes_first: bool) -> O:
+        """`bytes_first`: upload, then say it; else the message goes out while its file is still to come."""
 
     @abstractmethod
     async def _edit(self, own: O, text: str) -> None: ...
@@ -85,7 +102,15 @@ class Voice(ABC, Generic[O]):
     async def say(self) -> None:
         """Something new."""
         token = f"{self._letter}{next(self._numbers)}"
-        self._mine.append(await self._send(token, spell(token, self._length())))
+        text = spell(token, self._length())
+        wished = self._wishes.files > 0
+        if not wished and self._random.random() >= FILES:
+            self._mine.append(await self._send(token, text))
+            return
+        self._wishes.files -= int(wished)
+        file, bytes_first = make(token, self._random), self._random.random() < 0.4
+        self._mine.append(await self._send_file(token, text, file, bytes_first=bytes_first))
+        self.files += 1
 
     async def change(self) -> None:
         """Something that was said, or nothing: about every second time."""
@@ -156,6 +181,9 @@ class MatrixVoice(Voice[Said]):
     async def _send(self, token: str, text: str) -> Said:
         return await self._person.say(self._room, token, text)
 
+    async def _send_file(self, token: str, caption: str, file: Made, *, bytes_first: bool) -> Said:
+        return await self._person.say_file(self._room, token, caption, file, bytes_first=bytes_first)
+
     async def _edit(self, own: Said, text: str) -> None:
         await self._person.edit(own, text)
 
@@ -184,6 +212,7 @@ class Told(msgspec.Struct):
     id: str
     token: str
     words: int
+    file: Made | None = None
     revision: int = 0
     deleted: bool = False
 
@@ -201,10 +230,37 @@ class WebchatVoice(Voice[Told]):
         self.said: list[Told] = []
 
     async def _send(self, token: str, text: str) -> Told:
-        receipt = self._taken(await self._client.send(self._chat, text, nonce=token))
-        told = Told(receipt.id, token, len(text.split()))
+        return await self._say(token, text)
+
+    async def _send_file(self, token: str, caption: str, file: Made, *, bytes_first: bool) -> Told:
+        size = len(file.data) if self._random.random() < 0.7 else None  # it need not be announced
+        id = await self._client.reserve(file.name, file.mimetype, size)
+        if bytes_first:
+            await self._upload(id, file)
+        told = await self._say(token, caption, file, File(id=id, size=size))
+        if not bytes_first:
+            await self._upload(id, file)
+        return told
+
+    async def _say(self, token: str, text: str, file: Made | None = None, *files: File) -> Told:
+        receipt = self._taken(await self._client.send(self._chat, text, nonce=token, files=files))
+        told = Told(receipt.id, token, len(text.split()), file)
         self.said.append(told)
         return told
+
+    async def _upload(self, id: str, file: Made) -> None:
+        """Again and again, as faults may meet it."""
+        while True:
+            try:
+                await self._client.upload(id, file.pieces(), len(file.data))
+            except Refused as error:
+                if error.code != "conflict":  # it is there: only the answer was lost
+                    raise
+            except WebchatError as error:
+                log.info("again: %r", error)
+                await asyncio.sleep(AGAIN_S)  # noqa: TID251 - a foreign server's faults do not say when they end
+                continue
+            return
 
     async def _edit(self, own: Told, text: str) -> None:
         own.revision += 1

@@ -90,6 +90,10 @@ class World:
         """A client of an account, over HTTP, open until the world ends."""
         return await self._stack.enter_async_context(self.webchat.client(account))
 
+    async def anybody(self) -> WebchatClient:
+        """A client of no account, open until the world ends."""
+        return await self._stack.enter_async_context(WebchatClient(self.webchat.url))
+
     async def restart_synapse(self) -> None:
         """Kill Synapse as a crash does, and start it again."""
         await self.homeserver.synapse.kill()

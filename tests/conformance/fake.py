@@ -73,6 +73,10 @@ class FakeRemote(Remote):
     async def reply(self, chat: PortalKey, text: str, to: RemoteMessageID) -> RemoteMessageID:
         return self._say(chat, text, reply_to=to).id
 
+    async def say_file(self, chat: PortalKey, name: str, data: bytes) -> RemoteMessageID:
+        ref = self.network.add_remote_file(data, name=name, pieces=1 << 16)
+        return self._say(chat, "", media=(ref,)).id
+
     async def edit(self, chat: PortalKey, message: RemoteMessageID, text: str) -> None:
         edit = RemoteEdit(
             portal=chat, target=message, revision=self._change(), sender=FRIEND, timestamp=1, text=Text(text)
@@ -119,6 +123,12 @@ class FakeRemote(Remote):
                     replay(posts, event)
         return list(posts.values())
 
+    async def file_of(self, chat: PortalKey, message: RemoteMessageID) -> bytes | None:
+        number = int(message.removeprefix("s"))
+        nonce = self.network.tries[number - 1]
+        media = next(said.media for _, said in self.network.spoken if said.nonce == nonce)
+        return self.network.file(media.remote) if media is not None else None
+
     async def read_up_to(self, chat: PortalKey) -> RemoteMessageID | None:
         read = [receipt.up_to for receipt in self.network.receipts if receipt.portal == chat]
         return read[-1] if read else None
@@ -136,6 +146,13 @@ class FakeRemote(Remote):
 
     async def be_busy(self) -> None:
         self._next(Outcome(Transient("busy")))
+
+    async def refuse_file(self) -> None:
+        self.network.upload_errors.append(Rejected("no files here"))
+
+    async def break_download(self) -> None:
+        for file in self.network.remote_files.values():
+            file.cut_after, file.times = 300_000, file.opened + 1
 
     async def lose_answer(self) -> None:
         self._next(Outcome(ConnectionError("gone"), taken=True))

@@ -9,7 +9,7 @@ import pytest
 from bridgekit.adapter import Adapter, Session
 from bridgekit.testing.conformance import AdapterContract
 from example_bridge.webchat.adapter import WebchatSession
-from tests.conformance import broken
+from tests.conformance import broken, broken_files
 from tests.conformance.webchat import WebchatRemote
 
 
@@ -152,6 +152,17 @@ FAULTS: tuple[tuple[type[Session] | type[Adapter], str, str], ...] = (
         broken.BlocksSending,
         "test_a_paused_pull_blocks_no_send",
         "send() waits for the iterator to be resumed",
+    ),
+    (
+        broken_files.EndsFilesEarly,
+        "test_a_download_that_breaks_is_an_error",
+        "the network broke off a file in its middle, and `chunks` ended after 300000 of 700001 bytes as if that were",
+    ),
+    (broken_files.CountsItsFilesWrong, "test_a_file_comes_whole", "MediaStream.size is 933334, and 700001 bytes came"),
+    (
+        broken_files.SendsHalfFiles,
+        "test_a_source_that_breaks_off_is_no_file",
+        "the file's source raised Transient in its middle, and upload() returned",
     ),
     (broken.AsksForItsLimits, "test_limits_are_known_at_once", "limits() looks up a name: it is asked before every"),
     (broken.KnowsFewLimits, "test_limits_are_known_at_once", "limits() raised KeyError"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack
 
 from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID
@@ -13,7 +13,9 @@ from example_bridge.webchat.client import (
     DeleteEvent,
     EditEvent,
     Event,
+    File,
     MessageEvent,
+    NotYet,
     ReactionEvent,
     ReadSignal,
     TypingSignal,
@@ -89,6 +91,11 @@ class WebchatRemote(Remote):
     async def reply(self, chat: PortalKey, text: str, to: RemoteMessageID) -> RemoteMessageID:
         return RemoteMessageID((await self._friend.send(chat.chat, text, reply_to=to)).id)
 
+    async def say_file(self, chat: PortalKey, name: str, data: bytes) -> RemoteMessageID:
+        file = await self._friend.reserve(name, size=len(data))
+        await self._friend.upload(file, pieces(data), len(data))
+        return RemoteMessageID((await self._friend.send(chat.chat, "", files=(File(id=file),))).id)
+
     async def edit(self, chat: PortalKey, message: RemoteMessageID, text: str) -> None:
         await self._friend.edit(chat.chat, message, text)
 
@@ -123,6 +130,17 @@ class WebchatRemote(Remote):
             replay(posts, event)
         return list(posts.values())
 
+    async def file_of(self, chat: PortalKey, message: RemoteMessageID) -> bytes | None:
+        async for event in self._friend.history(chat.chat):
+            if isinstance(event, MessageEvent) and event.message.id == message:
+                (file,) = event.message.files
+                try:
+                    async with self._friend.open_file(file.id, wait_ms=0) as download:
+                        return b"".join([piece async for piece in download.chunks])
+                except NotYet:
+                    return None
+        return None
+
     async def read_up_to(self, chat: PortalKey) -> RemoteMessageID | None:
         read = self._read.get(chat.chat)
         return RemoteMessageID(read) if read is not None else None
@@ -146,11 +164,22 @@ class WebchatRemote(Remote):
     async def be_busy(self) -> None:
         await self._friend.set_fault("refuse", account="me", count=1, code="unavailable", retry_after_ms=100)
 
+    async def refuse_file(self) -> None:
+        await self._friend.set_fault("refuse", account="me", act="upload", count=1, code="forbidden")
+
+    async def break_download(self) -> None:
+        await self._friend.set_fault("break", account="me", act="download", count=1, after_bytes=300_000)
+
     async def lose_answer(self) -> None:
         await self._friend.set_fault("cut", account="me", after=1)
 
     async def revoke(self) -> None:
         await self._friend.revoke_token("me")
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 1 << 16):
+        yield data[at : at + (1 << 16)]
 
 
 def replay(posts: dict[str, Post], event: Event) -> None:

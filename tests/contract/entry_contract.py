@@ -47,6 +47,23 @@ class EntryContract:
         assert await held.store.dead_letters() == []
         await held.store.complete([], epoch=held.epoch)
 
+    async def test_what_waits_is_found_by_its_key(self, held: Opened) -> None:
+        """Across whatever is pending before it, and only as long as it waits, and only in its own lane."""
+        keys = [*map(str, range(50)), *WEIRD]
+        entries = await held.append(*keys)
+        assert [await held.store.waiting(LANE, DedupeKey(key)) for key in keys] == entries
+        assert await held.store.waiting(LaneKey("m:!other"), DedupeKey("1")) is None
+        assert await held.store.waiting(LANE, DedupeKey("never")) is None
+        await held.store.defer(LANE, 2, attempts=3, failed_since=NOW, not_before=NOW, epoch=held.epoch)
+        deferred = msgspec.structs.replace(entries[1], attempts=3, failed_since=NOW, not_before=NOW)
+        assert await held.store.waiting(LANE, DedupeKey("1")) == deferred
+        await held.finish(entries[0])
+        id = await held.bury(entries[1])
+        assert await held.store.waiting(LANE, DedupeKey("0")) is None
+        assert await held.store.waiting(LANE, DedupeKey("1")) is None
+        again = await held.store.retry_dead(id, now=NOW)
+        assert again is not None and await held.store.waiting(LANE, DedupeKey("1")) == again
+
     async def test_completions_at_once(self, held: Opened) -> None:
         entries = await held.append(*(str(number) for number in range(100)))
         await asyncio.gather(*(held.finish(entry) for entry in entries[:-1]))

@@ -8,6 +8,7 @@ import pytest
 
 from bridgekit.ports import Store
 from tests.contract.append_contract import AppendContract
+from tests.contract.call_contract import CallContract
 from tests.contract.clean_contract import CleanContract
 from tests.contract.directory_contract import DirectoryContract
 from tests.contract.entry_contract import EntryContract
@@ -27,6 +28,7 @@ class JournalContract(
     CleanContract,
     DirectoryContract,
     MediaContract,
+    CallContract,
 ):
     """All of it. A subclass provides the fixture `database`."""
 

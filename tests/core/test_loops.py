@@ -88,3 +88,10 @@ def test_it_remembers_so_much_and_no_more() -> None:
     assert not repeats.comes_back(ROOM, EventID("$x"), GHOST, "Bob: 0", now=0)
     assert not repeats.comes_back(RoomID("!0"), EventID("$x"), GHOST, "Bob: hi", now=0)
     assert repeats.comes_back(RoomID(f"!{REMEMBER * 2 - 1}"), EventID("$x"), GHOST, "Bob: hi", now=0)
+
+
+def test_an_album_without_words_is_no_loop() -> None:
+    room = Room()
+    assert [room.says(BOB, "") for _ in range(MAX_SAME + 3)] == [True] * (MAX_SAME + 3)
+    assert [room.says(BOB, " ", prefix="Bob: ") for _ in range(MAX_SAME + 3)] == [True] * (MAX_SAME + 3)
+    assert not room.says(GHOST, "Bob:", prefix="Other: ")

@@ -29,7 +29,8 @@ from bridgekit.core.media_info import (
     size_in_words,
     with_learnt,
 )
-from bridgekit.core.to_matrix import KEY, MAX_CONTENT_BYTES, encoded_size
+from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, encoded_size
+from bridgekit.core.versions import KEY
 from bridgekit.model.content import Mention, MentionUser, Run, Style, Text
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, TxnID, UserID
 from bridgekit.model.media import Location, MediaKind, MediaRef, MediaStream
@@ -255,7 +256,8 @@ def test_what_an_event_shows_now() -> None:
         "unsigned": {"m.relations": {"m.replace": {"content": {"m.new_content": new}}}},
     }
     assert shown_content(msgspec.json.encode(edited)) == new
-    for unsigned in ({}, {"m.relations": 5}, {"m.relations": {"m.replace": {"content": {}}}}):
+    nothing: tuple[dict[str, Any], ...] = ({}, {"m.relations": 5}, {"m.relations": {"m.replace": {"content": {}}}})
+    for unsigned in nothing:
         assert shown_content(msgspec.json.encode({"content": {"body": "old"}, "unsigned": unsigned})) == {"body": "old"}
 
 

@@ -302,6 +302,12 @@ async def test_back_home_from_elsewhere_is_not_home(world: World) -> None:
         "ftp://cdn.test/x",
         "http://a:b@cdn.test/x",
         "http://[",
+        # Not names, and no IP addresses as anybody writes them; the operating system takes them for 127.0.0.1.
+        "http://2130706433/x",
+        "http://127.1/x",
+        "http://0x7f.0x1/x",
+        "http://0177.0.0.01/x",
+        "http://127.0.0.3./x",
     ],
 )
 async def test_to_where_nobody_should_go(world: World, to: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bridgekit.adapter.capabilities import CanDelete, CanEdit
 from bridgekit.errors import Rejected, Transient, Uncertain
+from bridgekit.model.content import MentionUser
 from bridgekit.model.ids import EventID, LoginID, PortalKey, RemoteUserID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixEdit
@@ -453,4 +454,86 @@ async def test_a_message_in_several_events_goes_as_a_whole() -> None:
     await harness.settle(5)
     assert [each.target for each in harness.network.deletes] == ["long"]
     assert set(parts[1:]) <= set(harness.homeserver.redacted)
+    await harness.kill()
+
+
+# --- an edit that is redacted -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("echo", ["nonce", "plain", "none"])
+async def test_a_message_says_again_what_it_said_before_a_redacted_edit(echo: Echo) -> None:
+    harness, room = await started(FakeNetwork(echo=echo))
+    event = await said(harness, room, "one")
+    second = edit(harness, room, event, "two")
+    await harness.settle(1)
+    third = edit(harness, room, event, "three")
+    await harness.settle(1)
+    redact(harness, room, third)
+    await harness.settle(5)
+    redact(harness, room, second)
+    await harness.settle(5)
+    assert [text for _, text in edited(harness)][:3] == ["two", "three", "two"]
+    redact(harness, room, event)
+    await harness.settle(5)
+    assert len(harness.network.deletes) == 1
+    assert notices(harness, room) == [] and await harness.store.dead_letters() == []
+    await harness.kill()
+
+
+async def test_a_redacted_edit_that_was_not_the_last_changes_nothing() -> None:
+    harness, room = await started()
+    event = await said(harness, room, "one")
+    second = edit(harness, room, event, "two")
+    edit(harness, room, event, "three")
+    await harness.settle(1)
+    redact(harness, room, second)
+    await harness.settle(5)
+    assert [text for _, text in edited(harness)] == ["two", "three"]
+    await harness.kill()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_moderator_redacts_an_edit(killed: bool) -> None:
+    """Its author's login changes the message back, in all its parts."""
+    harness, room = await started(FakeNetwork(limits=SHORT))
+    event = await said(harness, room, "aaaaaaaaa bbbbbbbbb")
+    second = edit(harness, room, event, "ccccccccc ddddddddd")
+    await harness.settle(1)
+    dead = harness.kill_at(points.PARTS_BETWEEN) if killed else None
+    harness.homeserver.join_person(room, BOB)
+    redact(harness, room, second, BOB)
+    if dead is not None:
+        await harness.until(dead.is_set)
+        await harness.kill()
+        await harness.start()
+    await harness.settle(30)
+    assert [text for _, text in edited(harness)][-2:] == ["aaaaaaaaa", "bbbbbbbbb"]
+    assert notices(harness, room) == [] and await harness.store.dead_letters() == []
+    await harness.kill()
+
+
+async def test_where_an_edit_cannot_be_taken_back_the_sender_is_told() -> None:
+    harness, room = await started(FakeNetwork(limits=Limits(edits_per_message=1)))
+    event = await said(harness, room, "one")
+    second = edit(harness, room, event, "two")
+    await harness.settle(1)
+    redact(harness, room, second)
+    await harness.settle(5)
+    assert [text for _, text in edited(harness)] == ["two"]
+    (notice,) = notices(harness, room)
+    assert "can be changed only once" in notice
+    await harness.kill()
+
+
+async def test_somebody_with_a_long_id_is_mentioned() -> None:
+    """Their ghost's user id is a hash, which only the database can read back."""
+    harness, room = await started()
+    long = RemoteUserID("somebody/" * 60)
+    harness.network.say("chat", long, "it is me")
+    await harness.settle(5)
+    (ghost,) = (e["sender"] for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "it is me")
+    pill = f'<a href="https://matrix.to/#/{ghost}">Somebody</a>'
+    html = {"format": "org.matrix.custom.html", "formatted_body": f"hi {pill}", "m.mentions": {"user_ids": [ghost]}}
+    harness.homeserver.say(room, ALICE, "hi Somebody", **html)
+    await harness.settle(5)
+    _, message = harness.network.spoken[-1]
+    assert [mention.target for mention in message.text.mentions] == [MentionUser(long)]
     await harness.kill()

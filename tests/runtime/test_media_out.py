@@ -17,7 +17,7 @@ from bridgekit.model.media import Location, MediaKind
 from bridgekit.runtime import points
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import FakeNetwork
+from bridgekit.testing.network import FakeNetwork, Outcome
 from tests.runtime.test_kills import turns
 
 Start = Callable[..., Any]
@@ -420,6 +420,41 @@ async def test_reserved_and_never_there_is_said(start: Start) -> None:
     await harness.until(lambda: bool(notices(harness, room)))
     assert took(harness) == ["a.bin=ref1"]
     assert "its file could not follow: too ugly" in notices(harness, room)[0]
+    await nothing_is_left(harness)
+
+
+async def test_where_the_message_may_be_there_its_file_follows(start: Start) -> None:
+    harness, room = await start(FakeNetwork(reserves=True, dedupes=False, echo="none"))
+    dead = harness.kill_at(points.NETWORK_SENT)
+    send(harness, room)
+    await harness.until(dead.is_set)
+    await harness.kill()
+    await harness.start()
+    await harness.until(lambda: harness.network.file("ref1") == DATA)
+    assert took(harness) == ["a.bin=ref1"]
+    assert "may not have been sent" in notices(harness, room)[0]
+    await nothing_is_left(harness)
+
+
+async def test_a_lost_answer_to_a_reservation_makes_no_message_uncertain(start: Start) -> None:
+    harness, room = await start(FakeNetwork(reserves=True, dedupes=False))
+    harness.network.reserve_errors.append(ConnectionResetError())
+    send(harness, room)
+    await harness.until(lambda: harness.network.file("ref1") == DATA)
+    assert took(harness) == ["a.bin=ref1"]
+    assert notices(harness, room) == []
+    await nothing_is_left(harness)
+
+
+async def test_where_the_rest_of_its_caption_is_refused_the_file_follows(start: Start) -> None:
+    harness, room = await start(FakeNetwork(reserves=True, limits=Limits(max_text_length=10)))
+    gate = harness.network.gates["a.bin"] = asyncio.Event()
+    harness.network.next_sends(Outcome(), Rejected("too much talk"))
+    send(harness, room, body="0123456789 0123456789", filename="a.bin")
+    await harness.until(lambda: bool(notices(harness, room)))
+    assert took(harness) == ["a.bin=ref1 0123456789"]
+    gate.set()
+    await harness.until(lambda: harness.network.file("ref1") == DATA)
     await nothing_is_left(harness)
 
 

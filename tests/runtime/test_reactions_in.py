@@ -10,7 +10,7 @@ import pytest
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ChatID, LoginID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
 from bridgekit.model.limits import Limits
-from bridgekit.model.records import LoginRecord
+from bridgekit.model.records import LoginRecord, ReactionRemoved
 from bridgekit.model.remote import Batch, Login
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
@@ -283,6 +283,23 @@ async def test_it_is_there_and_the_bridge_has_forgotten(harness: Harness) -> Non
     await harness.settle()
     assert emoji(harness, room) == []
     assert await harness.store.dead_letters() == []
+
+
+async def test_the_one_that_is_there_was_left_under_another_key(harness: Harness) -> None:
+    """Whatever made the bridge forget it, it is known again, and can be taken back."""
+    room = await ready(harness)
+    harness.network.emit(react("a", "👍", "1"))
+    await harness.settle()
+    (record,) = await harness.store.reactions(CHAT, RemoteMessageID("a"))
+    await harness.bridge.books.save(ReactionRemoved(CHAT, record.target, record.sender, record.emoji))
+    harness.homeserver.fail("send_event", MatrixRequestError(400, "M_DUPLICATE_ANNOTATION", "again"))
+    harness.network.emit(react("a", "👍", "2"))
+    await harness.settle()
+    (again,) = await harness.store.reactions(CHAT, RemoteMessageID("a"))
+    assert again.event_id == record.event_id
+    harness.network.emit(unreact("a", "👍", "3"))
+    await harness.settle()
+    assert emoji(harness, room) == []
 
 
 @pytest.mark.parametrize("lost", [True, False])

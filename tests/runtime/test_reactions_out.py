@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridgekit.adapter.capabilities import CanReact
-from bridgekit.errors import HomeserverUnreachable, Rejected, Transient, Uncertain
+from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Rejected, Transient, Uncertain
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.remote import RemoteReaction
@@ -339,4 +339,34 @@ async def test_to_a_message_whose_answer_the_homeserver_has_lost() -> None:
     await harness.settle(30)
     assert deeds(harness) == [("react", HEART)]
     assert notices(harness, room) == []
+    await harness.kill()
+
+
+@pytest.mark.parametrize("sender", ["friend", "mine"])
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_reaction_to_the_part_that_is_there_while_the_next_one_backs_off(sender: str, killed: bool) -> None:
+    """The room shows the first part, so people may speak of it, however long the homeserver refuses the second."""
+    harness, room, _ = await started(FakeNetwork(echo="plain"))
+
+    def is_second(arguments: Any) -> bool:
+        return "second" in arguments["content"].get("body", "")
+
+    harness.homeserver.fail("send_event", MatrixRequestError(500, "M_UNKNOWN", "ill"), times=1_000, when=is_second)
+    harness.network.say("chat", sender, f"first {'a ' * 26_000}\n\nsecond {'b ' * 10_000}", id="long")
+    await harness.settle(5)
+    (part,) = (e for e in harness.homeserver.rooms[room].timeline if e["content"].get("body", "").startswith("first"))
+    if killed:
+        await harness.kill()
+        await harness.start()
+        await harness.settle(5)
+    assert not any("second" in body for body in harness.homeserver.bodies(room))
+    react(harness, room, part["event_id"], HEART)
+    await harness.settle(60)
+    assert deeds(harness) == [("react", HEART)] and harness.network.reactions[0].target == "long"
+    assert notices(harness, room) == []
+    harness.homeserver.mend()
+    await harness.settle(600)
+    assert [body[:6] for body in harness.homeserver.bodies(room)] == ["hello", "first ", "second"]
+    records = await harness.store.message_by_remote(CHAT, RemoteMessageID("long"))
+    assert [record.part for record in records] == [0, 1]
     await harness.kill()

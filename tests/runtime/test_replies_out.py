@@ -165,3 +165,16 @@ async def test_who_is_not_named_is_named_where_that_is_needed() -> None:
     # The answered person is notified by the answer.
     assert harness.network.texts("chat") == ["hey @Name of friend", "hi"]
     await harness.kill()
+
+
+async def test_an_edit_keeps_the_quotation() -> None:
+    harness, room, hello = await started(replies=False)
+    event = answer(harness, room, hello, "hi")
+    await harness.settle(5)
+    new = {"msgtype": "m.text", "body": "hi there"}
+    relation = {"rel_type": "m.replace", "event_id": event}
+    harness.homeserver.say(room, ALICE, "* hi there", **{"m.new_content": new, "m.relates_to": relation})
+    await harness.settle(5)
+    (edit,) = harness.network.edits
+    assert edit.text.body == "Name of friend: hello\nhi there"
+    await harness.kill()

@@ -9,6 +9,7 @@ import pytest
 
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ChatID, PortalKey, RoomID, UserID
+from bridgekit.model.records import ValueSaved
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.homeserver import FakeRoom
 
@@ -187,3 +188,31 @@ async def test_where_ghosts_may_not_speak_any_more(harness: Harness, let_in: boo
     assert await moved(harness, new) is let_in
     (where,) = (room for room in harness.homeserver.rooms if "waits" in harness.homeserver.bodies(room))
     assert where != old and await harness.store.dead_letters() == []
+
+
+async def test_rooms_that_name_each_other_lead_nowhere(harness: Harness) -> None:
+    """Whoever runs a homeserver can make such a circle of rooms; a chat may have left it since."""
+    here, there = harness.homeserver.add_room(ALICE), harness.homeserver.add_room(ALICE)
+    for room, other in ((here, there), (there, here)):
+        await harness.bridge.books.save(ValueSaved(f"moved {room}", other))
+        room_of(harness, room).members[BOT] = "join"
+    harness.homeserver.say(here, ALICE, "round and round")
+    harness.homeserver.say(there, ALICE, "and round")
+    await harness.settle(5)
+    assert harness.network.tried == [] and await harness.store.dead_letters() == []
+    assert await harness.store.lanes() == []
+
+
+async def test_a_portal_that_comes_back_is_heard_in_every_room(harness: Harness) -> None:
+    first = await harness.portal()
+    second = replaced(harness, first)
+    await harness.settle(5)
+    room_of(harness, first).state["m.room.create", ""] = {"predecessor": {"room_id": second}}
+    room_of(harness, first).state["m.room.power_levels", ""] = LEVELS
+    harness.homeserver.set_state(second, ALICE, "m.room.tombstone", {"replacement_room": first})
+    await harness.settle(5)
+    assert await moved(harness, first)
+    harness.homeserver.say(second, ALICE, "still here")
+    harness.homeserver.say(first, ALICE, "back")
+    await harness.settle(5)
+    assert sorted(harness.network.texts("chat")) == ["back", "still here"]

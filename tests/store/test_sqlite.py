@@ -147,6 +147,7 @@ async def test_hot_queries_read_no_whole_table(store: SqliteStore) -> None:
         "SCAN dead_letter",  # counted, or paged by number
         "SCAN login",  # all of them are asked for
         "SCAN relay",  # the same
+        "SCAN call",  # the same, once
         "SCAN intake",  # its first thousand rows, by number
         "SCAN oldest",  # these
         "SCAN counted",  # as many as are counted

@@ -18,17 +18,19 @@ from example_bridge.webchat.client import Credentials, WebchatClient
 class WebchatServer:
     """``python -m example_bridge.webchat.server``, on the same port over restarts."""
 
-    def __init__(self, directory: Path, *, dedupe: bool = True) -> None:
+    def __init__(self, directory: Path, *, dedupe: bool = True, max_upload_size: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._db = directory / "webchat.db"
         (self._port,) = free_ports(1)
-        self._dedupe = dedupe
+        self._more = [] if dedupe else ["--no-dedupe"]
+        if max_upload_size is not None:
+            self._more += ["--max-upload-size", str(max_upload_size)]
         self._process: asyncio.subprocess.Process | None = None
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def start(self) -> None:
         command = [sys.executable, "-m", "example_bridge.webchat.server", "--db", str(self._db), "--faults"]
-        command += ["--port", str(self._port), *([] if self._dedupe else ["--no-dedupe"])]
+        command += ["--port", str(self._port), *self._more]
         self._process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()

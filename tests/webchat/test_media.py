@@ -27,6 +27,7 @@ from example_bridge.webchat.client import (
     WebchatClient,
 )
 from example_bridge.webchat.server.app import Server
+from example_bridge.webchat.server.media import overdue
 from tests.webchat.conftest import Join, StartServer
 from tests.webchat.helpers import DEADLINE, watching
 from tests.webchat.state import State
@@ -130,6 +131,36 @@ async def test_what_was_given_up_is_told(server: Server, join: Join) -> None:
     there = await given(ann)
     with pytest.raises(Refused, match="conflict"):
         await ann.withdraw(there)
+
+
+async def test_what_does_not_come_in_time_is_not_waited_for(start_server: StartServer, join: Join) -> None:
+    now = 1_800_000_000_000
+    server = await start_server(now=lambda: now, upload_seconds=60)
+    ann, bob = await join(server, "ann"), await join(server, "bob")
+    chat = await ann.create_chat("direct", ["bob"])
+    late, there = await ann.reserve("late.bin"), await given(ann)
+    await ann.send(chat.id, "", files=(File(id=late),))
+    waiting = asyncio.create_task(fetched(bob, late, 20_000))
+    now += 60_000
+    await server.network.expire_files()
+    young = await ann.reserve("young.bin")
+    assert (await only_message(bob, chat.id)).files[0].state == "arriving"
+    now += 1
+    await server.network.expire_files()
+    with pytest.raises(Refused, match="never arrived"):
+        await waiting
+    assert (await only_message(bob, chat.id)).files[0].state == "failed"
+    (told,) = [event for event in await bob.events(chat.id) if isinstance(event, MediaEvent)]
+    assert (told.actor, told.file, told.state) == ("ann", late, "failed")
+    with pytest.raises(Refused, match="given up"):
+        await ann.upload(late, pieces(DATA))
+    await ann.upload(young, pieces(DATA))
+    assert await fetched(ann, there) == DATA
+    await ann.reserve("unused.bin")
+    await server.stop()
+    now += 3_600_000
+    again = await start_server(now=lambda: now, upload_seconds=60)
+    assert await again.network.store.read(lambda db: overdue(db, now)) == []  # it looks when it starts
 
 
 async def test_only_those_in_the_chat_may_have_it(server: Server, join: Join) -> None:

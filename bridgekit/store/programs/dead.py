@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bridgekit.model.entry import RETRIED_BESIDE, DeadLetter, Direction, Entry, NewEntry, retried_kind
-from bridgekit.model.ids import LaneKey
 from bridgekit.store.codec import dedupe_digest, digest, enc
 from bridgekit.store.program import Program, Query
 from bridgekit.store.programs import lease
 from bridgekit.store.programs.append import advance
-from bridgekit.store.programs.rows import NUMBER, new_entry_row, numbered, read_dead_letter, read_entry
+from bridgekit.store.programs.entries import waiting
+from bridgekit.store.programs.rows import NUMBER, new_entry_row, numbered, read_dead_letter
 
 
 def dead_letters(after: int, limit: int, direction: Direction | None) -> Program[list[DeadLetter]]:
@@ -39,13 +39,13 @@ def retry(id: int, now: int, epoch: int | None) -> Program[Entry | None]:
     if epoch is None:
         # A number is never given twice, so neither is this value.
         yield Query("value_save", (digest(RETRIED_BESIDE), enc(RETRIED_BESIDE), enc(str(id))))
-    lanes = yield from advance([(letter.lane, 0)])
-    lane_id, _ = lanes[letter.lane]
-    pending = yield from _pending(letter.lane, lane_id, dedupe_digest(letter.dedupe))
+    yield from advance([(letter.lane, 0)])
+    # The same event may have come once more after its key was forgotten, and wait: it must not wait twice.
+    pending = yield from waiting(letter.lane, letter.dedupe)
     if pending is not None:
         return pending
     lanes = yield from advance([(letter.lane, 1)])
-    _, seq = lanes[letter.lane]
+    lane_id, seq = lanes[letter.lane]
     entry = NewEntry(
         lane=letter.lane,
         dedupe=letter.dedupe,
@@ -59,12 +59,3 @@ def retry(id: int, now: int, epoch: int | None) -> Program[Entry | None]:
     yield Query("seen_again", (dedupe_digest(letter.dedupe), lane_id, seq, now))
     yield Query("entry_add", new_entry_row(lane_id, seq, entry))
     return numbered(entry, letter.lane, seq)
-
-
-def _pending(lane: LaneKey, lane_id: int, key: bytes) -> Program[Entry | None]:
-    """The same event, if it came once more after its key was forgotten and now waits: it must not wait twice."""
-    for _, seen_lane, seq in (yield Query("seen_where", (key,))):
-        if seen_lane == lane_id:
-            for row in (yield Query("entry_get", (lane_id, seq))):
-                return read_entry(lane, row)
-    return None

@@ -16,6 +16,7 @@ from bridgekit.model.ids import (
     UserID,
 )
 from bridgekit.model.records import (
+    CallRecord,
     Direction,
     Fact,
     Ghost,
@@ -175,6 +176,16 @@ def media_job(id: str) -> Program[MediaJob | None]:
 def picture(key: str) -> Program[ContentURI | None]:
     rows = yield Query("picture_get", (digest(key),))
     return ContentURI(dec(rows[0][0])) if rows else None
+
+
+def calls() -> Program[list[CallRecord]]:
+    rows = yield Query("calls")
+    return [
+        CallRecord(
+            id=dec(id), portal=dec_portal(chat, receiver), login=LoginID(dec(login)), memory=bytes(memory), at=at
+        )
+        for id, chat, receiver, login, memory, at in rows
+    ]
 
 
 def uncertain(nonce: Nonce) -> Program[UncertainSaved | None]:

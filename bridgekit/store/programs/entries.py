@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from bridgekit.model.entry import COUNTED, Completion, Direction, Ending, Entry, Stats
 from bridgekit.model.ids import DedupeKey, EventID, LaneKey
 from bridgekit.model.records import Fact
-from bridgekit.store.codec import dec, digest, enc
+from bridgekit.store.codec import dec, dedupe_digest, digest, enc
 from bridgekit.store.program import Many, Program, Query
 from bridgekit.store.programs import facts, lease
 from bridgekit.store.programs.rows import NUMBER, read_entry
@@ -25,6 +25,11 @@ def lanes(after: LaneKey | None, limit: int) -> Program[list[LaneKey]]:
 def peek(lane: LaneKey, after: int, limit: int) -> Program[list[Entry]]:
     rows = yield Query("entries_of_lane", (digest(lane), after, limit))
     return [read_entry(lane, row) for row in rows]
+
+
+def waiting(lane: LaneKey, dedupe: DedupeKey) -> Program[Entry | None]:
+    rows = yield Query("entry_waiting", (digest(lane), dedupe_digest(dedupe)))
+    return read_entry(lane, rows[0]) if rows else None
 
 
 def complete(batches: Sequence[Collection[Completion]], epoch: int) -> Program[list[None]]:

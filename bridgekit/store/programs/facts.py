@@ -159,6 +159,15 @@ def _picture(fact: records.PictureSaved) -> Row:
     return digest(fact.key), enc(fact.uri)
 
 
+def _call(fact: records.CallSaved) -> Row:
+    call = fact.call
+    return digest(call.id), enc(call.id), *enc_portal(call.portal), enc(call.login), call.memory, call.at
+
+
+def _call_forgotten(fact: records.CallForgotten) -> Row:
+    return (digest(fact.id),)
+
+
 def _reaction(fact: records.ReactionSaved) -> Row:
     reaction = fact.reaction
     chat, receiver = enc_portal(reaction.portal)
@@ -243,6 +252,8 @@ _STATEMENTS: dict[type[Any], tuple[tuple[str, Callable[[Any], Row]], ...]] = {
     records.MediaJobSaved: (("media_job_save", _media_job),),
     records.MediaJobEnded: (("media_job_end", _media_job_ended),),
     records.PictureSaved: (("picture_save", _picture),),
+    records.CallSaved: (("call_save", _call),),
+    records.CallForgotten: (("call_forget", _call_forgotten),),
     records.ReactionSaved: (("reaction_save", _reaction),),
     records.ReactionRemoved: (("reaction_remove", _reaction_removed),),
     records.AliasSaved: (("alias_save", _alias),),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bridgekit.testing.conformance.changes import Changes
 from bridgekit.testing.conformance.declaring import Declaring
+from bridgekit.testing.conformance.files import Files
 from bridgekit.testing.conformance.listening import Listening
 from bridgekit.testing.conformance.passing import Passing
 from bridgekit.testing.conformance.people import People
@@ -25,7 +26,7 @@ from bridgekit.testing.conformance.texts import Texts
 from bridgekit.testing.conformance.whole import Whole
 
 
-class AdapterContract(Declaring, Listening, Sending, Refusing, Texts, Changes, Passing, People, Whole):
+class AdapterContract(Declaring, Listening, Sending, Refusing, Texts, Changes, Files, Passing, People, Whole):
     """Every test. Subclass it in a test file, in a class whose name begins with ``Test``, and set `adapter` and
     `remote`. A part for itself (for instance `Listening`) can be subclassed as well."""
 
@@ -34,6 +35,7 @@ __all__ = [
     "AdapterContract",
     "Changes",
     "Declaring",
+    "Files",
     "Listening",
     "Passing",
     "People",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from bridgekit.adapter.capabilities import Capability
+from bridgekit.adapter.capability import Capability
 from bridgekit.errors import AuthFailed, NotSupported, Rejected, Transient, Uncertain
 from bridgekit.matrix.broken import CONNECTION_ERRORS
 from bridgekit.testing.conformance.remote import has

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from bridgekit.adapter.base import Adapter, Session
-from bridgekit.adapter.capabilities import Capability, capability
+from bridgekit.adapter.capabilities import capability
+from bridgekit.adapter.capability import Capability
 from bridgekit.model.remote import Batch, Login, Passing, RemoteEvent
 from bridgekit.testing.conformance.checks import Fault, show, trace
 

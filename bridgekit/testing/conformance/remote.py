@@ -111,6 +111,10 @@ class Remote(ABC):
         """The friend takes a reaction back."""
         raise NotImplementedError
 
+    async def say_file(self, chat: PortalKey, name: str, data: bytes) -> RemoteMessageID:
+        """The friend sends a file, and returns when all of it is there. Without a text."""
+        raise NotImplementedError
+
     async def mark_read(self, chat: PortalKey, message: RemoteMessageID) -> None:
         """The friend has read up to a message."""
         raise NotImplementedError
@@ -132,6 +136,10 @@ class Remote(ABC):
         raise NotImplementedError
 
     # --- what the friend sees ---------------------------------------------------------------------------------------
+    async def file_of(self, chat: PortalKey, message: RemoteMessageID) -> bytes | None:
+        """The file of a message of the account's, as the friend's client gets it; None: it is not there yet."""
+        raise NotImplementedError
+
     async def read_up_to(self, chat: PortalKey) -> RemoteMessageID | None:
         """Up to where the account has read, as the friend sees it."""
         raise NotImplementedError
@@ -167,6 +175,14 @@ class Remote(ABC):
 
     async def be_busy(self) -> None:
         """The network will not take the next thing that the account asks for, and would take it later."""
+        raise NotImplementedError
+
+    async def refuse_file(self) -> None:
+        """The network will refuse the next file whose bytes the account brings, for good."""
+        raise NotImplementedError
+
+    async def break_download(self) -> None:
+        """The network will break off the next file that the account fetches, somewhere in its middle."""
         raise NotImplementedError
 
     async def lose_answer(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bridgekit.adapter.base import Adapter
-from bridgekit.adapter.capabilities import Capability
+from bridgekit.adapter.capability import Capability
 from bridgekit.adapter.prompt import Prompt
 from bridgekit.model.content import Text
 from bridgekit.model.ids import Nonce, PortalKey, RemoteMessageID

@@ -23,6 +23,9 @@ def parse(arguments: list[str]) -> Config:
     parser.add_argument("--no-dedupe", action="store_true", help="every send makes a message, whatever its nonce")
     parser.add_argument("--max-text-length", type=int, default=4_000, help="code points of a message (default: 4000)")
     parser.add_argument("--max-upload-size", type=int, default=2 << 30, help="bytes of a file (default: 2 GiB)")
+    parser.add_argument(
+        "--upload-seconds", type=int, default=86_400, help="how long a file may take to come (default: 86400)"
+    )
     parser.add_argument("--faults", action="store_true", help="for tests: let anybody break things over /api/faults")
     parser.add_argument("--framed-by", metavar="ORIGIN", help="a page that may show the webchat's inside itself")
     options = parser.parse_args(arguments)
@@ -33,6 +36,7 @@ def parse(arguments: list[str]) -> Config:
         dedupe_seconds=0 if options.no_dedupe else max(0, options.dedupe_seconds),
         max_text_length=options.max_text_length,
         max_upload_size=options.max_upload_size,
+        upload_seconds=options.upload_seconds,
         faults=options.faults,
         framed_by=options.framed_by or "'none'",
     )

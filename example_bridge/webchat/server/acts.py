@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from example_bridge.webchat.server.call_frames import CALL_TYPES, CallFrame
 from example_bridge.webchat.server.protocol import File, Location, Mention, Persona, Role, Span
 
 
@@ -113,11 +114,13 @@ class DeleteChat(_ActBase, frozen=True, kw_only=True, tag="delete_chat"):
     """End the chat for everybody."""
 
 
-Act = Edit | Delete | React | Read | Typing | AddMember | RemoveMember | Unban | SetRole | ChangeChat | DeleteChat
+ChatAct = Edit | Delete | React | Read | Typing | AddMember | RemoveMember | Unban | SetRole | ChangeChat | DeleteChat
+Act = ChatAct | CallFrame
 
 ACT_TYPES = frozenset(
     {"send", "edit", "delete", "react", "read", "typing", "add_member", "remove_member", "unban", "set_role"}
     | {"change_chat", "delete_chat"}
+    | CALL_TYPES
 )
 """The `type` of everything that can be asked for in a chat."""
 

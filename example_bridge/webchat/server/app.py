@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import WSCloseCode, web
 
+from example_bridge.webchat.server.calls import Calls
 from example_bridge.webchat.server.connection import Connection
 from example_bridge.webchat.server.faults import Faults
 from example_bridge.webchat.server.files import Files
@@ -56,6 +57,8 @@ class Config:
     """Code points of a message."""
     max_upload_size: int = 2 << 30
     """Bytes of one file."""
+    upload_seconds: int = 86_400
+    """How long the bytes of a file may take that was announced."""
     faults: bool = False
     """Whether tests may break things over /api/faults."""
     framed_by: str = "'none'"
@@ -67,10 +70,11 @@ class Config:
 class Server:
     """A running network: `url` until `stop`."""
 
-    def __init__(self, url: str, network: Network, runner: web.AppRunner) -> None:
+    def __init__(self, url: str, network: Network, runner: web.AppRunner, expiring: asyncio.Task[None]) -> None:
         self.url = url
         self.network = network
         self._runner = runner
+        self._expiring = expiring
         self._stopped = False
 
     async def stop(self) -> None:
@@ -78,7 +82,10 @@ class Server:
         if self._stopped:
             return
         self._stopped = True
+        self._expiring.cancel()
+        await asyncio.wait([self._expiring])
         await self._runner.cleanup()
+        self.network.calls.close()
         await asyncio.gather(*self.network.unfinished)
         await self.network.store.close()
 
@@ -89,15 +96,20 @@ async def start(config: Config) -> Server:
     store = Store(config.db, hub.publish)
     files = Files(config.db.with_name(config.db.name + "-files"))
     await store.open()
+    faults = Faults()
     network = Network(
         store=store,
         hub=hub,
         files=files,
-        faults=Faults(),
+        calls=Calls(
+            store=store, publish=hub.publish, there=lambda account: bool(hub.of(account)), faults=faults, now=config.now
+        ),
+        faults=faults,
         faults_allowed=config.faults,
         max_text_length=config.max_text_length,
         dedupe_seconds=config.dedupe_seconds,
         max_upload_size=config.max_upload_size,
+        upload_seconds=config.upload_seconds,
         now=config.now,
     )
     runner = web.AppRunner(
@@ -110,6 +122,7 @@ async def start(config: Config) -> Server:
     try:
         files.open()
         await network.clear_files()
+        await network.expire_files()
         await runner.setup()
         site = web.TCPSite(runner, config.host, config.port)
         await site.start()
@@ -118,7 +131,8 @@ async def start(config: Config) -> Server:
         await store.close()
         raise
     host, port = runner.addresses[0][:2]
-    return Server(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", network, runner)
+    expiring = asyncio.create_task(network.keep_expiring())
+    return Server(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", network, runner, expiring)
 
 
 def make_app(network: Network, *, framed_by: str = "'none'") -> web.Application:
@@ -156,6 +170,7 @@ async def stream(request: web.Request) -> web.WebSocketResponse:
         faults=network.faults,
         submit=network.submit,
         act=network.act,
+        ringing=network.calls.pending,
     )
     try:
         await connection.run()

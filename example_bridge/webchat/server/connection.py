@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 
 from example_bridge.webchat.server import history
 from example_bridge.webchat.server.acts import Act, Send, type_of
+from example_bridge.webchat.server.call_frames import CallFrame
 from example_bridge.webchat.server.events import ReadSignal, Signal
 from example_bridge.webchat.server.faults import Fate, Faults
 from example_bridge.webchat.server.hub import Hub
@@ -40,6 +41,8 @@ PAGE = 200
 """Events per disk read while catching up."""
 MAX_QUEUED = 1000
 """Live events that wait in memory for a slow reader; beyond it they are read from disk later."""
+MAX_CALL_FRAMES = 1000
+"""Words about calls that wait for a slow reader; beyond it the oldest are lost, and the call with them."""
 MAX_IN_FLIGHT = 1000
 """Sends and acts of one socket without an answer; beyond it the socket is not read."""
 
@@ -47,6 +50,9 @@ Submit = Callable[[str, str, Send], "asyncio.Future[Receipt]"]
 """Queue a send by an account to a chat; raises `Refusal` at once where it can."""
 DoAct = Callable[[str, str, Act], "asyncio.Future[Receipt]"]
 """The same for any other act."""
+
+Ringing = Callable[[str], "list[CallFrame]"]
+"""What an account that has just come must be told of calls."""
 
 _decode_frame = msgspec.json.Decoder(Hello | More | Send | Act).decode
 
@@ -65,6 +71,7 @@ class Connection:
         faults: Faults,
         submit: Submit,
         act: DoAct,
+        ringing: Ringing,
     ) -> None:
         self.account = account
         self._socket = socket
@@ -74,9 +81,11 @@ class Connection:
         self._faults = faults
         self._submit = submit
         self._act = act
+        self._ringing = ringing
         self._wake = asyncio.Event()
         self._answers: deque[bytes] = deque()
         self._live: deque[bytes] = deque()
+        self._call_frames: deque[bytes] = deque(maxlen=MAX_CALL_FRAMES)  # all of them, in their order
         self._signals: dict[tuple[type[Signal], str, str], Signal] = {}  # only the latest of each counts
         self._position: dict[str, int] = {}  # per chat: the seq sent or queued last
         self._behind: dict[str, int] = {}  # per chat: the seq to catch up to, at least
@@ -122,6 +131,10 @@ class Connection:
         self._wake.set()
 
     def signal(self, signal: Signal) -> None:
+        if isinstance(signal, CallFrame):
+            self._call_frames.append(msgspec.json.encode(signal))
+            self._wake.set()
+            return
         key = (type(signal), signal.chat, signal.account)
         self._signals.pop(key, None)  # to the end of the row: it is the newest
         self._signals[key] = signal
@@ -159,6 +172,8 @@ class Connection:
         self._before_ready = {chat: seq for chat, seq in last.items() if seq > position[chat]}
         for read in reads:
             self._signals.setdefault((ReadSignal, read.chat, read.account), read)  # one that came since is newer
+        for frame in self._ringing(self.account):
+            self.signal(frame)
         self._opened = True
         self._wake.set()
 
@@ -265,6 +280,8 @@ class Connection:
                     else:
                         await self._send_event(self._live.popleft())
                 if self._opened and not self._faults.deaf(self.account):
+                    while self._call_frames:  # nobody's phone rings behind a backlog
+                        await self._send_whole(self._call_frames.popleft())
                     for signal in self._due_signals():
                         await self._send_whole(msgspec.json.encode(signal))
                     if not self._before_ready and not self._ready:

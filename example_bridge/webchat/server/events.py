@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from example_bridge.webchat.server.call_frames import CallFrame, CallKind, CallReason
 from example_bridge.webchat.server.protocol import Account, ChatInfo, Membership, Mention, Message, Role, Span
 
 TYPING_MS = 10_000
@@ -102,6 +103,17 @@ class ProfileEvent(_EventBase, frozen=True, kw_only=True, tag="profile"):
     profile: Account
 
 
+class CallEvent(_EventBase, frozen=True, kw_only=True, tag="call"):
+    """A call that the actor began is over, by `by` for this `reason`. `duration_ms`: how long they talked, None if they
+    never did."""
+
+    call: str
+    kind: CallKind
+    reason: CallReason
+    by: str
+    duration_ms: int | None = None
+
+
 KnownEvent = (
     MessageEvent
     | EditEvent
@@ -113,6 +125,7 @@ KnownEvent = (
     | MemberEvent
     | RoleEvent
     | ProfileEvent
+    | CallEvent
 )
 
 
@@ -135,7 +148,7 @@ class TypingSignal(msgspec.Struct, frozen=True, tag_field="type", tag="typing"):
     expires_ms: int = TYPING_MS
 
 
-Signal = ReadSignal | TypingSignal
+Signal = ReadSignal | TypingSignal | CallFrame
 
 
 def nonce_of(event: KnownEvent) -> str | None:

@@ -14,9 +14,12 @@ from typing import Literal
 import msgspec
 
 from example_bridge.webchat.server.acts import ACT_TYPES
+from example_bridge.webchat.server.call_frames import CALL_TYPES
 from example_bridge.webchat.server.protocol import ERROR_STATUS, Refusal
 
-Mode = Literal["slow", "cut", "silent", "refuse", "repeat", "garbage", "deaf", "trickle", "stall", "break", "lie"]
+Mode = Literal[
+    "slow", "cut", "silent", "refuse", "repeat", "garbage", "deaf", "trickle", "stall", "break", "lie", "lose", "late"
+]
 
 GARBAGE = (
     b"{nonsense",
@@ -34,8 +37,11 @@ GARBAGE = (
 FILE_ACTS = frozenset({"reserve", "upload", "download"})
 """What is done about files, which is in no chat."""
 
-UNCOUNTED = frozenset({"read", "typing"}) | FILE_ACTS
+UNCOUNTED = frozenset({"read", "typing"}) | FILE_ACTS | CALL_TYPES
 """Acts that come when they like, often by themselves: a fault must name them to meet them, or no count would hold."""
+
+ON_CALLS: tuple[Mode, ...] = ("lose", "late")
+"""Modes that are about what somebody is told of calls; `Fault.act` is one of `CALL_TYPES`, None for all."""
 
 ON_TRANSFERS: tuple[Mode, ...] = ("trickle", "stall", "break", "lie")
 """Modes that are about bytes on their way; `Fault.act` is ``upload`` or ``download``, None for both."""
@@ -49,13 +55,13 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """Only this account's sockets and acts; None: everybody's."""
     act: str | None = None
     """slow, cut, silent, refuse: only acts of this type, a message's being ``send``; None: of all but `UNCOUNTED`.
-    trickle, stall, break, lie: only ``upload`` or ``download``."""
+    trickle, stall, break, lie: only ``upload`` or ``download``. lose, late: only what has this type."""
     delay_ms: int = 0
-    """slow: how much later an act is answered."""
+    """slow: how much later an act is answered. late: how much later the account is told."""
     after: int | None = None
     """cut: the socket goes down at the so-manieth act from now; None: all sockets, now."""
     count: int | None = None
-    """silent, refuse, and all about transfers: for how many; None: until cleared."""
+    """silent, refuse, lose, late, and all about transfers: for how many; None: until cleared."""
     code: str = "unavailable"
     """refuse: the error code."""
     retry_after_ms: int | None = None
@@ -100,6 +106,8 @@ class Faults:
             raise Refusal("bad_request", f"code: no error {fault.code!r}")
         on_transfers = fault.mode in ON_TRANSFERS
         known = {"upload", "download"} if on_transfers else ACT_TYPES | FILE_ACTS
+        if fault.mode in ON_CALLS:
+            known = CALL_TYPES
         if fault.act is not None and fault.act not in known:
             raise Refusal("bad_request", f"act: no act {fault.act!r}")
         if fault.after_bytes < 0 or fault.bytes_per_s < 1:
@@ -160,6 +168,20 @@ class Faults:
     async def until_cleared(self) -> None:
         """What is stalled goes on then."""
         await self._cleared.wait()
+
+    def call_fate(self, account: str, type: str) -> tuple[bool, float]:
+        """Asked once for everything that an account is told of a call: whether it is, and how many seconds later."""
+        told, seconds = True, 0.0
+        for mode in ON_CALLS:
+            fault = self._find(mode, account)
+            if fault is None or fault.act not in (None, type):
+                continue
+            self._count_down(mode)
+            if mode == "lose":
+                told = False
+            else:
+                seconds = fault.delay_ms / 1000
+        return told, seconds
 
     def deaf(self, account: str) -> bool:
         return self._find("deaf", account) is not None

@@ -50,6 +50,10 @@ class Hub:
                 else:
                     listener.signal(event.signal)
 
+    def has(self, account: str) -> bool:
+        """Whether the account has a stream."""
+        return account in self._listeners
+
     def of(self, account: str | None) -> list[Listener]:
         """The account's open streams; None: everybody's."""
         if account is not None:

@@ -1,7 +1,7 @@
 """Files of messages: who may have which, and what became of it. Functions over the SQLite connection, see `rows`.
 
 The bytes are `files`' business. A file is ``arriving`` from its reservation on, ``there`` with its last byte,
-``failed`` where its owner gave it up, and ``gone`` with the last message that had it.
+``failed`` where its owner gave it up, or did not bring it in time, and ``gone`` with the last message that had it.
 """
 
 from __future__ import annotations
@@ -129,6 +129,20 @@ def withdraw(db: sqlite3.Connection, owner: str, id: str, now: int) -> Written[N
         return Written(None)
     db.execute("UPDATE media SET state = 'failed' WHERE id = ?", (id,))
     return Written(None, _tell(db, owner, id, "failed", stored.size, stored.mimetype, now))
+
+
+def overdue(db: sqlite3.Connection, before: int) -> list[str]:
+    """Files that were announced before that time, and have not come."""
+    rows = db.execute("SELECT id FROM media WHERE state = 'arriving' AND created < ?", (before,))
+    return [id for (id,) in rows]
+
+
+def expire(db: sqlite3.Connection, id: str, now: int) -> Written[None]:
+    """Nobody has brought it in time: as if its owner had withdrawn it."""
+    stored = _find(db, id)
+    if stored is None or stored.state != "arriving":
+        return Written(None)
+    return withdraw(db, stored.owner, id, now)
 
 
 def release(db: sqlite3.Connection, message: str) -> None:

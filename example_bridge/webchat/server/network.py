@@ -16,6 +16,7 @@ from example_bridge.webchat.server.acts import (
     Act,
     AddMember,
     ChangeChat,
+    ChatAct,
     Delete,
     DeleteChat,
     Draft,
@@ -27,6 +28,8 @@ from example_bridge.webchat.server.acts import (
     Typing,
     Unban,
 )
+from example_bridge.webchat.server.call_frames import CallFrame
+from example_bridge.webchat.server.calls import Calls
 from example_bridge.webchat.server.checks import check_act, check_draft
 from example_bridge.webchat.server.faults import Faults
 from example_bridge.webchat.server.files import Files
@@ -36,6 +39,9 @@ from example_bridge.webchat.server.rows import once
 from example_bridge.webchat.server.store import Store, Written
 
 log = logging.getLogger(__name__)
+
+EXPIRE_EVERY_S = 60.0
+"""How often files are looked for that did not come."""
 
 
 def wall_clock_ms() -> int:
@@ -49,6 +55,7 @@ class Network:
     store: Store
     hub: Hub
     files: Files
+    calls: Calls
     faults: Faults
     faults_allowed: bool
     max_text_length: int
@@ -57,6 +64,8 @@ class Network:
     """0: nonces are not remembered."""
     max_upload_size: int
     """Bytes of one file."""
+    upload_seconds: int
+    """How long the bytes of a file may take that was announced."""
     now: Callable[[], int]
     """Milliseconds since 1970."""
     awaited: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -71,7 +80,10 @@ class Network:
         return self._queue(sender, draft.nonce, partial(messages.send, sender=sender, chat=chat, draft=draft))
 
     def act(self, actor: str, chat: str, act: Act) -> asyncio.Future[Receipt]:
-        """Queue anything else, in the same order and on the same terms."""
+        """Queue anything else, in the same order and on the same terms; what is said of calls in an order of its own
+        and without waiting for the disk."""
+        if isinstance(act, CallFrame):
+            return self.calls.do(actor, chat, act)
         check_act(act, self.max_text_length)
         done = self._queue(actor, act.nonce, _operation(actor, chat, act))
         if isinstance(act, Delete):
@@ -92,6 +104,22 @@ class Network:
         except (OSError, Refusal) as error:  # next time, or when the server starts again
             log.warning("files of deleted messages are still there: %s", error)
 
+    async def expire_files(self) -> None:
+        """Files that were announced and did not come in time will not come: nobody waits for them any more."""
+        now = self.now()
+        try:
+            for id in await self.store.read(partial(media.overdue, before=now - self.upload_seconds * 1000)):
+                await self.store.write(partial(media.expire, id=id, now=now))
+                self.tell_of(id)
+        except Refusal as error:  # next time
+            log.warning("files that did not come are still waited for: %s", error)
+
+    async def keep_expiring(self) -> None:
+        """For ever."""
+        while True:
+            await self.expire_files()
+            await asyncio.sleep(EXPIRE_EVERY_S)
+
     def tell_of(self, file: str) -> None:
         """There is news of it: wake those who wait."""
         if (event := self.awaited.pop(file, None)) is not None:
@@ -108,7 +136,7 @@ class Operation(Protocol):
     def __call__(self, db: sqlite3.Connection, *, now: int) -> Written[Receipt]: ...
 
 
-def _operation(actor: str, chat: str, act: Act) -> Operation:
+def _operation(actor: str, chat: str, act: ChatAct) -> Operation:
     match act:
         case Edit():
             return partial(messages.edit, sender=actor, chat=chat, act=act)

@@ -67,6 +67,7 @@ CREATE TABLE IF NOT EXISTS media (
     state       TEXT NOT NULL,       -- arriving, there, failed, gone: see media.py
     created     INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS media_arriving ON media (created) WHERE state = 'arriving';
 CREATE INDEX IF NOT EXISTS media_gone ON media (id) WHERE state = 'gone';
 
 CREATE TABLE IF NOT EXISTS attachment (

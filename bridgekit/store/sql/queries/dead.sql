@@ -24,11 +24,6 @@ RETURNING id, lane, direction, kind, payload, dedupe, received_at, ended_at, cod
 -- dead_letter_drop --
 DELETE FROM dead_letter WHERE id = $1 RETURNING id;
 
--- entry_get --
-SELECT seq, dedupe, direction, kind, payload, received_at, login, event_id,
-       attempts, failed_since, not_before, marked_at, progress
-FROM entry WHERE lane_id = $1 AND seq = $2;
-
 -- seen_old --
 -- The next keys older than $1, from behind ($2, $3), and whether each is still needed: by its entry, which is pending,
 -- or by an anchor, because the next check will read that event again. (Below lane_seq

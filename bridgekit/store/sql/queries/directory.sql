@@ -81,6 +81,9 @@ SELECT (SELECT created_at FROM media_job ORDER BY created_at LIMIT 1);
 -- picture_get --
 SELECT uri FROM picture WHERE digest = $1;
 
+-- calls --
+SELECT id, chat, receiver, login, memory, at FROM call ORDER BY at, id;
+
 -- reactions --
 SELECT chat, receiver, target, sender, emoji, room, event_id, emoji_id, timestamp
 FROM reaction WHERE key = $1 ORDER BY timestamp, event_id;

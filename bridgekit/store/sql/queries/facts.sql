@@ -95,6 +95,13 @@ DELETE FROM media_job WHERE digest = $1;
 INSERT INTO picture (digest, uri) VALUES ($1, $2)
 ON CONFLICT (digest) DO UPDATE SET uri = excluded.uri;
 
+-- call_save --
+INSERT INTO call (digest, id, chat, receiver, login, memory, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (digest) DO UPDATE SET login = excluded.login, memory = excluded.memory;
+
+-- call_forget --
+DELETE FROM call WHERE digest = $1;
+
 -- reaction_save --
 INSERT INTO reaction
     (key, person, event_key, timestamp, chat, receiver, target, sender, emoji, emoji_id, room, event_id)

@@ -19,9 +19,6 @@ UPDATE lease SET owner = NULL, expires_at = 0 WHERE owner = $1 AND epoch = $2;
 -- seen_known --
 SELECT dedupe FROM seen WHERE dedupe = $1;
 
--- seen_where --
-SELECT dedupe, lane_id, seq FROM seen WHERE dedupe = $1;
-
 -- seen_add --
 -- Not ON CONFLICT DO NOTHING: if somebody else added it meanwhile, the whole SQL transaction must be done again.
 INSERT INTO seen (dedupe, lane_id, seq, seen_at) VALUES ($1, $2, $3, $4);
@@ -57,6 +54,12 @@ SELECT seq, dedupe, direction, kind, payload, received_at, login, event_id,
        attempts, failed_since, not_before, marked_at, progress
 FROM entry WHERE lane_id = (SELECT id FROM lane WHERE digest = $1) AND seq > $2
 ORDER BY seq LIMIT $3;
+
+-- entry_waiting --
+SELECT entry.seq, entry.dedupe, direction, kind, payload, received_at, login, event_id,
+       attempts, failed_since, not_before, marked_at, progress
+FROM seen JOIN entry ON entry.lane_id = seen.lane_id AND entry.seq = seen.seq
+WHERE seen.dedupe = $2 AND seen.lane_id = (SELECT id FROM lane WHERE digest = $1);
 
 -- entries_order --
 SELECT seq, dedupe FROM entry WHERE lane_id = $1 ORDER BY seq;

@@ -1,6 +1,8 @@
 // The page of webchat: puts state, connection, outbox and views together.
 
 import { makeApi } from "./api.js";
+import { Calls } from "./call/calls.js";
+import { callButtons, CallPanel } from "./call/panel.js";
 import { Chats } from "./chats.js";
 import { connect } from "./connection.js";
 import { makeFiles } from "./files.js";
@@ -70,6 +72,17 @@ class Visit {
       escape: () => this.close(),
     });
     this.composer.show(null);
+    this.calls = new Calls({
+      me,
+      trickle: new URLSearchParams(location.search).has("trickle"),
+      send: (frame) => this.connection.send(frame),
+      bye: ({ chat, ...frame }) => navigator.sendBeacon(`/api/chats/${encodeURIComponent(chat)}/acts?token=${encodeURIComponent(token)}`, JSON.stringify(frame)),
+      changed: () => this.panel.draw(),
+    });
+    this.panel = new CallPanel({ calls: this.calls, about: (chat) => this.chats.head(chat) });
+    this.callButtons = callButtons((kind) => this.calls.place(this.#current, kind));
+    $("call").replaceChildren(this.panel.element);
+    $("call-buttons").replaceChildren(...this.callButtons);
     this.composer.dropOn($("content"));
     this.#resume();
     $("list").replaceChildren(this.list.element);
@@ -139,6 +152,7 @@ class Visit {
 
   #take(event) {
     const message = this.chats.take(event);
+    if (event.type === "call") this.calls.ended(event);
     if (message) this.outbox.seen(message);
     if (event.type === "media") this.files.uploads.done(event.file);
     this.outbox.seen({ id: `${event.chat} ${event.seq}`, nonce: event.nonce });
@@ -146,6 +160,7 @@ class Visit {
   }
 
   #hear(signal) {
+    if (signal.type.startsWith("call_")) return this.calls.hear(signal);
     this.chats.hear(signal);
     if (signal.type === "typing" && signal.typing) setTimeout(() => this.draw(), signal.expires_ms + 50);
     this.draw();
@@ -165,6 +180,7 @@ class Visit {
     if (state === "ready") {
       this.outbox.open();
       this.files.uploads.open();
+      this.calls.ready();
     } else {
       this.outbox.close();
       this.files.uploads.close();
@@ -228,6 +244,7 @@ class Visit {
       this.#awaited = false;
       this.composer.focus();
     }
+    for (const button of this.callButtons) button.hidden = id === null || !this.chats.callable(id);
     this.list.show(this.chats.list((chat) => this.outbox.of(chat)), id);
     document.title = `${this.chats.unread ? `(${this.chats.unread}) ` : ""}webchat`;
   }
@@ -235,6 +252,8 @@ class Visit {
   /** End it. `forget`: nothing of this account stays in the browser. */
   end({ forget = false } = {}) {
     this.over = true;
+    this.calls.close();
+    this.panel.close();
     this.connection.close();
     this.files.uploads.end();
     if (forget) this.files.blobs.keepOnly([]);

@@ -3,6 +3,7 @@
 import { actsByTarget, actsInWords } from "./kit/acts.js";
 import { summary } from "./kit/files.js";
 import { chipsOf } from "./kit/reactions.js";
+import { lineOf } from "./call/words.js";
 import { edit, media, react, remove, saidOf, withActs } from "./said.js";
 
 const QUOTED = 200; // code units of a message that are quoted above an answer
@@ -117,6 +118,15 @@ export class Chats {
     chat.names.set(profile.id, profile.name);
     this.#people.set(profile.id, profile);
     if (before && before !== profile.name) chat.lines.push({ notice: `${before} is now ${profile.name}`, seq, timestamp });
+  }
+
+  called(chat, event) {
+    chat.lines.push({ notice: lineOf(event, this.me.id, (id) => this.person(id).name), seq: event.seq, timestamp: event.timestamp });
+  }
+
+  /** Whether the other one can be called. */
+  callable(id) {
+    return this.writable(id) && this.#chats.get(id).info.kind === "direct" && this.#chats.get(id).members.size === 2;
   }
 
   /** How the conversation is called. */
@@ -295,4 +305,5 @@ const EVENTS = {
   member: Chats.prototype.membership,
   role: Chats.prototype.role,
   profile: Chats.prototype.profile,
+  call: Chats.prototype.called,
 };

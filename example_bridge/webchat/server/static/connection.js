@@ -44,7 +44,7 @@ export function connect(token, on) {
       if (seq > seen + 1) return socket.close(); // something is missing: ask again from the cursor
       cursors[chat] = seq;
       on.event(frame.event);
-    } else if (frame?.type === "receipt" || frame?.type === "typing") {
+    } else if (frame?.type === "receipt" || frame?.type === "typing" || frame?.type?.startsWith?.("call_")) {
       on.signal(frame);
     } else if (frame?.type === "ready") {
       wait = FIRST_WAIT;

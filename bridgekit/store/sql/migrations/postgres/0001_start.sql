@@ -241,6 +241,17 @@ CREATE TABLE picture (
     uri    BYTEA NOT NULL
 );
 
+-- Calls that go on.
+CREATE TABLE call (
+    digest   BYTEA PRIMARY KEY,
+    id       BYTEA NOT NULL,
+    chat     BYTEA NOT NULL,
+    receiver BYTEA NOT NULL,
+    login    BYTEA NOT NULL,
+    memory   BYTEA NOT NULL,
+    at       BIGINT NOT NULL
+);
+
 CREATE TABLE uncertain (
     digest   BYTEA PRIMARY KEY,
     nonce    BYTEA NOT NULL,

@@ -258,6 +258,17 @@ CREATE TABLE picture (
     uri    BLOB NOT NULL
 ) WITHOUT ROWID;
 
+-- Calls that go on.
+CREATE TABLE call (
+    digest   BLOB PRIMARY KEY,
+    id       BLOB NOT NULL,
+    chat     BLOB NOT NULL,
+    receiver BLOB NOT NULL,
+    login    BLOB NOT NULL,
+    memory   BLOB NOT NULL,
+    at       INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE uncertain (
     digest   BLOB PRIMARY KEY,
     nonce    BLOB NOT NULL,

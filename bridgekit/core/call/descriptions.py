@@ -1,0 +1,142 @@
+"""Matrix's descriptions on their way to the network, and the candidates of both."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from bridgekit.core.call import candidates, contents, memory, sdp
+from bridgekit.core.call.candidates import Gathering
+from bridgekit.core.call.events import Candidates
+from bridgekit.core.call.machine import Call
+from bridgekit.core.call.memory import MAX_POOL, Held
+from bridgekit.core.call.states import Cause, State
+from bridgekit.model.calls import CallEnd, Candidate, MatrixCallCandidates, RemoteCallCandidates, SDPType
+
+
+class Describing(Call):
+    """The part of a call that knows how complete a description must be."""
+
+    # --- Matrix's descriptions, and their candidates ------------------------------------------------------------
+    def _gather(self, text: str, sdp_type: SDPType, now: int) -> None:
+        """Matrix has a description. Raises `BadSDP`."""
+        sdp.facts(text)
+        self._m.gathering = Gathering(text, sdp_type, now, now)
+        self._gathered(now)
+
+    def _pool(self) -> list[Candidate]:
+        return [held.candidate for held in self._m.from_matrix if self._is_party(held.of)]
+
+    def _due(self, gathering: Gathering) -> int:
+        if not candidates.must_gather(self.setup.trickle, gathering.sdp_type):
+            return gathering.since
+        return candidates.due_at(gathering, self._pool(), ended=any(map(self._is_party, self._m.matrix_ended)))
+
+    def _gathered(self, now: int) -> None:
+        m = self._m
+        gathering = m.gathering
+        if gathering is None or now < self._due(gathering):
+            return
+        m.gathering = None
+        text: str | None
+        if candidates.must_gather(self.setup.trickle, gathering.sdp_type):
+            text = candidates.complete(gathering.sdp, self._pool())
+            m.from_matrix = [
+                Held(held.of, held.candidate, passed=True) if self._is_party(held.of) else held
+                for held in m.from_matrix
+            ]
+            m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
+        else:
+            text, inside, ended = sdp.split(gathering.sdp)
+            self._hold(m.peer or "", inside)
+            if ended and inside:
+                m.matrix_ended.append(m.peer or "")
+        m.ufrags = sdp.facts(gathering.sdp).ufrags
+        if text is not None:
+            self._pass_on(text, gathering.sdp_type, now)
+            self._trickle()
+        elif m.state is State.CONNECTED:
+            m.offering = ""  # the call goes on as it was
+        else:
+            self._end(Cause.UNREACHABLE, CallEnd.CONNECTION_FAILED, now)
+
+    def _candidates(self, event: Candidates, now: int) -> None:
+        m, party = self._m, event.party_id or ""
+        new = self._hold(party, event.candidates)
+        if event.complete and party not in m.matrix_ended:
+            m.matrix_ended = [*m.matrix_ended, party][-memory.MAX_LEGS :]
+        if m.gathering is not None:
+            if new:
+                m.gathering = Gathering(m.gathering.sdp, m.gathering.sdp_type, m.gathering.since, now)
+            self._gathered(now)
+        self._trickle()
+
+    def _hold(self, party: str, found: tuple[Candidate, ...]) -> bool:
+        m = self._m
+        known = {(held.of, _same(held.candidate)) for held in m.from_matrix}
+        new = [Held(party, one) for one in found if (party, _same(one)) not in known]
+        m.from_matrix = [*m.from_matrix, *new][-MAX_POOL:]
+        return bool(new)
+
+    def _trickle(self) -> None:
+        """Pass on candidates that belong to what the network has, where it takes them so."""
+        m = self._m
+        has = m.state in (State.RINGING, State.ANSWERED, State.CONNECTED)
+        if self.setup.trickle == "none" or not has or m.gathering is not None:
+            return
+        ready = [
+            held
+            for held in m.from_matrix
+            if not held.passed and self._is_party(held.of) and sdp.belongs(held.candidate, m.ufrags)
+        ]
+        ended = any(map(self._is_party, m.matrix_ended))
+        if not ready and not ended:
+            return
+        m.from_matrix = [
+            Held(held.of, held.candidate, passed=True) if held in ready else held for held in m.from_matrix
+        ]
+        m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
+        self._tell(
+            MatrixCallCandidates(
+                **self._named(), candidates=tuple(dict.fromkeys(held.candidate for held in ready)), complete=ended
+            )
+        )
+
+    # --- the network's candidates -------------------------------------------------------------------------------
+    def _keep_remote(self, event: RemoteCallCandidates) -> None:
+        m = self._m
+        known = {(held.of, held.candidate) for held in m.from_remote}
+        new = [
+            Held(event.leg, one)
+            for one in event.candidates
+            if (event.leg, one) not in known and sdp.is_line(one.candidate)
+        ]
+        m.from_remote = [*m.from_remote, *new][-MAX_POOL:]
+        if event.complete and event.leg not in m.remote_ended:
+            m.remote_ended = [*m.remote_ended, event.leg][-memory.MAX_LEGS :]
+
+    def _take_remote(self) -> tuple[tuple[Candidate, ...], bool]:
+        """The candidates that wait of the leg that has the call, and whether there are no more."""
+        m = self._m
+        found = tuple(held.candidate for held in m.from_remote if held.of in ("", m.leg))
+        m.from_remote = [held for held in m.from_remote if held.of not in ("", m.leg)]
+        ended = any(one in ("", m.leg) for one in m.remote_ended)
+        m.remote_ended = [one for one in m.remote_ended if one not in ("", m.leg)]
+        return found, ended
+
+    def _with_remote_candidates(self, text: str) -> tuple[str, bool]:
+        """The network's first description with what came beside it, and whether that is all. Raises `BadSDP`."""
+        if self.setup.trickle == "none":
+            return sdp.tidy(text), True
+        found, ended = self._take_remote()
+        made = sdp.merge(text, found, final=False)
+        return made, ended or sdp.facts(text).complete
+
+    def _send_remote_candidates(self, now: int) -> None:
+        found, ended = self._take_remote()
+        if found or ended:
+            self._send(contents.candidates(self._us, found, complete=ended), now)
+
+
+@lru_cache(1024)  # asked of each one that is kept for each one that comes
+def _same(candidate: Candidate) -> tuple[object, ...]:
+    return (candidate.mid, candidate.index, *sorted(sdp.generations(candidate)), *sdp.same(candidate))

@@ -1,0 +1,146 @@
+"""What calls want done, carried out in order, apart for each side of each portal.
+
+A call is worth nothing later: what fails is tried again for a short time only, and whatever says that a call is over
+does not wait behind what could not be done while it went on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from bridgekit.core.call.effects import CallRemote, InviteToRoom, Note, SendMatrix
+from bridgekit.model.calls import CallEnd
+from bridgekit.model.ids import CallID, PortalKey
+from bridgekit.ports import Clock
+
+log = logging.getLogger(__name__)
+
+CallKey = tuple[PortalKey, CallID]
+Task = SendMatrix | CallRemote | InviteToRoom | Note
+
+RETRY_S = (0.25, 0.5, 1.0, 2.0)
+"""The pauses between two attempts; the last one from then on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Errand:
+    """One effect of a call. `until` is when it is given up, in ms since the epoch."""
+
+    key: CallKey
+    task: Task
+    until: int
+
+    @property
+    def final(self) -> bool:
+        """Whether it says that the call is over."""
+        return isinstance(self.task, SendMatrix | CallRemote) and self.task.final
+
+
+class TryAgain(Exception):
+    """It could not be done now, and can be in `after_s` seconds, None: after the usual pause."""
+
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class GiveUp(Exception):
+    """It cannot be done: the call is over, by `reason`, in `words` for people."""
+
+    def __init__(self, reason: CallEnd, words: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+        self.words = words
+
+
+class Errands:
+    """A queue. `do` carries one out, and raises `TryAgain` or `GiveUp`; `done` is told of each that has ended, with the
+    `GiveUp`, if that ended it."""
+
+    def __init__(
+        self,
+        do: Callable[[Errand], Awaitable[None]],
+        done: Callable[[Errand, GiveUp | None], None],
+        clock: Clock,
+        *,
+        name: str,
+        empty: Callable[[], None],
+    ) -> None:
+        """`empty` is called when the queue is empty, and nobody works at it any more."""
+        self._do = do
+        self._done = done
+        self._clock = clock
+        self._name = name
+        self._empty = empty
+        self._queue: deque[Errand] = deque()
+        self._more = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, errand: Errand) -> None:
+        self._queue.append(errand)
+        self._more.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._work(), name=self._name)
+
+    async def stop(self) -> None:
+        """Leave the rest."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while self._queue:
+            errand = self._queue[0]
+            ended = await self._carry_out(errand)
+            self._queue.popleft()
+            self._done(errand, ended)
+        self._task = None
+        self._empty()
+
+    async def _carry_out(self, errand: Errand) -> GiveUp | None:
+        attempt = 0
+        while True:
+            try:
+                await self._do(errand)
+                return None
+            except GiveUp as error:
+                return error
+            except TryAgain as error:
+                pause = RETRY_S[min(attempt, len(RETRY_S) - 1)] if error.after_s is None else error.after_s
+                attempt += 1
+                if self._is_overtaken(errand):
+                    log.info("a call is over; left undone: %s", error)
+                    return None
+                if self._clock.now() + pause * 1000 >= errand.until:
+                    return GiveUp(CallEnd.CONNECTION_FAILED, str(error))
+                log.info("%s; again in %.2f s", error, pause)
+            except Exception:
+                # A bug of ours must not leave the others undone.
+                log.exception("an errand of a call failed")
+                return GiveUp(CallEnd.ERROR, "internal error in the bridge")
+            await self._pause(pause)
+            if self._is_overtaken(errand):
+                return None
+
+    def _is_overtaken(self, errand: Errand) -> bool:
+        return not errand.final and any(other.final and other.key == errand.key for other in self._queue)
+
+    async def _pause(self, seconds: float) -> None:
+        """Not for longer than until something more is to be done: it may say that the call is over."""
+        self._more.clear()
+        await either(self._clock.sleep(seconds), self._more.wait())
+
+
+async def either(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until the first of them is over; the others are given up."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,61 @@
+"""An edit that was redacted on Matrix: on the network, too, the message says again what it said before."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from bridgekit.core.from_matrix import ReadEdit, Unreadable
+from bridgekit.core.txnid import outgoing_nonce
+from bridgekit.core.versions import as_it_says_now
+from bridgekit.runtime.changes import change
+from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.message import Message
+from bridgekit.runtime.relay import Voice
+from bridgekit.runtime.sending import Attempt, Connected
+
+log = logging.getLogger(__name__)
+
+
+async def restore(a: Attempt) -> Handled:
+    """Say what the room shows without the redacted event, if that was the last edit which the network was told.
+
+    The homeserver keeps nothing of a redacted edit, not even what it changed; so what was told is looked up, of the
+    `own_changes.EDITS` messages of the chat that were edited last.
+    """
+    target = a.event.redacts
+    assert target is not None
+    secret, book = a.o.books.secret, a.o.own_changes
+    # Its own nonce: an attempt that was cut short between two parts.
+    nonces = (outgoing_nonce(secret, target, 0), outgoing_nonce(secret, a.event.event_id, 0))
+    remote_id = await book.told_last(a.portal.key, nonces)
+    records = await a.o.books.message_by_remote(a.portal.key, remote_id) if remote_id is not None else []
+    first = next((each for each in records if each.room == a.event.room_id), None)
+    if first is None:
+        log.debug("nothing of a redacted event is on the network", extra={"event_id": target})
+        return Handled()
+    answer = await a.o.versions.raw(a.event.room_id, first.event_id)
+    raw = as_it_says_now(answer) if answer is not None else None
+    if raw is None:
+        return Handled()  # the message itself was redacted, and goes as a whole
+    message = Message(a)
+    read = await message.read(raw)
+    if isinstance(read, Unreadable):
+        return await a.end(a.ending(read.code, read.reason))
+    # Only whoever wrote a message can change it on most networks, whoever redacted the edit here.
+    voice = await a.o.relay.voice(
+        msgspec.structs.replace(a.event, sender=first.sender),
+        a.portal,
+        None,
+        begun=a.progress.voice,
+        tried=False,
+        may_be_sent=a.may_have_begun,
+    )
+    if not isinstance(voice, Voice):
+        return await a.unheard(voice)
+    to = await a.connected(voice)
+    if not isinstance(to, Connected):
+        return to
+    again = ReadEdit(target=first.event_id, text=read.text, file=read.file)
+    return await change(a, again, to, message.parts, by=first.sender)

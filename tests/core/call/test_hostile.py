@@ -1,0 +1,157 @@
+"""Whatever comes in whatever order, from whomever: nothing raises, and nothing is kept beyond its bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridgekit.core.call.events import TYPES, Seen, read
+from bridgekit.core.call.memory import MAX_POOL
+from bridgekit.model.calls import (
+    CallEnd,
+    Candidate,
+    RemoteCallAnswer,
+    RemoteCallCandidates,
+    RemoteCallHangUp,
+    RemoteCallMute,
+    RemoteCallOffer,
+    RemoteCallReject,
+    RemoteCallRinging,
+    RemoteCallUpdate,
+    Trickle,
+)
+from bridgekit.model.ids import CallID, LegID, UserID
+from tests.core.call.case import Case
+from tests.core.call.ends import BOB, GHOST, PORTAL, START, USER, World
+from tests.core.call.samples import MDNS, TCP, bare, full, host
+
+texts = st.sampled_from(
+    [bare(), full(), bare("NewU"), full("NewU", video=True), "v=0\r\n", "x", "v=0\nm=audio 9 x y\r"]
+)
+ids = st.sampled_from(["c1", "c2", "c3"])
+lines = st.sampled_from([host(), host(7), host(ufrag="NewU"), TCP, MDNS, "", "candidate:", "ä"])
+contents = st.fixed_dictionaries(
+    {"call_id": ids},
+    optional={
+        "party_id": st.sampled_from(["DEV", "TWO", "ä", 3]),
+        "version": st.sampled_from([0, "1", 7, None]),
+        "invitee": st.sampled_from([GHOST, "@eve:example.org", 1]),
+        "lifetime": st.sampled_from([60_000, 1, -1, "x"]),
+        "offer": st.builds(lambda sdp: {"type": "offer", "sdp": sdp}, texts),
+        "answer": st.builds(lambda sdp: {"type": "answer", "sdp": sdp}, texts),
+        "description": st.builds(
+            lambda kind, sdp: {"type": kind, "sdp": sdp}, st.sampled_from(["offer", "answer", 1]), texts
+        ),
+        "candidates": st.lists(st.builds(lambda line: {"candidate": line, "sdpMid": "0"}, lines), max_size=5),
+        "selected_party_id": st.sampled_from(["DEV", None, 1]),
+        "reason": st.sampled_from(["user_busy", "replaced", 1]),
+        "sdp_stream_metadata": st.sampled_from([{}, {"s": {"purpose": "m.usermedia", "audio_muted": True}}, 1]),
+    },
+)
+from_matrix = st.tuples(
+    st.just("matrix"),
+    st.sampled_from(sorted(TYPES)),
+    st.sampled_from([USER, GHOST, UserID("@eve:example.org")]),
+    contents,
+)
+common: dict[str, st.SearchStrategy[Any]] = {
+    "portal": st.just(PORTAL),
+    "call": ids.map(CallID),
+    "timestamp": st.just(START),
+    "leg": st.sampled_from([LegID(""), LegID("one"), LegID("two")]),
+}
+found = st.lists(st.builds(Candidate, lines, st.sampled_from(["0", None])), max_size=4).map(tuple)
+from_remote = st.tuples(
+    st.just("remote"),
+    st.one_of(
+        st.builds(
+            RemoteCallOffer, sender=st.just(BOB), sdp=st.one_of(texts, st.just("")), group=st.booleans(), **common
+        ),
+        st.builds(RemoteCallRinging, **common),
+        st.builds(RemoteCallAnswer, sdp=texts, **common),
+        st.builds(RemoteCallCandidates, candidates=found, complete=st.booleans(), **common),
+        st.builds(RemoteCallUpdate, sdp_type=st.sampled_from(["offer", "answer"]), sdp=texts, **common),
+        st.builds(RemoteCallMute, audio_muted=st.booleans(), video_muted=st.booleans(), **common),
+        st.builds(RemoteCallReject, reason=st.sampled_from(CallEnd), **common),
+        st.builds(RemoteCallHangUp, reason=st.sampled_from(CallEnd), **common),
+    ),
+)
+others = st.one_of(
+    st.tuples(st.just("wait"), st.integers(0, 100_000)),
+    st.tuples(st.just("left"), st.just(USER)),
+    st.tuples(st.just("joined"), st.just(USER)),
+    st.tuples(st.just("restart")),
+)
+
+
+@given(
+    st.lists(st.one_of(from_matrix, from_remote, others), max_size=25),
+    st.sampled_from(["none", "half", "trickle"]),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_order_of_anything(steps: list[Any], trickle: Trickle, rings_first: bool, joined: bool) -> None:
+    case = Case(trickle=trickle, rings_first=rings_first, joined=joined)
+    world = case.world
+    for step in steps:
+        match step:
+            case ("matrix", kind, sender, content):
+                _from_matrix(case, kind, sender, content)
+            case ("remote", event):
+                case._take(case.book.remote(event, world.now, lambda: world.place))
+            case ("wait", ms):
+                case.wait(ms)
+            case ("left", user):
+                case._take(case.book.left(PORTAL, user, world.now))
+            case ("joined", user):
+                case._take(case.book.joined(PORTAL, user, world.now))
+            case _:
+                world.restart()
+        for call in case.book.live():
+            assert len(call._m.from_matrix) <= MAX_POOL
+    case.wait(24 * 3600_000)
+    book = case.book
+    # Only calls that both sides took go on, and nothing waits in them.
+    assert {str(call.state) for call in book.live()} <= {"connected"}
+    assert all(call.next_timer() is None for call in book.live())
+    assert not book._over
+    assert not len(book._stash)
+
+
+def _from_matrix(case: Case, kind: str, sender: UserID, content: dict[str, Any]) -> None:
+    world = case.world
+    raw = msgspec.json.encode({"type": kind, "sender": sender, "content": content})
+    seen = read(raw, received_at=world.now)
+    if isinstance(seen, Seen):
+        case._take(case.book.matrix(seen, PORTAL, world.now, lambda: world.place))
+
+
+def test_a_stranger_cannot_end_what_others_talk_about() -> None:
+    world = World()
+    world.matrix.call()
+    world.at(START + 4_000, world.remote.answer)
+    world.run(START + 10_000)
+    eve = UserID("@eve:example.org")
+    for kind in TYPES:
+        for party in ("DEVICE", "x"):
+            content: dict[str, Any] = {
+                "call_id": "m1",
+                "party_id": party,
+                "version": "1",
+                "selected_party_id": "x",
+                "candidates": [],
+                "sdp_stream_metadata": {"s": {"purpose": "m.usermedia", "audio_muted": True}},
+                "offer": {"sdp": full()},
+                "answer": {"sdp": full()},
+                "description": {"type": "offer", "sdp": full()},
+            }
+            before = len(world.log)
+            world.from_matrix(kind, content, eve, sent_at=world.now)
+            if party == "x":
+                world.from_matrix(kind, content, sent_at=world.now)
+            assert len(world.log) == before, (kind, party)
+    assert (world.matrix.status, world.remote.status) == ("connected", "connected")

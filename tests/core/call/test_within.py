@@ -1,0 +1,98 @@
+"""What happens within a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridgekit.core.call import sdp
+from bridgekit.core.call.candidates import OFFER_MS
+from bridgekit.model.calls import (
+    MatrixCallMute,
+    MatrixCallUpdate,
+    RemoteCallAnswer,
+    RemoteCallMute,
+    RemoteCallUpdate,
+)
+from bridgekit.model.ids import CallID
+from tests.core.call.case import Case, candidates, negotiate
+from tests.core.call.ends import PORTAL
+from tests.core.call.samples import bare, full, host
+
+
+def test_hold_goes_through_at_once_with_the_candidates_that_are_known() -> None:
+    case = Case().invite(bare()).matrix("candidates", **candidates(host(), ""))
+    case.remote(RemoteCallAnswer, sdp=full("RmTe")).matrix("select_answer", selected_party_id=case.call.setup.party)
+    case.new()
+    case.matrix("negotiate", **negotiate(bare(direction="recvonly")))
+    (update,) = case.told
+    assert isinstance(update, MatrixCallUpdate) and update.held and sdp.facts(update.sdp).candidates
+    case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmTe", direction="inactive"))
+    assert case.sent[-1][1]["description"]["type"] == "answer"
+    case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmTe"))
+    assert len(case.sent) == 1, "an answer to nothing"
+
+
+def test_a_new_generation_is_gathered_again() -> None:
+    case = Case().connected()
+    case.new()
+    case.matrix("negotiate", **negotiate(bare("NewU"))).matrix("candidates", **candidates(host(ufrag="EsAw"), ""))
+    assert not case.told
+    case.matrix("candidates", **candidates(host(ufrag="NewU"))).matrix("candidates", **candidates(""))
+    (update,) = case.told
+    assert "NewU" in update.sdp and "EsAw" not in update.sdp
+    case.matrix("negotiate", **negotiate(bare("Dead"))).wait(OFFER_MS)
+    assert len(case.told) == 1 and not case.call.over, "no candidates: the call goes on as it was"
+
+
+def test_of_two_offers_that_meet_the_callers_counts() -> None:
+    case = Case().connected()  # Matrix is the caller
+    case.new()
+    case.matrix("negotiate", **negotiate(full())).remote(RemoteCallUpdate, sdp_type="offer", sdp=full("RmTe"))
+    assert case.new() == ([], ["Update"])
+    case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmTe"))
+    case.remote(RemoteCallUpdate, sdp_type="offer", sdp=full("RmTe")).matrix("negotiate", **negotiate(full()))
+    assert case.new() == (["negotiate", "negotiate"], ["Update"])
+    case = Case().called()  # the network is the caller
+    case.new()
+    case.matrix("negotiate", call_id="r1", **negotiate(full("AnSw")))
+    case.remote(RemoteCallUpdate, call=CallID("r1"), sdp_type="offer", sdp=full("RmTe"))
+    case.matrix("negotiate", call_id="r1", **negotiate(full("AnSw")))
+    assert case.new() == (["negotiate"], ["Update"])
+    case.matrix("negotiate", call_id="r1", **negotiate(full("AnSw"), "answer"))
+    assert case.new() == ([], ["Update"])
+
+
+def test_what_is_too_late_or_of_a_stranger_is_not_negotiated() -> None:
+    case = Case().connected()
+    case.new()
+    case.matrix("negotiate", age=10_000, **negotiate(full()))
+    case.matrix("negotiate", party_id="OTHER", **negotiate(full()))
+    case.matrix("negotiate", **negotiate("nonsense"))
+    case.remote(RemoteCallUpdate, sdp_type="offer", sdp="nonsense")
+    assert case.new() == ([], [])
+    case.matrix("negotiate", **negotiate(full())).wait(10_000)
+    case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmTe"))
+    assert case.new() == ([], ["Update"]), "nobody waits for that answer any more"
+
+
+def test_an_offer_that_overtakes_the_selection_waits_for_it() -> None:
+    case = Case().answered()
+    case.new()
+    case.matrix("negotiate", **negotiate(full()))
+    assert case.new() == ([], [])
+    case.matrix("select_answer", selected_party_id=case.call.setup.party)
+    assert case.new() == ([], ["Progress", "Update"])
+
+
+def test_mute_goes_both_ways_once() -> None:
+    case = Case().connected()
+    case.new()
+    stream = {"purpose": "m.usermedia", "audio_muted": True, "video_muted": False}
+    metadata: dict[str, Any] = {"sdp_stream_metadata": {"s": stream}}
+    case.matrix("sdp_stream_metadata_changed", **metadata).matrix("sdp_stream_metadata_changed", **metadata)
+    assert case.told == [MatrixCallMute(portal=PORTAL, call=CallID("m1"), audio_muted=True, video_muted=False)]
+    case.remote(RemoteCallMute, audio_muted=True, video_muted=False)
+    case.remote(RemoteCallMute, audio_muted=True, video_muted=False)
+    ((kind, content),) = case.sent
+    assert kind == "sdp_stream_metadata_changed"
+    assert [*content["sdp_stream_metadata"].values()] == [stream]
