@@ -179,7 +179,8 @@ async def test_the_caption_of_words_is_edited_and_deleted_words_stay_away(harnes
     file = picture(harness, asyncio.Event())
     harness.network.say("chat", "friend", "look", id="f", media=(file,))
     await harness.until(lambda: words(harness, room) == ["hello", f"look\n{WORDS}"])
-    target, common = RemoteMessageID("f"), {"portal": CHAT, "sender": FRIEND, "timestamp": 1_700_000_000_500}
+    target = RemoteMessageID("f")
+    common: dict[str, Any] = {"portal": CHAT, "sender": FRIEND, "timestamp": 1_700_000_000_500}
     harness.network.emit(RemoteEdit(target=target, revision="1", text=Text("look here"), **common))
     await harness.until(lambda: words(harness, room) == ["hello", f"look here\n{WORDS}"])
     harness.network.emit(RemoteDelete(target=target, **common))
