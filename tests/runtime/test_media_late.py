@@ -9,7 +9,7 @@ import pytest
 
 from bridgekit.core.media_late import AFTER_MS
 from bridgekit.core.versions import KEY
-from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Rejected
+from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, Rejected
 from bridgekit.model.content import Text
 from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
 from bridgekit.model.media import MediaKind, MediaRef
@@ -120,7 +120,7 @@ async def test_one_that_waited_for_its_turn_too_long_becomes_words_first() -> No
     ],
 )
 async def test_words_that_cannot_be_said_hold_up_no_picture(
-    harness: Harness, error: Exception, times: int, lost: bool
+    harness: Harness, error: HomeserverError, times: int, lost: bool
 ) -> None:
     room = await harness.portal()
     gate = asyncio.Event()
