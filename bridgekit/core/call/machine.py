@@ -39,6 +39,9 @@ GRACE_MS: Final = 1_000
 MIN_RING_MS: Final = 3_000
 """Less is no time to take a call; clients ignore such an invite."""
 
+LONGEST_MS: Final = 24 * 3_600_000
+"""A call that has gone on for so long has ended, and nobody has said so: both ends are told."""
+
 FORGET_MS: Final = 10 * 60_000
 """So long an ended call is remembered: as long as an invite can be valid at most."""
 
@@ -111,6 +114,9 @@ class Call(ABC):
         if self.over:
             return
         self._expire(now)
+        if m.state is State.CONNECTED and m.connected_at is not None and m.connected_at + LONGEST_MS <= now:
+            self._end(Cause.FAILED, CallEnd.CONNECTION_LOST, now)
+            return
         if m.gathering is not None:
             self._gathered(now)
         if m.batch_at is not None and m.batch_at <= now:
@@ -219,6 +225,8 @@ class Call(ABC):
             found.append(m.setup.expires_at + GRACE_MS)
         elif m.state in (State.WAITING, State.INVITED):
             found.append(m.setup.expires_at)
+        elif m.state is State.CONNECTED and m.connected_at is not None:
+            found.append(m.connected_at + LONGEST_MS)
         return found
 
     # --- what is said -------------------------------------------------------------------------------------------

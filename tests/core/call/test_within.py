@@ -6,7 +6,9 @@ from typing import Any
 
 from bridgekit.core.call import sdp
 from bridgekit.core.call.candidates import OFFER_MS
+from bridgekit.core.call.machine import LONGEST_MS
 from bridgekit.model.calls import (
+    CallEnd,
     MatrixCallMute,
     MatrixCallUpdate,
     RemoteCallAnswer,
@@ -96,3 +98,14 @@ def test_mute_goes_both_ways_once() -> None:
     ((kind, content),) = case.sent
     assert kind == "sdp_stream_metadata_changed"
     assert [*content["sdp_stream_metadata"].values()] == [stream]
+
+
+def test_a_call_whose_end_nobody_tells_is_over_after_a_day() -> None:
+    case = Case().connected()
+    case.new()
+    case.wait(LONGEST_MS - 1)
+    assert case.new() == ([], []) and not case.call.over
+    case.wait(1)
+    assert case.call.reason is CallEnd.CONNECTION_LOST
+    assert case.new() == (["hangup"], ["HangUp"])
+    assert case.book.next_timer() == case.call.forget_at
