@@ -61,7 +61,7 @@ chaos: $(STAMP)
 
 bench: $(STAMP)
 	@[[ -n "$(BENCH)" ]] || { echo 'say which benchmark: make bench BENCH=ingest' >&2; exit 2; }
-	@exec $(BIN)/python -m benchmarks.$(BENCH)
+	@exec $(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 # PostgreSQL's binaries, strace, Chromium ... for the tests that need them; scripts/ensure-js.sh is called by those.
 tools:

@@ -34,6 +34,7 @@ from bridgekit.runtime.media_carrier import (
     as_exception,
 )
 from bridgekit.runtime.media_jobs import MediaJobs
+from bridgekit.runtime.media_late import LateWords
 from bridgekit.runtime.media_note import FileNote, decode_note, with_note
 from bridgekit.runtime.media_stream import SourceFailed, TooLarge, Transfers
 from bridgekit.runtime.media_words import failed_words, too_large
@@ -78,12 +79,14 @@ class FileCarrier:
         self._clock = clock
         self._counters = counters
         self._connection_errors = connection_errors
+        self._late = LateWords(books, jobs, clock, self._announce)
         self._reserved: Counter[UserID] = Counter()
         self.on_freed: Callable[[UserID], None] = lambda user: None
 
     # --- for the jobs' order ----------------------------------------------------------------------------------------
     def urgent_at(self, job: MediaJob) -> int | None:
-        return decode_note(job.payload).urgent_at
+        note = decode_note(job.payload)
+        return min((at for at in (note.urgent_at, self._late.at(job, note)) if at is not None), default=None)
 
     def reserved(self, job: MediaJob) -> None:
         """A job has begun to exist, or was found on disk."""
@@ -111,7 +114,8 @@ class FileCarrier:
             return
         try:
             note = await self._renewed(job, note)
-            uri, thumbnail, ref = await self._fetch(job, note)
+            async with self._late.meanwhile(job, note):
+                uri, thumbnail, ref = await self._fetch(job, note)
         except Gone:
             if note.lost >= MAX_LOST:
                 await self._refuse(job, LOST)
@@ -240,7 +244,7 @@ class FileCarrier:
                 thumbnail=thumbnail,
                 event=event,
                 revision=note.revision + 1,
-                announce=True,
+                announce=note.announce or not event.note,  # words stay what they are
                 lost=note.lost + lost,
             )
             await self._books.save(MediaJobSaved(with_note(stored, changed)))
@@ -297,6 +301,8 @@ class FileCarrier:
         """Edit the event, as the job on disk says. Raises `JobLater`."""
         async with self._jobs.locked(job.portal, job.message):
             stored, note = await self._stored(job)
+            if not note.announce:
+                return note
             facts: tuple[MessageSaved, ...] = ()
             try:
                 facts = await self._edit(note)

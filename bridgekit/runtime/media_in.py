@@ -22,7 +22,7 @@ from bridgekit.core.media_contents import (
     replacement,
     shown_content,
 )
-from bridgekit.core.media_info import described, file_content, kind_of
+from bridgekit.core.media_info import file_content, kind_of
 from bridgekit.core.mentions import Mentions, Person, read_mentions
 from bridgekit.core.policy import End
 from bridgekit.core.reservation import Answer, Place, judge_create
@@ -61,7 +61,7 @@ from bridgekit.runtime.media_note import (
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.media_turns import Turns
 from bridgekit.runtime.media_waiting import Waiting
-from bridgekit.runtime.media_words import failed_words, too_large
+from bridgekit.runtime.media_words import coming_words, failed_words, too_large
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.saved import saved
 
@@ -317,7 +317,7 @@ def _shown(ref: MediaRef, slot: Slot) -> FileEvent:
         thumbnail = slot.thumbnail.uri if slot.thumbnail is not None else None
         uri = slot.place.uri if slot.place is not None else slot.uri
         return FileEvent(base=file_content(ref, thumbnail), uri=uri)
-    note = failed_words(ref, slot.failed) if slot.failed else f"{described(ref)} is on its way"
+    note = failed_words(ref, slot.failed) if slot.failed else coming_words(ref)
     if kind_of(ref) is MediaKind.STICKER:
         ref = msgspec.structs.replace(ref, kind=MediaKind.IMAGE)  # an edit keeps the event's type
     return FileEvent(base=file_content(ref), note=note)

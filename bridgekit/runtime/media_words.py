@@ -1,4 +1,4 @@
-"""What people are told of a file that does not come."""
+"""What people are told of a file that is not there."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def too_large(limit: int | None) -> str:
 def failed_words(ref: MediaRef, reason: str) -> str:
     """What stands in a file's place."""
     return f"{described(ref)} could not be transferred: {reason}"
+
+
+def coming_words(ref: MediaRef) -> str:
+    """What stands in the place of a file that is still to come."""
+    return f"{described(ref)} is on its way"

@@ -92,7 +92,7 @@ export class CallPanel {
 
   #showButtons(call) {
     const { buttons } = this;
-    const focused = this.element.contains(document.activeElement);
+    const before = this.element.contains(document.activeElement) ? document.activeElement : null;
     const talking = call.state === "connected" || call.state === "lost";
     const incoming = call.state === "incoming";
     buttons.accept.hidden = !incoming;
@@ -105,7 +105,7 @@ export class CallPanel {
     buttons.hold.setAttribute("aria-pressed", call.held);
     buttons.video.setAttribute("aria-pressed", !call.muted.video);
     // Who pressed a button that is gone now stays in the card.
-    if (focused && document.activeElement.closest("[hidden]")) Object.values(buttons).findLast((button) => !button.hidden)?.focus();
+    if (before?.hidden) Object.values(buttons).findLast((button) => !button.hidden)?.focus();
   }
 
   #pictures(call) {
