@@ -182,6 +182,21 @@ async def test_what_is_not_there_yet_keeps_its_room_and_shows_when_it_comes(
     await expect(file(page, "File: never.bin")).to_contain_text("This file was not sent")
 
 
+async def test_the_end_stays_in_sight_when_a_picture_comes(open_page: OpenPage, new_person: NewPerson) -> None:
+    vera, alice = await new_person("Vera"), await new_person("Alice", "agent")
+    chat = await vera.chat_with(alice)
+    for number in range(30):
+        await alice.client.send(chat, f"word {number}")
+    late = await post(alice, chat, "late.png", "image/png", None)  # nobody says how large it will be
+    await alice.client.send(chat, "the last word")
+    page = await open_page(vera.link(chat))
+    await expect(message(page, "the last word")).to_be_in_viewport(ratio=1)
+    data = await png(page)
+    await alice.client.upload(late, pieces(data), len(data))
+    await shown(file(page, "Picture: late.png").get_by_role("img"))
+    await expect(message(page, "the last word")).to_be_in_viewport(ratio=1)
+
+
 async def test_words_overtake_no_file_and_wait_for_none(open_page: OpenPage, new_person: NewPerson) -> None:
     vera, alice = await new_person("Vera"), await new_person("Alice", "agent")
     chat = await vera.chat_with(alice)
@@ -250,6 +265,8 @@ async def test_voice_audio_and_places(open_page: OpenPage, new_person: NewPerson
     song = file(page, "Audio: song.wav").locator("audio")
     await expect(song).to_have_js_property("readyState", 4)
     assert await song.evaluate("player => player.duration") == pytest.approx(2)
+    size = await song.bounding_box()
+    assert size is not None and size["width"] > 200  # its buttons have room
     place = page.get_by_role("link", name="60.16990, 24.93840")
     await expect(place).to_have_attribute("href", re.compile(r"^https://www\.openstreetmap\.org/"))
 

@@ -41,8 +41,10 @@ export class Timeline {
     this.element = el("div", { class: "timeline" }, this.root, this.jump);
     this.root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#listen();
-    // The keyboard of a phone, or a composer that grows, takes room from below.
-    new ResizeObserver(() => this.#wasAtEnd && this.#toEnd()).observe(this.root);
+    // The keyboard of a phone, or a composer that grows, takes room from below; a file that comes takes it from above.
+    const stay = new ResizeObserver(() => this.#wasAtEnd && this.#toEnd());
+    stay.observe(this.root);
+    stay.observe(this.rows);
   }
 
   // The toolbar follows pointer and focus. Up and down go from message to message.
