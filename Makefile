@@ -28,8 +28,9 @@ quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; echo 'failed: $(1)'
 
 .PHONY: test lint demo container screenshots pictures docs chaos bench clean tools venv
 
+# With PYTEST_ARGS (a file, -k ...) it is one run of pytest, of what they say.
 test: lint tools
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(if $(PYTEST_ARGS),$(BIN)/python -m pytest $(PYTEST_ARGS),scripts/run-tests.sh $(BIN)/python)
 
 # No cache for import-linter: its own keeps taking an import of a module that was made later for one of the package.
 lint: $(STAMP)
