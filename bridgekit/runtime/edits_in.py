@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bridgekit.adapter.base import Session
 from bridgekit.core.catch_up import OLD_CHANGE_KIND
 from bridgekit.core.changes import marked_as_edited
+from bridgekit.core.lane import again_key
 from bridgekit.core.media_contents import edited_caption
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
@@ -113,6 +114,10 @@ class EditsIn:
         keys = [_key(edit, ghost.user_id, entry, part) for part in range(len(parts))]
         if entry.is_retried and is_outdated(edit.timestamp, known, keys):
             log.info("an edit that was retried is older than what the room says", extra={"lane": lane.key})
+            return ()
+        # It came before its message and was put behind that, and so behind edits that came after it.
+        if again_key(entry.dedupe) is None and is_outdated(edit.timestamp, known, keys, within_ms=1):
+            log.debug("an edit that waited for its message is older than what the room says", extra={"lane": lane.key})
             return ()
         first = found[0] or Version()
         contents = edit_contents(

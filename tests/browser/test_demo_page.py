@@ -257,11 +257,13 @@ async def test_files_cross_both_ways(open_page: OpenPage, demo: DemoScene) -> No
     """From one page into the other, through all that is between them."""
     page = await open_page(demo.link, excused=r"\b50[0-9]\b")
     matrix, webchat = matrix_side(page), await webchat_side(page)
-    await expect(message(matrix, "Hello, is anybody there?")).to_be_visible()
+    for side in (matrix, webchat):  # which takes no files before it shows the conversation
+        await expect(message(side, "Hello, is anybody there?")).to_be_visible()
     data = bytes(await page.evaluate(DRAW, [400, 300]))
     for here, there, name in ((webchat, matrix, "visitor"), (matrix, webchat, "agent")):
         files = [named(f"{name}.png", "image/png", data), named(f"{name}.txt", "text/plain", name.encode() * 100)]
         await here.get_by_label("Files", exact=True).set_input_files(files)
+        await expect(here.get_by_role("list", name="Files to send").get_by_role("listitem")).to_have_count(2)
         await say(here, f"the {name}'s files")
         await say(here, f"behind the {name}'s files")
         picture = there.get_by_role("group", name=f"Picture: {name}.png")

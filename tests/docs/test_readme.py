@@ -25,7 +25,10 @@ RUN_BY: Final = {
         "python -m example_bridge.demo --check",
         "acceptance/test_demo.py::test_the_scripted_conversation",
     ),
-    "make test": ("python -m pytest", "docs/test_readme.py::test_every_command_is_run_by_a_test"),  # this very run
+    "make test": (
+        "run-tests.sh .venv/bin/python",
+        "docs/test_readme.py::test_every_command_is_run_by_a_test",  # this very run
+    ),
     "make chaos": (
         "python -m tests.chaos",
         "acceptance/test_chaos_short.py::test_nothing_is_lost_doubled_or_reordered",

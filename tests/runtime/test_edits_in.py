@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Uncertain
@@ -20,7 +21,7 @@ from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.testing.clock import START_MS
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import Echo, FakeNetwork, Outcome
-from tests.runtime.changes import NEVER_OLD, delete, edit, event_of, events, latest, react, reactions, says
+from tests.runtime.changes import NEVER_OLD, T0, delete, edit, event_of, events, latest, react, reactions, says
 
 FRIEND = "@fake_friend:test"
 LONG = "x" * 50_000
@@ -376,6 +377,18 @@ async def test_killed_anywhere(point: str, forgets: bool) -> None:
         assert await harness.store.dead_letters() == []
         await harness.kill()
     assert hits >= 2
+
+
+async def test_an_edit_that_came_before_its_message_does_not_undo_a_later_one(harness: Harness) -> None:
+    """The first is put behind the message, where it finds that the second has been there."""
+    room = await harness.portal()
+    message = harness.network.say("chat", "friend", "one", id="never", at=T0)
+    await harness.settle()
+    early = edit("a", "uno", timestamp=T0 + 1)
+    message = msgspec.structs.replace(message, id=RemoteMessageID("a"))
+    harness.network.emit(Batch(events=(early, message, edit("a", "eins", "r2", timestamp=T0 + 2))))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "one", "eins"]
 
 
 # --- catching up ------------------------------------------------------------------------------------------------------
