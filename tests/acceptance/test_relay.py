@@ -134,4 +134,4 @@ async def test_nobody_passes_a_door_that_is_not_theirs(make_scene: SceneFactory)
         await scene.until_logged(f"{agent.id} is not connected")
         await guest.send_text(room, "dead")
         dead = await hear(guest, room, "Dead letters\n")
-        assert "not_supported" in dead and "secret" not in dead
+        assert "bad_content" in dead and "secret" not in dead
