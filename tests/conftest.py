@@ -13,11 +13,14 @@ from hypothesis import settings
 
 from bridgekit.testing.client import MatrixClient
 from bridgekit.testing.synapse import Synapse
-from tests.support.homeserver import AppserviceSlot, Homeserver
+from tests.support.homeserver import AppserviceSlot, Homeserver, Homeservers
 from tests.support.postgres import PostgresServer, find_binaries
 
-SLOTS: Final = 100
-"""How many tests of one run can have an application service on the shared homeserver."""
+SLOTS: Final = 16
+"""How many application services a shared homeserver knows."""
+
+SLOTS_OF_A_MODULE: Final = 10
+"""How many of them the tests of one file may take together."""
 
 # How long an example takes says something of the machine, not of the product.
 settings.register_profile("bridgekit", deadline=None)
@@ -38,11 +41,17 @@ def missing(what: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-async def homeserver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Homeserver]:
-    """The Synapse that all tests share. Never stop, restart or kill it: that is what `private_homeserver` is for."""
-    shared = Homeserver(tmp_path_factory.mktemp("synapse"), slots=SLOTS)
-    async with shared.synapse:
-        yield shared
+async def homeservers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Homeservers]:
+    """For fixtures that outlive a file of tests, and have a homeserver all the while."""
+    async with Homeservers(lambda: tmp_path_factory.mktemp("synapse"), slots=SLOTS) as homeservers:
+        yield homeservers
+
+
+@pytest.fixture(scope="module")
+async def homeserver(homeservers: Homeservers) -> Homeserver:
+    """A Synapse that many tests share, all of one file the same. Never stop, restart or kill it: that is what
+    `private_homeserver` is for. A bridge of a whole session (`shared`, `caller`) may have another one."""
+    return await homeservers.with_slots(SLOTS_OF_A_MODULE)
 
 
 @pytest.fixture

@@ -264,6 +264,7 @@ class Synapse:
             "form_secret": self._identity.form_secret,
             "trusted_key_servers": [],
             "suppress_key_server_warning": True,
+            "bcrypt_rounds": 4,  # by default a quarter of a second of computing for every account
             # By default a first /sync is remembered for two minutes: tests would see the past.
             "caches": {"sync_response_cache_duration": "0s"},
             "filter_timeline_limit": -1,  # by default a sync carries at most 100 events of a room

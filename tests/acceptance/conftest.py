@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.homeserver import Homeserver
+from tests.support.homeserver import Homeserver, Homeservers
 from tests.support.postgres import PostgresServer
 from tests.support.scene import Scene, Talk
 from tests.support.webchat import WebchatServer
@@ -56,28 +56,23 @@ def make_scene(homeserver: Homeserver, webchat: WebchatServer, tmp_path: Path) -
 # --- a bridge for many tests ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session", params=DATABASES)
-def _shared_server(request: pytest.FixtureRequest) -> PostgresServer | None:
-    if request.param == "sqlite":
-        return None
-    server = request.getfixturevalue("postgres")
-    assert isinstance(server, PostgresServer)
-    return server
-
-
 @pytest.fixture(scope="session")
 async def shared(
-    _shared_server: PostgresServer | None,
-    homeserver: Homeserver,
+    postgres: PostgresServer,
+    homeservers: Homeservers,
     webchat: WebchatServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Scene]:
-    """A running bridge on SQLite, then one on PostgreSQL. Never stop it; `await shared.talk()` gives new people."""
-    database = "sqlite:bridge.db" if _shared_server is None else await _shared_server.create_database()
+    """A running bridge on PostgreSQL. Never stop it; `await shared.talk()` gives new people.
+
+    What people do in a chat is tried on one database: that both do the same is what `tests/contract` is for. A test of
+    what a database has to do with asks for `database`, and runs on both; other bridges of one test are on SQLite.
+    """
+    homeserver = await homeservers.with_slots(1)
+    database = await postgres.create_database()
     scene = Scene(homeserver, homeserver.take_slot(), webchat, tmp_path_factory.mktemp("bridge"), database=database)
     async with contextlib.AsyncExitStack() as stack:
-        if _shared_server is not None:
-            stack.push_async_callback(_shared_server.drop_database, database)
+        stack.push_async_callback(postgres.drop_database, database)
         yield await stack.enter_async_context(scene)
 
 

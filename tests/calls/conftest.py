@@ -18,7 +18,7 @@ from tests.support.bridged_call import Bridged, Caller
 from tests.support.browser import find_chromium, launched
 from tests.support.callpage import CallPage
 from tests.support.device import Device, open_device
-from tests.support.homeserver import Homeserver
+from tests.support.homeserver import Homeserver, Homeservers
 from tests.support.scene import Scene
 from tests.support.webchat import WebchatServer
 
@@ -107,9 +107,10 @@ async def _caller(scene: Scene) -> Caller:
 
 @pytest.fixture(scope="session")
 async def caller(
-    homeserver: Homeserver, webchat: WebchatServer, tmp_path_factory: pytest.TempPathFactory
+    homeservers: Homeservers, webchat: WebchatServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Caller]:
     """Alice, at a bridge that tests share and nobody stops."""
+    homeserver = await homeservers.with_slots(1)
     async with Scene(homeserver, homeserver.take_slot(), webchat, tmp_path_factory.mktemp("bridge")) as scene:
         caller = await _caller(scene)
         async with caller.api:

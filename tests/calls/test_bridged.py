@@ -10,7 +10,6 @@ import pytest
 from example_bridge.webchat.client import CallOffer
 from tests.calls.conftest import NewDevice, NewPerson, OpenChat
 from tests.support.bridged_call import Bridged, seen_by
-from tests.support.homeserver import Homeserver
 
 
 @pytest.mark.parametrize("by", ["alice", "vera"])
@@ -107,9 +106,9 @@ async def test_who_talks_is_busy(bridged: Bridged, new_person: NewPerson, open_c
     await bridged.page.is_in("connected")
 
 
-async def test_answered_at_alices_other_device(bridged: Bridged, homeserver: Homeserver, new_device: NewDevice) -> None:
+async def test_answered_at_alices_other_device(bridged: Bridged, new_device: NewDevice) -> None:
     user = bridged.alice.user
-    other = await new_device(await homeserver.synapse.login(user.user_id, user.password))
+    other = await new_device(await bridged.alice.scene.homeserver.synapse.login(user.user_id, user.password))
     await bridged.vera_calls()
     await other.rings()
     await other.answer()

@@ -1,17 +1,21 @@
 """The homeserver that tests share, with application services registered ahead.
 
-Synapse reads registrations only when it starts, and starting takes longer than most tests. So one Synapse is started
-for the whole run with a pool of slots: registrations for bridges that do not exist yet. A test takes a fresh slot and
-runs its bridge on that slot's port; no other test ever gets the same one.
+Synapse reads registrations only when it starts, and starting takes longer than most tests. So a Synapse is started
+with slots: registrations for bridges that do not exist yet. A test takes a fresh slot and runs its bridge on that
+slot's port; no other test ever gets the same one. Synapse asks every application service about every event, though:
+with 100 of them that took more of its time than all else. So there are few, and when they are used up the next tests
+get the next Synapse.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -19,7 +23,7 @@ from bridgekit.testing.client import MatrixClient
 from bridgekit.testing.process import free_ports
 from bridgekit.testing.synapse import MatrixUser, Synapse
 
-__all__ = ["AppserviceSlot", "Homeserver"]
+__all__ = ["AppserviceSlot", "Homeserver", "Homeservers"]
 
 
 class AppserviceSlot(msgspec.Struct, frozen=True):
@@ -80,7 +84,7 @@ class Homeserver:
             _slot(f"as{number:02}", slot_port, self.synapse) for number, slot_port in enumerate(slot_ports)
         ]
         self.synapse.registrations = [slot.registration for slot in self.slots]
-        self._unused: Final[Iterator[AppserviceSlot]] = iter(self.slots)
+        self._unused: Final = list(self.slots)
         self._numbers: Final = itertools.count(1)
 
     @property
@@ -91,16 +95,45 @@ class Homeserver:
     def server_name(self) -> str:
         return self.synapse.server_name
 
+    @property
+    def free_slots(self) -> int:
+        return len(self._unused)
+
     def take_slot(self) -> AppserviceSlot:
         """A slot that nobody had before."""
-        slot = next(self._unused, None)
-        if slot is None:
-            raise LookupError(f"all {len(self.slots)} slots are used: raise SLOTS in tests/conftest.py")
-        return slot
+        if not self._unused:
+            raise LookupError(f"all {len(self.slots)} slots are used: raise SLOTS_OF_A_MODULE in tests/conftest.py")
+        return self._unused.pop(0)
 
     async def register_user(self, name: str = "user", *, admin: bool = False) -> MatrixUser:
         """A new account; a number is added to the name, so that tests never meet each other's users."""
         return await self.synapse.register_user(f"{name}{next(self._numbers)}", admin=admin)
+
+
+class Homeservers:
+    """The homeservers of a run, one after the other; all of them stay until the end, for bridges may live that long."""
+
+    def __init__(self, new_directory: Callable[[], Path], *, slots: int) -> None:
+        self._new_directory: Final = new_directory
+        self._slots: Final = slots
+        self._last: Homeserver | None = None
+        self._stack: Final = contextlib.AsyncExitStack()
+
+    async def with_slots(self, wanted: int) -> Homeserver:
+        """The last one, if that has so many slots left; else a new one."""
+        if self._last is None or self._last.free_slots < wanted:
+            new = Homeserver(self._new_directory(), slots=self._slots)
+            await self._stack.enter_async_context(new.synapse)
+            self._last = new
+        return self._last
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
 
 
 def _slot(slot_id: str, port: int, synapse: Synapse) -> AppserviceSlot:
