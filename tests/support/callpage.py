@@ -51,7 +51,9 @@ class CallPage:
         """Wait until bytes of these kinds (audio unless said) have gone and come beyond those of now."""
         await self.until(
             """async (kinds, before) => {
-              const now = await document.querySelector("section.call").call.bytes();
+              const call = document.querySelector("section.call").call;
+              if (call.state !== "connected") return false;  // before that there may be nothing that has bytes
+              const now = await call.bytes();
               before.bytes ??= now;
               const grew = (kind, way) => now[kind][way] > before.bytes[kind][way];
               return kinds.every((kind) => grew(kind, "sent") && grew(kind, "received"));
