@@ -37,19 +37,13 @@ class Describing(Call):
         if gathering is None or now < self._due(gathering):
             return
         m.gathering = None
-        text: str | None
-        if candidates.must_gather(self.setup.trickle, gathering.sdp_type):
-            text = candidates.complete(gathering.sdp, self._pool())
-            m.from_matrix = [
-                Held(held.of, held.candidate, passed=True) if self._is_party(held.of) else held
-                for held in m.from_matrix
-            ]
-            m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
+        try:
+            text = self._made(gathering)
+        except sdp.BadSDP:
+            # With its candidates, or with the line ends that it must have, it is too large.
+            text, cause, reason = None, Cause.FAILED, CallEnd.MEDIA_FAILED
         else:
-            text, inside, ended = sdp.split(gathering.sdp)
-            self._hold(m.peer or "", inside)
-            if ended and inside:
-                m.matrix_ended.append(m.peer or "")
+            cause, reason = Cause.UNREACHABLE, CallEnd.CONNECTION_FAILED
         m.ufrags = sdp.facts(gathering.sdp).ufrags
         if text is not None:
             self._pass_on(text, gathering.sdp_type, now)
@@ -57,7 +51,24 @@ class Describing(Call):
         elif m.state is State.CONNECTED:
             m.offering = ""  # the call goes on as it was
         else:
-            self._end(Cause.UNREACHABLE, CallEnd.CONNECTION_FAILED, now)
+            self._end(cause, reason, now)
+
+    def _made(self, gathering: Gathering) -> str | None:
+        """The description as this network takes it; None if it has no candidates and must have some. Raises
+        `BadSDP`."""
+        m = self._m
+        if not candidates.must_gather(self.setup.trickle, gathering.sdp_type):
+            text, inside, ended = sdp.split(gathering.sdp)
+            self._hold(m.peer or "", inside)
+            if ended and inside:
+                m.matrix_ended.append(m.peer or "")
+            return text
+        made = candidates.complete(gathering.sdp, self._pool())
+        m.from_matrix = [
+            Held(held.of, held.candidate, passed=True) if self._is_party(held.of) else held for held in m.from_matrix
+        ]
+        m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
+        return made
 
     def _candidates(self, event: Candidates, now: int) -> None:
         m, party = self._m, event.party_id or ""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridgekit.core.call import sdp
+from bridgekit.core.call.candidates import OFFER_MS
 from bridgekit.core.call.events import TYPES, Seen, read
 from bridgekit.core.call.memory import MAX_POOL
+from bridgekit.core.call.states import State
 from bridgekit.model.calls import (
     CallEnd,
     Candidate,
@@ -24,7 +28,7 @@ from bridgekit.model.calls import (
     Trickle,
 )
 from bridgekit.model.ids import CallID, LegID, UserID
-from tests.core.call.case import Case
+from tests.core.call.case import Case, candidates, negotiate
 from tests.core.call.ends import BOB, GHOST, PORTAL, START, USER, World
 from tests.core.call.samples import MDNS, TCP, bare, full, host
 
@@ -155,3 +159,39 @@ def test_a_stranger_cannot_end_what_others_talk_about() -> None:
                 world.from_matrix(kind, content, sent_at=world.now)
             assert len(world.log) == before, (kind, party)
     assert (world.matrix.status, world.remote.status) == ("connected", "connected")
+
+
+LARGE = "a=x:" + "y" * 63_000 + "\r\n"
+MANY = tuple(host(n + 1, f"10.0.0.{n}") for n in range(60))
+
+
+@pytest.mark.parametrize("marker", [("",), ()], ids=["marker", "deadline"])
+def test_an_offer_that_its_candidates_make_too_large_is_rejected(marker: tuple[str, ...]) -> None:
+    case = Case().invite(bare() + LARGE).matrix("candidates", **candidates(*MANY, *marker)).wait(OFFER_MS)
+    assert case.new() == (["reject"], [])
+    assert case.call.reason is CallEnd.MEDIA_FAILED
+
+
+@pytest.mark.parametrize("ufrag", ["EsAw", "NewU"])
+def test_one_within_a_call_is_dropped_and_the_call_goes_on(ufrag: str) -> None:
+    case = Case().invite(bare()).matrix("candidates", **candidates(*MANY, ""))
+    case.remote(RemoteCallAnswer, sdp=full("RmTe")).matrix("select_answer", selected_party_id=case.call.setup.party)
+    case.new()
+    case.matrix("negotiate", **negotiate(bare(ufrag) + LARGE))
+    case.matrix("candidates", **candidates(*(line.replace("EsAw", "NewU") for line in MANY), "")).wait(OFFER_MS)
+    assert case.new() == ([], [])
+    assert case.call.state is State.CONNECTED
+    case.matrix("negotiate", **negotiate(bare(ufrag)))
+    case.matrix("candidates", **candidates(host(ufrag=ufrag), ""))
+    assert case.new() == ([], ["Update"])
+
+
+def test_line_ends_can_make_a_description_too_large() -> None:
+    text = bare("NewU") + "a\n" * 32_000
+    assert len(text) < sdp.MAX_BYTES
+    case = Case(trickle="trickle").invite(text)
+    assert case.new() == (["reject"], [])
+    case = Case(trickle="trickle").connected()
+    case.new()
+    case.matrix("negotiate", **negotiate(text))
+    assert case.new() == ([], []) and case.call.state is State.CONNECTED
