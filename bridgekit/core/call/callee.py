@@ -138,6 +138,8 @@ class Callee(Changing):
                 self._answered_elsewhere(leg)
         m.legs = []
         self._send(contents.answer(self._us, text, streams), now)
+        if self.over:
+            return  # too large for Matrix
         if complete:
             self._send(contents.candidates(self._us, (), complete=True), now)
         if event.answered_by:
