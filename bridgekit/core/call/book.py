@@ -186,18 +186,16 @@ class Book:
         matrix_id = matrix_id_for(event.portal, event.call)
         setup = _setup(place, Role.CALLER, matrix_id, event.call, place.user, event.kind, now, expires_at)
         refuse = self._refuse(place, event.kind)
-        lost: list[Call] = []
         other = None if refuse else self._met(place.portal, Role.CALLEE, place.user, place.remote)
-        if other is not None:
-            if matrix_id < other.setup.matrix_id:
-                lost = [other]
-            else:
-                refuse = CallEnd.REPLACED
+        if other is not None and matrix_id > other.setup.matrix_id:
+            refuse = CallEnd.REPLACED
         if refuse is not None and not event.group and expires_at - MIN_RING_MS > now:
             return [self._add(Caller.refused(Memory(setup=setup, leg=event.leg), refuse, now))]
         call = self._add(Caller.begin(setup, event, now, joined=place.joined))
+        if other is None or call.over:
+            return [call]  # one that is over as it begins (stale, of a group) is none that could count
         # The new invite first: a client that sees it takes it in place of its own call.
-        return [call, *(done for one in lost for done in self.tell(one, Replaced(), now))]
+        return [call, *self.tell(other, Replaced(), now)]
 
     def _refuse(self, place: Place, kind: CallKind) -> CallEnd | None:
         if place.refuse is not None:
