@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import lru_cache
 
 from bridgekit.core.call import candidates, contents, memory, sdp
@@ -52,6 +53,12 @@ class Describing(Call):
             m.offering = ""  # the call goes on as it was
         else:
             self._end(cause, reason, now)
+        if gathering.sdp_type == "answer" and m.state is State.CONNECTED:
+            self._answer_is_through(now)
+
+    @abstractmethod
+    def _answer_is_through(self, now: int) -> None:
+        """What has waited for an answer of Matrix's to be passed on can go."""
 
     def _made(self, gathering: Gathering) -> str | None:
         """The description as this network takes it; None if it has no candidates and must have some. Raises
