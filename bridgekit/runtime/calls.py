@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from bridgekit.core.call.book import Book, Place
-from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Note, SendMatrix
+from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Note
 from bridgekit.core.call.events import Invite, Malformed, read
 from bridgekit.core.call.machine import Call
 from bridgekit.core.policy import Retry, judge_homeserver
@@ -122,7 +122,7 @@ class Calls:
                 snapshot = call_kept.snapshot_of(record.memory)
                 (call,) = self._book.restore([snapshot])
                 key = _key(call)
-                errands = call_kept.errands_of(record.memory, key)
+                errands = call_kept.errands_of(record.memory, key, again_until=self._clock.now() + MATRIX_MS)
             except msgspec.DecodeError:
                 log.exception("what is kept of a call cannot be read; the call is forgotten")
                 await self._books.save(CallForgotten(record.id))
@@ -328,7 +328,7 @@ class Calls:
             call = self._book.get(*errand.key)
             if ended is not None:
                 log.warning("a call: %s", ended)
-                if call is not None and not errand.final and isinstance(errand.task, SendMatrix | CallRemote):
+                if call is not None and errand.vital:
                     await self._step(self._book.tell(call, Failed(ended.reason), self._clock.now()))
                     return
             if not left:

@@ -152,10 +152,7 @@ class Callee(Changing):
 
     def _answered_elsewhere(self, leg: LegID) -> None:
         self._tell(
-            MatrixCallHangUp(
-                portal=self.setup.portal, call=self.setup.call, reason=CallEnd.ANSWERED_ELSEWHERE, leg=leg
-            ),
-            final=True,
+            MatrixCallHangUp(portal=self.setup.portal, call=self.setup.call, reason=CallEnd.ANSWERED_ELSEWHERE, leg=leg)
         )
 
     def _refused(self, leg: LegID, reason: CallEnd, now: int, *, by_hanging_up: bool) -> None:
