@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bridgekit.core.call import book
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Transient
 from bridgekit.model.calls import (
     CallEnd,
@@ -140,3 +141,16 @@ async def test_that_a_leg_is_out_overtakes_nothing(scene: Scene) -> None:
     assert (await scene.told(MatrixCallHangUp)).leg == "two"
     assert [one.progress for one in scene.network.told(MatrixCallProgress)] == [CallProgress.CONNECTED]
     assert scene.harness.bridge.calls.live == 1
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+async def test_a_flood_of_calls_leaves_no_more_on_disk_than_is_remembered(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "MAX_OVER", 5)
+    for number in range(30):
+        scene.alice.invite(f"c{number}")
+        scene.alice.send("hangup", f"c{number}")
+        await scene.harness.settle(0.5)
+    assert scene.harness.bridge.calls.begun == 30
+    assert len(await scene.harness.store.ongoing_calls()) == 5

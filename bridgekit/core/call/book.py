@@ -55,8 +55,8 @@ class Book:
     """The calls. Each method returns those that have `effects()` now: carry them out in this order, one call's in
     theirs.
 
-    A call is restored from its snapshot at start; an ended one can be dropped when `Call.forget_at` has passed,
-    which `fire` does here.
+    A call is restored from its snapshot at start. `fire` drops ended ones whose `Call.forget_at` has passed, or of
+    which there are too many; then what is on disk of them can go.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,9 @@ class Book:
         return [call]
 
     def next_timer(self) -> int | None:
-        """When `fire` has something to do; None: never."""
+        """When `fire` has something to do, in the past: now; None: never."""
+        if len(self._over) > MAX_OVER:
+            return 0
         timers = [call.next_timer() for call in self._live.values()]
         timers += [call.forget_at for call in islice(self._over.values(), 1)]
         timers.append(self._stash.next_timer())
@@ -135,8 +137,9 @@ class Book:
     def fire(self, now: int) -> list[Call]:
         """Do what is due, and forget what is long over."""
         self._stash.expire(now)
-        for key, call in list(self._over.items()):
-            if call.forget_at is None or call.forget_at > now:
+        too_many = len(self._over) - MAX_OVER
+        for number, (key, call) in enumerate(list(self._over.items())):
+            if number >= too_many and (call.forget_at is None or call.forget_at > now):
                 break
             self._drop(key)
         due = [call for call in self._live.values() if (timer := call.next_timer()) is not None and timer <= now]
@@ -226,8 +229,6 @@ class Book:
         key = (call.setup.portal, call.setup.call)
         if call.over and self._live.pop(key, None) is not None:
             self._over[key] = call
-            if len(self._over) > MAX_OVER:
-                self._drop(next(iter(self._over)))
 
     def _drop(self, key: tuple[PortalKey, CallID]) -> None:
         call = self._calls.pop(key)
