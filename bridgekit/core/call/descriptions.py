@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
+from typing import Final
 
 from bridgekit.core.call import candidates, contents, memory, sdp
 from bridgekit.core.call.candidates import Gathering
-from bridgekit.core.call.events import Candidates
+from bridgekit.core.call.events import MAX_CANDIDATE_BYTES, Candidates
 from bridgekit.core.call.machine import Call
 from bridgekit.core.call.memory import MAX_POOL, Held
 from bridgekit.core.call.states import Cause, State
 from bridgekit.model.calls import CallEnd, Candidate, MatrixCallCandidates, RemoteCallCandidates, SDPType
+
+AT_ONCE: Final = 40
+"""So many candidates go into one event."""
 
 
 class Describing(Call):
@@ -126,7 +130,9 @@ class Describing(Call):
         new = [
             Held(event.leg, one)
             for one in event.candidates
-            if (event.leg, one) not in known and sdp.is_line(one.candidate)
+            if (event.leg, one) not in known
+            and len(one.candidate) <= MAX_CANDIDATE_BYTES
+            and sdp.is_line(one.candidate)
         ]
         m.from_remote = [*m.from_remote, *new][-MAX_POOL:]
         if event.complete and event.leg not in m.remote_ended:
@@ -151,8 +157,10 @@ class Describing(Call):
 
     def _send_remote_candidates(self, now: int) -> None:
         found, ended = self._take_remote()
-        if found or ended:
-            self._send(contents.candidates(self._us, found, complete=ended), now)
+        # In parts that fit into an event each.
+        for at in range(0, len(found) or ended, AT_ONCE):
+            part = found[at : at + AT_ONCE]
+            self._send(contents.candidates(self._us, part, complete=ended and at + AT_ONCE >= len(found)), now)
 
 
 @lru_cache(1024)  # asked of each one that is kept for each one that comes

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 
 import msgspec
@@ -189,8 +190,8 @@ def facts(text: str) -> Facts:
 
 # --- candidates -------------------------------------------------------------------------------------------------
 def usable(candidate: Candidate) -> bool:
-    """Whether an end without trickle ICE can use it: UDP, and an address rather than a name that only its own network
-    knows (mDNS)."""
+    """Whether an end without trickle ICE can use it: UDP, and an address rather than a name that, as a rule,
+    only its own network knows (mDNS)."""
     return _usable(candidate.candidate.removeprefix("candidate:"))
 
 
@@ -199,13 +200,21 @@ def _usable(value: str) -> bool:
     return (
         len(fields) >= 8
         and fields[2].lower() == "udp"
-        and not fields[4].lower().endswith(".local")
+        and _is_address(fields[4])
         and fields[5].isascii()
         and fields[5].isdigit()
         and 0 < int(fields[5][:6]) < 65536
         and fields[6] == "typ"
         and is_line(value)
     )
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value  # RFC 4007: a zone means something on one machine only
 
 
 def same(candidate: Candidate | str) -> tuple[str, ...]:

@@ -185,6 +185,18 @@ def test_nothing_usable_is_seen_as_such() -> None:
     assert not sdp.facts(sdp.merge(bare(), [found(TCP), found(MDNS)])).candidates
 
 
+@pytest.mark.parametrize(
+    "address, is_one",
+    [
+        *(("192.0.2.7", True), ("2001:db8::7", True), ("6a1b4cb2.local", False), ("host.example.org", False)),
+        *(("999.1.1.1", False), ("fe80::1%eth0", False), ("1.2.3", False)),
+    ],
+)
+def test_usable_is_what_has_an_address(address: str, is_one: bool) -> None:
+    assert sdp.usable(found(host(ip=address))) is is_one
+    assert (address in sdp.merge(bare(), [found(host(ip=address))])) is is_one
+
+
 def test_a_refused_section_gets_nothing() -> None:
     text = description(section("audio", 0), ("m=video 0 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=inactive"))
     merged = sdp.parse(sdp.merge(text, [found(host(1), "1", 1), HOST]))
