@@ -28,10 +28,12 @@ PEOPLE_AT_HAND = 1_000
 
 
 class Found(NamedTuple):
-    """The place, and the login whose call it is; None where there is none, and the call is refused."""
+    """The place, and the login whose call it is; None where there is none, and the call is refused. `connecting`: it is
+    refused for now, because its session is not there and may come."""
 
     place: Place
     login: LoginID | None
+    connecting: bool = False
 
 
 class CallPlaces:
@@ -71,7 +73,8 @@ class CallPlaces:
         refuse = self._refusal(record, session, remote)
         limits = session.limits(portal.key) if session is not None else Limits()
         place = _place(portal.key, sender, ghost, remote, limits, refuse=refuse)
-        return Found(place, record.login.id if record is not None else None)
+        connecting = record is not None and record.state is LoginState.ACTIVE and session is None and bool(remote)
+        return Found(place, record.login.id if record is not None else None, connecting)
 
     async def _other(self, portal: Portal, room: RoomID) -> tuple[UserID, RemoteUserID] | None:
         """The one other person in the chat; None in a group."""
