@@ -95,7 +95,9 @@ class Changing(Describing):
 
     def _update(self, text: str, sdp_type: SDPType) -> None:
         facts = sdp.facts(text)
-        self._tell(MatrixCallUpdate(**self._named(), sdp_type=sdp_type, sdp=text, kind=facts.kind, held=facts.held))
+        # Who holds offers to send at most (W3C WebRTC, hold functionality); an answer follows what it was offered.
+        held = facts.held and sdp_type == "offer"
+        self._tell(MatrixCallUpdate(**self._named(), sdp_type=sdp_type, sdp=text, kind=facts.kind, held=held))
 
     def _mute(self, streams: Streams) -> None:
         m = self._m

@@ -157,7 +157,7 @@ class Facts(msgspec.Struct, frozen=True):
     """What a call must know of a description.
 
     `ufrags`: the generations of its sections' candidates. `candidates`: whether it has usable ones. `complete`: that it
-    has all. `held`: its side sends nothing. `kind`: whether there is video in it.
+    has all. `held`: its side takes nothing in. `kind`: whether there is video in it.
     """
 
     ufrags: tuple[str, ...]
@@ -181,7 +181,7 @@ def facts(text: str) -> Facts:
         ufrags=ufrags,
         candidates=has,
         complete=ended or (has and not trickles),
-        held=bool(media) and all(description.direction(one) in ("recvonly", "inactive") for one in media),
+        held=bool(media) and all(description.direction(one) in ("sendonly", "inactive") for one in media),
         kind=CallKind.VIDEO
         if any(one.kind == "video" and description.direction(one) != "inactive" for one in media)
         else CallKind.AUDIO,

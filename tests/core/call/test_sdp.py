@@ -212,9 +212,9 @@ def test_split_gives_what_was_inside() -> None:
 
 
 @pytest.mark.parametrize(
-    "direction, held", [("sendrecv", False), ("sendonly", False), ("recvonly", True), ("inactive", True)]
+    "direction, held", [("sendrecv", False), ("sendonly", True), ("recvonly", False), ("inactive", True)]
 )
-def test_held_is_whoever_sends_nothing(direction: str, held: bool) -> None:
+def test_held_is_by_whom_nothing_is_taken_in(direction: str, held: bool) -> None:
     assert sdp.facts(bare(direction=direction)).held is held
 
 

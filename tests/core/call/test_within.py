@@ -25,13 +25,22 @@ def test_hold_goes_through_at_once_with_the_candidates_that_are_known() -> None:
     case = Case().invite(bare()).matrix("candidates", **candidates(host(), ""))
     case.remote(RemoteCallAnswer, sdp=full("RmTe")).matrix("select_answer", selected_party_id=case.call.setup.party)
     case.new()
-    case.matrix("negotiate", **negotiate(bare(direction="recvonly")))
+    case.matrix("negotiate", **negotiate(bare(direction="sendonly")))
     (update,) = case.told
     assert isinstance(update, MatrixCallUpdate) and update.held and sdp.facts(update.sdp).candidates
-    case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmTe", direction="inactive"))
+    case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmTe", direction="recvonly"))
     assert case.sent[-1][1]["description"]["type"] == "answer"
     case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmTe"))
     assert len(case.sent) == 1, "an answer to nothing"
+
+
+def test_who_is_held_does_not_hold() -> None:
+    case = Case().connected()
+    case.new()
+    case.remote(RemoteCallUpdate, sdp_type="offer", sdp=full("RmTe", direction="inactive"))
+    case.matrix("negotiate", **negotiate(full(direction="inactive"), "answer"))
+    case.matrix("negotiate", **negotiate(full(direction="sendonly"))).matrix("negotiate", **negotiate(full()))
+    assert [one.held for one in case.told] == [False, True, False]
 
 
 def test_a_new_generation_is_gathered_again() -> None:
@@ -71,7 +80,7 @@ def test_an_offer_behind_an_answer_that_gathers_waits_for_it() -> None:
     case.matrix("negotiate", **negotiate(bare("NewU", direction="sendonly")))
     assert not case.told
     case.wait(QUIET_MS)
-    assert [(one.sdp_type, one.held) for one in case.told] == [("answer", False), ("offer", False)]
+    assert [(one.sdp_type, one.held) for one in case.told] == [("answer", False), ("offer", True)]
     assert "a=sendonly" in case.told[1].sdp
     case.remote(RemoteCallUpdate, sdp_type="answer", sdp=full("RmT2", direction="recvonly"))
     assert case.sent[-1][1]["description"]["type"] == "answer"
