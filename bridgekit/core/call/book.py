@@ -101,7 +101,8 @@ class Book:
             early = [one for one in self._stash.take(key, now) if isinstance(one, Seen)]
             return self._invited(seen, event, place(), now, early)
         if isinstance(event, Candidates | Hangup):
-            self._stash.put(key, seen, now)
+            found = event.candidates if isinstance(event, Candidates) else ()
+            self._stash.put(key, seen, now, size=sum(len(one.candidate) for one in found))
         return []
 
     def remote(self, event: RemoteCall, now: int, place: Callable[[], Place]) -> list[Call]:
