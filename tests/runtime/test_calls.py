@@ -253,17 +253,18 @@ async def test_a_call_to_nobody_of_ours_is_left_alone(scene: Scene) -> None:
     assert scene.alice.seen("reject") == []
 
 
-@pytest.mark.parametrize("why", ["no capability", "group"])
+@pytest.mark.parametrize("why", ["no capability", "group", "one of a group", "somebody who is not there"])
 async def test_what_cannot_be_is_declined(why: str) -> None:
     from bridgekit.adapter.calls import CanCall
 
     harness = Harness(FakeNetwork(lacks=[CanCall] if why == "no capability" else []))
     await harness.start()
     scene = Scene(harness, await harness.portal("chat"))
-    if why == "group":
+    if "group" in why:
         harness.network.say("chat", "another", "hello too")
         await harness.until(lambda: "hello too" in harness.homeserver.bodies(scene.room))
-    scene.alice.invite("c1", invitee=None)
+    invitee = {"one of a group": GHOST, "somebody who is not there": UserID("@fake_another:test")}.get(why)
+    scene.alice.invite("c1", invitee=invitee)
     content = await scene.alice.see("reject")
     assert content["call_id"] == "c1"
     assert scene.network.called == []
