@@ -309,8 +309,8 @@ def _address(section: Section, port: str, address: str) -> None:
 def _default_for_bundled(description: Description) -> None:
     """RFC 9143: what is bundled goes where the first one of its group goes."""
     for group in Section(description.head).values("group"):
-        kind, *mids = group.split()
-        members = [one for one in description.sections if one.value("mid") in mids and not one.refused]
+        kind, _, mids = group.partition(" ")
+        members = [one for one in description.sections if one.value("mid") in mids.split() and not one.refused]
         real = [one for one in members if one.port not in (0, DISCARD_PORT)]
         if kind != "BUNDLE" or not real:
             continue

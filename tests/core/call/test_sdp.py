@@ -29,7 +29,16 @@ lines = st.one_of(
             "a=ice-options:trickle",
             "a=end-of-candidates",
             "a=group:BUNDLE 0 1",
+            "a=group:BUNDLE",
+            "a=group:",
             "a=bundle-only",
+            "m=audio 5000/2 X 1",
+            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+            "a=candidate:",
+            "a=ice-options:",
+            "a=sendonly",
+            "c=",
+            "c=IN",
             "a=msid:- t",
             "a=msid:s t",
             "a=msid",
@@ -159,6 +168,14 @@ def test_candidates_are_placed_by_tag_then_number_else_first() -> None:
 def test_what_is_bundled_has_the_address_of_its_group() -> None:
     merged = sdp.parse(sdp.merge(bare(video=True), [HOST]))
     assert [one.port for one in merged.sections] == [50000, 50000]
+
+
+@pytest.mark.parametrize("line", ["a=group:", "a=group: ", "a=group", "a=group:BUNDLE", "a=group:BUNDLE  0  9 9"])
+def test_a_group_of_nothing_is_none(line: str) -> None:
+    text = bare().replace("a=group:BUNDLE 0", line)
+    assert line in text
+    merged = sdp.merge(text, [HOST])
+    assert sdp.facts(merged).complete and f"{line}\r\n" in merged
 
 
 def test_other_generations_are_dropped() -> None:
