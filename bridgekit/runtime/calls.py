@@ -389,7 +389,7 @@ class Calls:
                 await self._fire()
 
     async def _fire(self) -> None:
-        calls = self._book.fire(self._clock.now())
+        calls = self._book.fire(self._clock.now(), on_bug=lambda error: log.error("a call failed", exc_info=error))
         try:
             await self._step(calls)
             for key in [key for key in self._saved if self._book.get(*key) is None]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridgekit.core.call import book
+from bridgekit.core.call.caller import Caller
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Transient
 from bridgekit.model.calls import (
     CallEnd,
@@ -154,3 +155,20 @@ async def test_a_flood_of_calls_leaves_no_more_on_disk_than_is_remembered(
         await scene.harness.settle(0.5)
     assert scene.harness.bridge.calls.begun == 30
     assert len(await scene.harness.store.ongoing_calls()) == 5
+
+
+async def test_a_call_with_a_bug_ends_and_holds_up_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    expire = Caller._expire
+
+    def broken(call: Caller, now: int) -> None:
+        if call.setup.call == "r1":
+            raise RuntimeError("a bug")
+        expire(call, now)
+
+    monkeypatch.setattr(Caller, "_expire", broken)
+    scene.ring("r1")
+    scene.ring("r2")
+    await scene.told(MatrixCallReject, 2)
+    reasons = {one.call: one.reason for one in scene.network.told(MatrixCallReject)}
+    assert reasons == {"r1": CallEnd.ERROR, "r2": CallEnd.NO_ANSWER}
+    assert scene.harness.bridge.calls.live == 0

@@ -13,7 +13,7 @@ from bridgekit.core.call import memory, sdp
 from bridgekit.core.call.callee import Callee
 from bridgekit.core.call.caller import Caller
 from bridgekit.core.call.candidates import Stash
-from bridgekit.core.call.effects import Joined, Left, Replaced
+from bridgekit.core.call.effects import Failed, Joined, Left, Replaced
 from bridgekit.core.call.events import MAX_LIFETIME_MS, Candidates, Hangup, Invite, Seen, is_id
 from bridgekit.core.call.machine import MIN_RING_MS, Call, Input
 from bridgekit.core.call.memory import Memory, Setup
@@ -135,8 +135,9 @@ class Book:
         timers.append(self._stash.next_timer())
         return min((timer for timer in timers if timer is not None), default=None)
 
-    def fire(self, now: int) -> list[Call]:
-        """Do what is due, and forget what is long over."""
+    def fire(self, now: int, *, on_bug: Callable[[Exception], None] | None = None) -> list[Call]:
+        """Do what is due, and forget what is long over. `on_bug` is told of what a call raised, which none should: that
+        call ends, and the others go on. None: it is raised."""
         self._stash.expire(now)
         too_many = len(self._over) - MAX_OVER
         for number, (key, call) in enumerate(list(self._over.items())):
@@ -145,7 +146,13 @@ class Book:
             self._drop(key)
         due = [call for call in self._live.values() if (timer := call.next_timer()) is not None and timer <= now]
         for call in due:
-            call.fire(now)
+            try:
+                call.fire(now)
+            except Exception as error:
+                if on_bug is None:
+                    raise
+                on_bug(error)
+                call.receive(Failed(CallEnd.ERROR), now)
             self._sort(call)
         return due
 
