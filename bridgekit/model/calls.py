@@ -117,8 +117,8 @@ class MatrixCallUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """One half of a renegotiation within the call `call` of `portal`, with `leg`: hold, video on or off, a new way for
     the media.
 
-    `sdp` is an offer or an answer (`sdp_type`). `held`: by it the Matrix side receives at most, and sends nothing.
-    `kind`: whether there is video in it.
+    `sdp` is an offer or an answer (`sdp_type`). `held`: by this offer the Matrix side puts the call on hold, and
+    takes nothing in; any other offer goes on with it. `kind`: whether there is video in it.
     """
 
     portal: PortalKey

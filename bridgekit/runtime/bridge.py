@@ -401,7 +401,7 @@ class Bridge:
     async def _handle(self, entry: Entry, lane: Lane) -> Handled:
         if is_call_lane(lane.key):
             event = decode_call(entry.payload) if entry.direction is Direction.REMOTE else None
-            return await self.calls.handle(entry, event)
+            return await self.calls.handle(entry, event, behind=tuple(lane.buffer)[1:])
         if room_of(lane.key) is not None:
             return await self._outgoing.handle(entry, lane)
         if is_copy_lane(lane.key):

@@ -97,7 +97,8 @@ class CallDeeds:
             verdict = judge_homeserver(error)
             if isinstance(verdict, Retry):
                 raise TryAgain(verdict.reason, verdict.retry_after_s) from error
-            raise GiveUp(CallEnd.ERROR, verdict.reason) from error
+            reason = CallEnd.UNREACHABLE if isinstance(task, InviteToRoom) else CallEnd.ERROR
+            raise GiveUp(reason, verdict.reason) from error
 
     def _txn_id(self, key: CallKey, sender: str, which: str) -> TxnID:
         portal, call = key
@@ -128,7 +129,7 @@ class CallDeeds:
         task = errand.task
         assert isinstance(task, CallRemote)
         value = task.value
-        must = task.final or (isinstance(value, MatrixCallOffer) and bool(value.sdp)) or _is_answer(value)
+        must = errand.final or errand.vital or isinstance(value, MatrixCallHangUp)
         login = self._login_of(errand.key)
         record = self._books.login(login) if login is not None else None
         if record is None:
@@ -194,10 +195,6 @@ class CallDeeds:
                 await self._gateway.ended(*key)
         except Exception:
             log.exception("the media gateway failed to end a call")
-
-
-def _is_answer(value: MatrixCall) -> bool:
-    return isinstance(value, MatrixCallAnswer)
 
 
 def _reason(verdict: End) -> CallEnd:

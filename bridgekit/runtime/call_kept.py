@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, get_args
 
 import msgspec
@@ -54,9 +55,11 @@ def snapshot_of(data: bytes) -> bytes:
     return _decode(data).snapshot
 
 
-def errands_of(data: bytes, key: CallKey) -> list[Errand]:
-    """What is not done yet of this call. Raises `msgspec.DecodeError` for what is none."""
-    return [Errand(key, _task(one), one.until) for one in _decode(data).errands]
+def errands_of(data: bytes, key: CallKey, *, again_until: int) -> list[Errand]:
+    """What is not done yet of this call; what a restart must not lose has until `again_until`, in ms since the epoch.
+    Raises `msgspec.DecodeError` for what is none."""
+    errands = [Errand(key, _task(one), one.until) for one in _decode(data).errands]
+    return [replace(one, until=max(one.until, again_until)) if one.keeps else one for one in errands]
 
 
 def _task(one: _Errand) -> Task:

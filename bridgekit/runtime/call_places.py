@@ -28,10 +28,12 @@ PEOPLE_AT_HAND = 1_000
 
 
 class Found(NamedTuple):
-    """The place, and the login whose call it is; None where there is none, and the call is refused."""
+    """The place, and the login whose call it is; None where there is none, and the call is refused. `connecting`: it is
+    refused for now, because its session is not there and may come."""
 
     place: Place
     login: LoginID | None
+    connecting: bool = False
 
 
 class CallPlaces:
@@ -63,24 +65,30 @@ class CallPlaces:
             person = await self._ghosts.person(invite.invitee)
             if person is None:
                 return None
-            ghost, remote = invite.invitee, person
-        elif (other := await self._other(portal, room)) is not None:
-            ghost, remote = other
+            ghost = invite.invitee
+            # Others in the chat: it is a group, or somebody else's, and networks ring by chat.
+            if all(other == (ghost, person) for other in await self._others(room)):
+                remote = person
+        elif len(others := await self._others(room)) == 1:
+            ghost, remote = others[0]
         record = await self._caller(portal.key, sender)
         session = self._sessions.session(record.login.id) if record is not None else None
         refuse = self._refusal(record, session, remote)
         limits = session.limits(portal.key) if session is not None else Limits()
         place = _place(portal.key, sender, ghost, remote, limits, refuse=refuse)
-        return Found(place, record.login.id if record is not None else None)
+        connecting = record is not None and record.state is LoginState.ACTIVE and session is None and bool(remote)
+        return Found(place, record.login.id if record is not None else None, connecting)
 
-    async def _other(self, portal: Portal, room: RoomID) -> tuple[UserID, RemoteUserID] | None:
-        """The one other person in the chat; None in a group."""
-        found = []
+    async def _others(self, room: RoomID) -> list[tuple[UserID, RemoteUserID]]:
+        """The network's people in a chat, without those who are logins here; of many, two."""
+        found: list[tuple[UserID, RemoteUserID]] = []
         for user in await self._books.directory.members(room):
             person = await self._ghosts.person(user)
             if person is not None and not self._books.is_own_account(person):
                 found.append((user, person))
-        return found[0] if len(found) == 1 else None
+                if len(found) == 2:
+                    break
+        return found
 
     async def _caller(self, portal: PortalKey, sender: UserID) -> LoginRecord | None:
         """The sender's login: a connected one that can call, if they have several."""

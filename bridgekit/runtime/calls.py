@@ -8,14 +8,15 @@ a call outlives the bridge's process, and a crash repeats at most what a repeat 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from bridgekit.core.call.book import Book, Place
-from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Note, SendMatrix
-from bridgekit.core.call.events import Invite, Malformed, read
+from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Note
+from bridgekit.core.call.events import Invite, Malformed, Seen, read
 from bridgekit.core.call.machine import Call
 from bridgekit.core.policy import Retry, judge_homeserver
 from bridgekit.errors import HomeserverUnreachable, LeaseLost, MatrixRequestError, StoreError, StoreUnavailable
@@ -40,6 +41,7 @@ from bridgekit.runtime.call_deeds import CallDeeds
 from bridgekit.runtime.call_places import CallPlaces
 from bridgekit.runtime.errands import CallKey, Errand, Errands, GiveUp, either
 from bridgekit.runtime.ghosts import Ghosts
+from bridgekit.runtime.lane import WaitFor
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.portals import Portals
@@ -50,6 +52,11 @@ log = logging.getLogger(__name__)
 
 MATRIX_MS = 60_000
 """So long an event of a call is tried to be sent, and that a call is over is told."""
+
+CONNECT_MS = 5_000
+LOOK_AGAIN_S = 0.25
+"""So long a call from Matrix waits for a session that is being connected (at start, after a cut), and so often that is
+looked for."""
 
 STORE_AGAIN_S = 1.0
 
@@ -122,7 +129,7 @@ class Calls:
                 snapshot = call_kept.snapshot_of(record.memory)
                 (call,) = self._book.restore([snapshot])
                 key = _key(call)
-                errands = call_kept.errands_of(record.memory, key)
+                errands = call_kept.errands_of(record.memory, key, again_until=self._clock.now() + MATRIX_MS)
             except msgspec.DecodeError:
                 log.exception("what is kept of a call cannot be read; the call is forgotten")
                 await self._books.save(CallForgotten(record.id))
@@ -147,11 +154,11 @@ class Calls:
         await asyncio.gather(*(queue.stop() for queue in list(self._queues.values())))
 
     # --- what happens ---------------------------------------------------------------------------------------------
-    async def handle(self, entry: Entry, event: RemoteCall | None) -> Handled:
-        """Carry out the head of a call's lane: an event of Matrix, or `event` of the network. Raises `RetryLater`,
-        `WaitFor`, `StoreError`."""
+    async def handle(self, entry: Entry, event: RemoteCall | None, *, behind: Sequence[Entry] = ()) -> Handled:
+        """Carry out the head of a call's lane: an event of Matrix, or `event` of the network. `behind`: what is
+        known to stand behind it. Raises `RetryLater`, `WaitFor`, `StoreError`."""
         try:
-            calls = await (self._from_matrix(entry) if event is None else self._from_network(entry, event))
+            calls = await (self._from_matrix(entry, behind) if event is None else self._from_network(entry, event))
         except (HomeserverUnreachable, MatrixRequestError) as error:
             verdict = judge_homeserver(error)
             if isinstance(verdict, Retry):
@@ -162,7 +169,7 @@ class Calls:
         await self._step(calls)
         return Handled()
 
-    async def _from_matrix(self, entry: Entry) -> list[Call]:
+    async def _from_matrix(self, entry: Entry, behind: Sequence[Entry]) -> list[Call]:
         raw = self._event(entry)
         seen = read(entry.payload, received_at=entry.received_at)
         if isinstance(seen, Malformed):
@@ -177,7 +184,15 @@ class Calls:
             found = await self._places.of_invite(portal, raw.room_id, seen.sender, seen.event)
             if found is None:
                 return []
-            place, login = found
+            if found.connecting and self._clock.now() < entry.received_at + CONNECT_MS:
+                raise WaitFor(functools.partial(self._clock.sleep, LOOK_AGAIN_S))
+            place, login = found.place, found.login
+            # MSC2746: what has been hung up by now is not signalled.
+            for later in behind:
+                if later.kind == "m.call.hangup" and self._event(later).room_id == raw.room_id:
+                    end = read(later.payload, received_at=later.received_at)
+                    if isinstance(end, Seen):
+                        self._book.matrix(end, portal.key, self._clock.now(), lambda: _known(None))
         calls = self._book.matrix(seen, portal.key, self._clock.now(), lambda: _known(place))
         self._note_login(calls, login)
         return calls
@@ -328,7 +343,7 @@ class Calls:
             call = self._book.get(*errand.key)
             if ended is not None:
                 log.warning("a call: %s", ended)
-                if call is not None and not errand.final and isinstance(errand.task, SendMatrix | CallRemote):
+                if call is not None and errand.vital:
                     await self._step(self._book.tell(call, Failed(ended.reason), self._clock.now()))
                     return
             if not left:
@@ -374,7 +389,7 @@ class Calls:
                 await self._fire()
 
     async def _fire(self) -> None:
-        calls = self._book.fire(self._clock.now())
+        calls = self._book.fire(self._clock.now(), on_bug=lambda error: log.error("a call failed", exc_info=error))
         try:
             await self._step(calls)
             for key in [key for key in self._saved if self._book.get(*key) is None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridgekit.core.call.effects import CallRemote, InviteToRoom, Note, SendMatrix
-from bridgekit.model.calls import CallEnd
+from bridgekit.model.calls import CallEnd, MatrixCallAnswer, MatrixCallOffer
 from bridgekit.model.ids import CallID, PortalKey
 from bridgekit.ports import Clock
 
@@ -25,6 +25,9 @@ Task = SendMatrix | CallRemote | InviteToRoom | Note
 
 RETRY_S = (0.25, 0.5, 1.0, 2.0)
 """The pauses between two attempts; the last one from then on."""
+
+VITAL = frozenset({"m.call.invite", "m.call.answer", "m.call.select_answer"})
+"""A call of which one of these cannot be sent is none. Without the others it goes on as it was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,25 @@ class Errand:
     def final(self) -> bool:
         """Whether it says that the call is over."""
         return isinstance(self.task, SendMatrix | CallRemote) and self.task.final
+
+    @property
+    def vital(self) -> bool:
+        """Whether nothing comes of the call without it: then it ends if this cannot be done."""
+        match self.task:
+            case SendMatrix(type=type):
+                return type in VITAL
+            case CallRemote(value=MatrixCallOffer(sdp=sdp)):
+                return bool(sdp)
+            case CallRemote(value=value):
+                return isinstance(value, MatrixCallAnswer)
+            case task:
+                return isinstance(task, InviteToRoom)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it is still worth doing when its time has passed without the bridge: that the call is over must be
+        said, and so must its line; what rings or changes something would come out of the blue."""
+        return self.final or isinstance(self.task, InviteToRoom | Note)
 
 
 class TryAgain(Exception):
@@ -104,6 +126,8 @@ class Errands:
 
     async def _carry_out(self, errand: Errand) -> GiveUp | None:
         attempt = 0
+        if not errand.keeps and self._clock.now() >= errand.until:
+            return GiveUp(CallEnd.CONNECTION_FAILED, "what was to be done is too late now")
         while True:
             try:
                 await self._do(errand)

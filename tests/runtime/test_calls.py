@@ -202,6 +202,34 @@ async def test_the_network_is_away_for_a_moment(scene: Scene) -> None:
     assert len(scene.network.called_tries) == 3
 
 
+@pytest.mark.parametrize("cuts", [1, 500])
+async def test_a_session_that_is_being_connected_is_waited_for(scene: Scene, cuts: int) -> None:
+    scene.network.connect_errors.extend(ConnectionError() for _ in range(cuts))
+    scene.network.drop_connections()
+    await scene.harness.settle()
+    scene.alice.invite("c1")
+    if cuts == 1:
+        await scene.told(MatrixCallOffer)
+        assert scene.alice.seen("reject") == []
+    else:
+        began = scene.harness.clock.now()
+        await scene.alice.see("reject")
+        assert 0 < scene.harness.clock.now() - began < 10_000
+        assert scene.lines() == ["Call: not reachable"]
+
+
+async def test_who_gives_up_while_the_session_is_waited_for_has_not_called(scene: Scene) -> None:
+    scene.network.connect_errors.extend(ConnectionError() for _ in range(500))
+    scene.network.drop_connections()
+    await scene.harness.settle()
+    scene.alice.invite("c1")
+    await scene.harness.settle(1)
+    scene.alice.send("hangup", "c1")
+    await scene.harness.settle(10)
+    assert scene.lines() == ["Call cancelled"]
+    assert scene.alice.seen("reject") == []
+
+
 async def test_a_hangup_does_not_wait_for_what_backs_off(scene: Scene) -> None:
     scene.network.next_called("offer", *(Transient("busy") for _ in range(50)))
     scene.alice.invite("c1")
@@ -225,17 +253,18 @@ async def test_a_call_to_nobody_of_ours_is_left_alone(scene: Scene) -> None:
     assert scene.alice.seen("reject") == []
 
 
-@pytest.mark.parametrize("why", ["no capability", "group"])
+@pytest.mark.parametrize("why", ["no capability", "group", "one of a group", "somebody who is not there"])
 async def test_what_cannot_be_is_declined(why: str) -> None:
     from bridgekit.adapter.calls import CanCall
 
     harness = Harness(FakeNetwork(lacks=[CanCall] if why == "no capability" else []))
     await harness.start()
     scene = Scene(harness, await harness.portal("chat"))
-    if why == "group":
+    if "group" in why:
         harness.network.say("chat", "another", "hello too")
         await harness.until(lambda: "hello too" in harness.homeserver.bodies(scene.room))
-    scene.alice.invite("c1", invitee=None)
+    invitee = {"one of a group": GHOST, "somebody who is not there": UserID("@fake_another:test")}.get(why)
+    scene.alice.invite("c1", invitee=invitee)
     content = await scene.alice.see("reject")
     assert content["call_id"] == "c1"
     assert scene.network.called == []
@@ -387,6 +416,23 @@ async def test_a_stale_invite_found_at_start_does_not_ring(scene: Scene) -> None
     await scene.harness.start()
     await scene.harness.settle(5)
     assert scene.network.told(MatrixCallOffer) == []
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_was_hung_up_meanwhile_does_not_ring(scene: Scene, killed: bool) -> None:
+    """MSC2746: "if the sync response contains subsequent events that indicate the call has been hung up [...] the
+    client does not signal it"."""
+    if killed:
+        await scene.harness.kill()
+    scene.alice.invite("c1")
+    scene.alice.send("hangup", "c1")
+    scene.alice.invite("c2")
+    scene.alice.send("hangup", "c2", party_id="OTHER")
+    if killed:
+        await scene.harness.start()
+    assert (await scene.told(MatrixCallOffer)).call == "c2"
+    assert scene.lines() == ["Call cancelled"]
+    assert scene.network.told(MatrixCallHangUp) == []
 
 
 async def test_an_ended_call_is_forgotten(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from bridgekit.core.call import memory, sdp
 from bridgekit.core.call.callee import Callee
 from bridgekit.core.call.caller import Caller
 from bridgekit.core.call.candidates import Stash
-from bridgekit.core.call.effects import Joined, Left, Replaced
+from bridgekit.core.call.effects import Failed, Joined, Left, Replaced
 from bridgekit.core.call.events import MAX_LIFETIME_MS, Candidates, Hangup, Invite, Seen, is_id
 from bridgekit.core.call.machine import MIN_RING_MS, Call, Input
 from bridgekit.core.call.memory import Memory, Setup
@@ -55,8 +55,8 @@ class Book:
     """The calls. Each method returns those that have `effects()` now: carry them out in this order, one call's in
     theirs.
 
-    A call is restored from its snapshot at start; an ended one can be dropped when `Call.forget_at` has passed,
-    which `fire` does here.
+    A call is restored from its snapshot at start. `fire` drops ended ones whose `Call.forget_at` has passed, or of
+    which there are too many; then what is on disk of them can go.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,8 @@ class Book:
             early = [one for one in self._stash.take(key, now) if isinstance(one, Seen)]
             return self._invited(seen, event, place(), now, early)
         if isinstance(event, Candidates | Hangup):
-            self._stash.put(key, seen, now)
+            found = event.candidates if isinstance(event, Candidates) else ()
+            self._stash.put(key, seen, now, size=sum(len(one.candidate) for one in found))
         return []
 
     def remote(self, event: RemoteCall, now: int, place: Callable[[], Place]) -> list[Call]:
@@ -126,22 +127,32 @@ class Book:
         return [call]
 
     def next_timer(self) -> int | None:
-        """When `fire` has something to do; None: never."""
+        """When `fire` has something to do, in the past: now; None: never."""
+        if len(self._over) > MAX_OVER:
+            return 0
         timers = [call.next_timer() for call in self._live.values()]
         timers += [call.forget_at for call in islice(self._over.values(), 1)]
         timers.append(self._stash.next_timer())
         return min((timer for timer in timers if timer is not None), default=None)
 
-    def fire(self, now: int) -> list[Call]:
-        """Do what is due, and forget what is long over."""
+    def fire(self, now: int, *, on_bug: Callable[[Exception], None] | None = None) -> list[Call]:
+        """Do what is due, and forget what is long over. `on_bug` is told of what a call raised, which none should: that
+        call ends, and the others go on. None: it is raised."""
         self._stash.expire(now)
-        for key, call in list(self._over.items()):
-            if call.forget_at is None or call.forget_at > now:
+        too_many = len(self._over) - MAX_OVER
+        for number, (key, call) in enumerate(list(self._over.items())):
+            if number >= too_many and (call.forget_at is None or call.forget_at > now):
                 break
             self._drop(key)
         due = [call for call in self._live.values() if (timer := call.next_timer()) is not None and timer <= now]
         for call in due:
-            call.fire(now)
+            try:
+                call.fire(now)
+            except Exception as error:
+                if on_bug is None:
+                    raise
+                on_bug(error)
+                call.receive(Failed(CallEnd.ERROR), now)
             self._sort(call)
         return due
 
@@ -186,18 +197,16 @@ class Book:
         matrix_id = matrix_id_for(event.portal, event.call)
         setup = _setup(place, Role.CALLER, matrix_id, event.call, place.user, event.kind, now, expires_at)
         refuse = self._refuse(place, event.kind)
-        lost: list[Call] = []
         other = None if refuse else self._met(place.portal, Role.CALLEE, place.user, place.remote)
-        if other is not None:
-            if matrix_id < other.setup.matrix_id:
-                lost = [other]
-            else:
-                refuse = CallEnd.REPLACED
+        if other is not None and matrix_id > other.setup.matrix_id:
+            refuse = CallEnd.REPLACED
         if refuse is not None and not event.group and expires_at - MIN_RING_MS > now:
             return [self._add(Caller.refused(Memory(setup=setup, leg=event.leg), refuse, now))]
         call = self._add(Caller.begin(setup, event, now, joined=place.joined))
+        if other is None or call.over:
+            return [call]  # one that is over as it begins (stale, of a group) is none that could count
         # The new invite first: a client that sees it takes it in place of its own call.
-        return [call, *(done for one in lost for done in self.tell(one, Replaced(), now))]
+        return [call, *self.tell(other, Replaced(), now)]
 
     def _refuse(self, place: Place, kind: CallKind) -> CallEnd | None:
         if place.refuse is not None:
@@ -228,8 +237,6 @@ class Book:
         key = (call.setup.portal, call.setup.call)
         if call.over and self._live.pop(key, None) is not None:
             self._over[key] = call
-            if len(self._over) > MAX_OVER:
-                self._drop(next(iter(self._over)))
 
     def _drop(self, key: tuple[PortalKey, CallID]) -> None:
         call = self._calls.pop(key)

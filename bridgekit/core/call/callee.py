@@ -138,6 +138,8 @@ class Callee(Changing):
                 self._answered_elsewhere(leg)
         m.legs = []
         self._send(contents.answer(self._us, text, streams), now)
+        if self.over:
+            return  # too large for Matrix
         if complete:
             self._send(contents.candidates(self._us, (), complete=True), now)
         if event.answered_by:
@@ -150,10 +152,7 @@ class Callee(Changing):
 
     def _answered_elsewhere(self, leg: LegID) -> None:
         self._tell(
-            MatrixCallHangUp(
-                portal=self.setup.portal, call=self.setup.call, reason=CallEnd.ANSWERED_ELSEWHERE, leg=leg
-            ),
-            final=True,
+            MatrixCallHangUp(portal=self.setup.portal, call=self.setup.call, reason=CallEnd.ANSWERED_ELSEWHERE, leg=leg)
         )
 
     def _refused(self, leg: LegID, reason: CallEnd, now: int, *, by_hanging_up: bool) -> None:

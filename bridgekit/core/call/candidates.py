@@ -23,6 +23,7 @@ BATCH_MS: Final = 200
 
 STASH_MS: Final = 30_000
 STASH_KEYS: Final = 200
+STASH_BYTES: Final = 4 * 1024 * 1024
 
 
 class Gathering(msgspec.Struct, frozen=True):
@@ -64,29 +65,38 @@ def complete(text: str, pool: Iterable[Candidate]) -> str | None:
 
 
 class Stash:
-    """Candidates, and ends of calls, that came before their call did: bounded in number and time."""
+    """Candidates, and ends of calls, that came before their call did: bounded in number, size and time."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, ...], tuple[int, list[object]]] = {}
+        self._held: dict[tuple[str, ...], tuple[int, list[object], list[int]]] = {}
+        self._bytes = 0
 
-    def put(self, key: tuple[str, ...], what: object, now: int) -> None:
+    def put(self, key: tuple[str, ...], what: object, now: int, *, size: int = 0) -> None:
+        """`size` in bytes, roughly."""
         self.expire(now)
-        kept = self._held.setdefault(key, (now, []))[1]
+        _, kept, sizes = self._held.setdefault(key, (now, [], []))
         if len(kept) < 16:
             kept.append(what)
-        while len(self._held) > STASH_KEYS:
-            del self._held[next(iter(self._held))]
+            sizes.append(size)
+            self._bytes += size
+        while len(self._held) > STASH_KEYS or self._bytes > STASH_BYTES:
+            self._drop(next(iter(self._held)))
 
     def take(self, key: tuple[str, ...], now: int) -> list[object]:
         self.expire(now)
-        return self._held.pop(key, (0, []))[1]
+        return self._drop(key) if key in self._held else []
 
     def next_timer(self) -> int | None:
-        return min((since + STASH_MS for since, _ in self._held.values()), default=None)
+        return min((since + STASH_MS for since, _, _ in self._held.values()), default=None)
 
     def expire(self, now: int) -> None:
-        for key in [key for key, (since, _) in self._held.items() if since + STASH_MS <= now]:
-            del self._held[key]
+        for key in [key for key, (since, _, _) in self._held.items() if since + STASH_MS <= now]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, ...]) -> list[object]:
+        _, kept, sizes = self._held.pop(key)
+        self._bytes -= sum(sizes)
+        return kept
 
     def __len__(self) -> int:
-        return sum(len(kept) for _, kept in self._held.values())
+        return sum(len(kept) for _, kept, _ in self._held.values())

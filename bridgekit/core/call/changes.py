@@ -51,7 +51,8 @@ class Changing(Describing):
 
     def _negotiate(self, text: str, sdp_type: SDPType, until: int, now: int) -> None:
         m = self._m
-        if m.state in (State.SELECTED, State.ANSWERED) and sdp_type == "offer":
+        answering = m.gathering is not None and m.gathering.sdp_type == "answer"
+        if sdp_type == "offer" and (answering or m.state in (State.SELECTED, State.ANSWERED)):
             m.later = text  # the network must have the answer first; or it overtook m.call.select_answer
             return
         if m.state is not State.CONNECTED:
@@ -68,9 +69,11 @@ class Changing(Describing):
             return
         else:
             m.offering, m.offering_until = "", 0
-        if ufrags != m.ufrags:
-            # Another generation: the candidates of the last one, and its end, say nothing of it.
-            m.from_matrix = [held for held in m.from_matrix if sdp.generations(held.candidate).difference(m.ufrags)]
+        if set(ufrags).difference(m.ufrags):
+            # Another generation: the candidates of one that is gone, and their end, say nothing of it. Sections that
+            # are bundled only now, or refused, leave generations of before.
+            gone = set(m.ufrags).difference(ufrags)
+            m.from_matrix = [held for held in m.from_matrix if sdp.generations(held.candidate).difference(gone)]
             m.matrix_ended = []
             self._gather(text, sdp_type, now)
         else:
@@ -83,13 +86,18 @@ class Changing(Describing):
         m = self._m
         if any(m.muted):
             self._tell(MatrixCallMute(**self._named(), audio_muted=m.muted[0], video_muted=m.muted[1]))
-        if m.later:
-            text, m.later = m.later, ""
+        self._answer_is_through(now)
+
+    def _answer_is_through(self, now: int) -> None:
+        if self._m.later:
+            text, self._m.later = self._m.later, ""
             self._negotiate(text, "offer", now + NEGOTIATE_MS, now)
 
     def _update(self, text: str, sdp_type: SDPType) -> None:
         facts = sdp.facts(text)
-        self._tell(MatrixCallUpdate(**self._named(), sdp_type=sdp_type, sdp=text, kind=facts.kind, held=facts.held))
+        # Who holds offers to send at most (W3C WebRTC, hold functionality); an answer follows what it was offered.
+        held = facts.held and sdp_type == "offer"
+        self._tell(MatrixCallUpdate(**self._named(), sdp_type=sdp_type, sdp=text, kind=facts.kind, held=held))
 
     def _mute(self, streams: Streams) -> None:
         m = self._m
@@ -110,7 +118,7 @@ class Changing(Describing):
         if m.state is not State.CONNECTED or m.version == 0:
             return
         if event.sdp_type == "offer":
-            if m.offering == "matrix" and self._caller == "matrix":
+            if (m.offering == "matrix" or m.later) and self._caller == "matrix":
                 return
             taken = self._offered
         elif m.offering != "matrix" or m.gathering is not None:
@@ -125,7 +133,8 @@ class Changing(Describing):
         self._send(contents.negotiate(self._us, event.sdp_type, text, streams, lifetime=NEGOTIATE_MS), now)
 
     def _offered(self, now: int) -> None:
-        self._m.offering, self._m.offering_until, self._m.gathering = "remote", now + NEGOTIATE_MS, None
+        self._m.offering, self._m.offering_until = "remote", now + NEGOTIATE_MS
+        self._m.gathering, self._m.later = None, ""
 
     def _answered(self, now: int) -> None:
         self._m.offering, self._m.offering_until = "", 0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import lru_cache
+from typing import Final
 
 from bridgekit.core.call import candidates, contents, memory, sdp
 from bridgekit.core.call.candidates import Gathering
-from bridgekit.core.call.events import Candidates
+from bridgekit.core.call.events import MAX_CANDIDATE_BYTES, Candidates
 from bridgekit.core.call.machine import Call
 from bridgekit.core.call.memory import MAX_POOL, Held
 from bridgekit.core.call.states import Cause, State
 from bridgekit.model.calls import CallEnd, Candidate, MatrixCallCandidates, RemoteCallCandidates, SDPType
+
+AT_ONCE: Final = 40
+"""So many candidates go into one event."""
 
 
 class Describing(Call):
@@ -37,19 +42,13 @@ class Describing(Call):
         if gathering is None or now < self._due(gathering):
             return
         m.gathering = None
-        text: str | None
-        if candidates.must_gather(self.setup.trickle, gathering.sdp_type):
-            text = candidates.complete(gathering.sdp, self._pool())
-            m.from_matrix = [
-                Held(held.of, held.candidate, passed=True) if self._is_party(held.of) else held
-                for held in m.from_matrix
-            ]
-            m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
+        try:
+            text = self._made(gathering)
+        except sdp.BadSDP:
+            # With its candidates, or with the line ends that it must have, it is too large.
+            text, cause, reason = None, Cause.FAILED, CallEnd.MEDIA_FAILED
         else:
-            text, inside, ended = sdp.split(gathering.sdp)
-            self._hold(m.peer or "", inside)
-            if ended and inside:
-                m.matrix_ended.append(m.peer or "")
+            cause, reason = Cause.UNREACHABLE, CallEnd.CONNECTION_FAILED
         m.ufrags = sdp.facts(gathering.sdp).ufrags
         if text is not None:
             self._pass_on(text, gathering.sdp_type, now)
@@ -57,7 +56,30 @@ class Describing(Call):
         elif m.state is State.CONNECTED:
             m.offering = ""  # the call goes on as it was
         else:
-            self._end(Cause.UNREACHABLE, CallEnd.CONNECTION_FAILED, now)
+            self._end(cause, reason, now)
+        if gathering.sdp_type == "answer" and m.state is State.CONNECTED:
+            self._answer_is_through(now)
+
+    @abstractmethod
+    def _answer_is_through(self, now: int) -> None:
+        """What has waited for an answer of Matrix's to be passed on can go."""
+
+    def _made(self, gathering: Gathering) -> str | None:
+        """The description as this network takes it; None if it has no candidates and must have some. Raises
+        `BadSDP`."""
+        m = self._m
+        if not candidates.must_gather(self.setup.trickle, gathering.sdp_type):
+            text, inside, ended = sdp.split(gathering.sdp)
+            self._hold(m.peer or "", inside)
+            if ended and inside:
+                m.matrix_ended.append(m.peer or "")
+            return text
+        made = candidates.complete(gathering.sdp, self._pool())
+        m.from_matrix = [
+            Held(held.of, held.candidate, passed=True) if self._is_party(held.of) else held for held in m.from_matrix
+        ]
+        m.matrix_ended = [one for one in m.matrix_ended if not self._is_party(one)]
+        return made
 
     def _candidates(self, event: Candidates, now: int) -> None:
         m, party = self._m, event.party_id or ""
@@ -108,7 +130,9 @@ class Describing(Call):
         new = [
             Held(event.leg, one)
             for one in event.candidates
-            if (event.leg, one) not in known and sdp.is_line(one.candidate)
+            if (event.leg, one) not in known
+            and len(one.candidate) <= MAX_CANDIDATE_BYTES
+            and sdp.is_line(one.candidate)
         ]
         m.from_remote = [*m.from_remote, *new][-MAX_POOL:]
         if event.complete and event.leg not in m.remote_ended:
@@ -133,8 +157,10 @@ class Describing(Call):
 
     def _send_remote_candidates(self, now: int) -> None:
         found, ended = self._take_remote()
-        if found or ended:
-            self._send(contents.candidates(self._us, found, complete=ended), now)
+        # In parts that fit into an event each.
+        for at in range(0, len(found) or ended, AT_ONCE):
+            part = found[at : at + AT_ONCE]
+            self._send(contents.candidates(self._us, part, complete=ended and at + AT_ONCE >= len(found)), now)
 
 
 @lru_cache(1024)  # asked of each one that is kept for each one that comes

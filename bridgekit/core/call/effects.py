@@ -13,8 +13,9 @@ from bridgekit.model.ids import UserID
 
 class SendMatrix(msgspec.Struct, frozen=True):
     """Send an event into the portal's room, as the ghost. `key` is unique in the call, and the same in a repeat: the
-    transaction id is made of it. Where it fails for good, `Failed` is what the machine is told; a `final` one says that
-    the call is over and is tried on for a minute."""
+    transaction id is made of it. Where an invite, an answer or its selection fails for good, `Failed` is what the
+    machine is told; without others the call goes on. A `final` one says that the call is over and is tried on for a
+    minute, after a restart again."""
 
     type: str
     content: dict[str, Any]
@@ -26,7 +27,8 @@ class CallRemote(msgspec.Struct, frozen=True):
     """Tell the network, by the method of `CanCall` for this value; `ring` where it is an offer without description.
 
     What it raises of offer and answer, the machine is told as `Failed`; of the others it is logged. `final`: it says
-    that the call is over, and is tried on for a minute.
+    that the call is over, and is tried on for a minute, after a restart again. That one leg's part is over is tried on,
+    too, but does not come before what the call still wants.
     """
 
     value: MatrixCall
@@ -35,7 +37,7 @@ class CallRemote(msgspec.Struct, frozen=True):
 
 class InviteToRoom(msgspec.Struct, frozen=True):
     """The person who is called is not in the portal's room: invite them. When they come, the machine is told
-    `Joined`."""
+    `Joined`; `Failed`, if they cannot be invited."""
 
     user: UserID
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 
 import msgspec
@@ -156,7 +157,7 @@ class Facts(msgspec.Struct, frozen=True):
     """What a call must know of a description.
 
     `ufrags`: the generations of its sections' candidates. `candidates`: whether it has usable ones. `complete`: that it
-    has all. `held`: its side sends nothing. `kind`: whether there is video in it.
+    has all. `held`: its side takes nothing in. `kind`: whether there is video in it.
     """
 
     ufrags: tuple[str, ...]
@@ -180,7 +181,7 @@ def facts(text: str) -> Facts:
         ufrags=ufrags,
         candidates=has,
         complete=ended or (has and not trickles),
-        held=bool(media) and all(description.direction(one) in ("recvonly", "inactive") for one in media),
+        held=bool(media) and all(description.direction(one) in ("sendonly", "inactive") for one in media),
         kind=CallKind.VIDEO
         if any(one.kind == "video" and description.direction(one) != "inactive" for one in media)
         else CallKind.AUDIO,
@@ -189,8 +190,8 @@ def facts(text: str) -> Facts:
 
 # --- candidates -------------------------------------------------------------------------------------------------
 def usable(candidate: Candidate) -> bool:
-    """Whether an end without trickle ICE can use it: UDP, and an address rather than a name that only its own network
-    knows (mDNS)."""
+    """Whether an end without trickle ICE can use it: UDP, and an address rather than a name that, as a rule,
+    only its own network knows (mDNS)."""
     return _usable(candidate.candidate.removeprefix("candidate:"))
 
 
@@ -199,13 +200,21 @@ def _usable(value: str) -> bool:
     return (
         len(fields) >= 8
         and fields[2].lower() == "udp"
-        and not fields[4].lower().endswith(".local")
+        and _is_address(fields[4])
         and fields[5].isascii()
         and fields[5].isdigit()
         and 0 < int(fields[5][:6]) < 65536
         and fields[6] == "typ"
         and is_line(value)
     )
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value  # RFC 4007: a zone means something on one machine only
 
 
 def same(candidate: Candidate | str) -> tuple[str, ...]:
@@ -300,8 +309,8 @@ def _address(section: Section, port: str, address: str) -> None:
 def _default_for_bundled(description: Description) -> None:
     """RFC 9143: what is bundled goes where the first one of its group goes."""
     for group in Section(description.head).values("group"):
-        kind, *mids = group.split()
-        members = [one for one in description.sections if one.value("mid") in mids and not one.refused]
+        kind, _, mids = group.partition(" ")
+        members = [one for one in description.sections if one.value("mid") in mids.split() and not one.refused]
         real = [one for one in members if one.port not in (0, DISCARD_PORT)]
         if kind != "BUNDLE" or not real:
             continue

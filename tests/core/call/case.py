@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bridgekit.core.call.book import Book
-from bridgekit.core.call.effects import CallRemote, SendMatrix
+from bridgekit.core.call.effects import CallRemote, Ended, SendMatrix
 from bridgekit.model.calls import (
     RemoteCallAnswer,
     RemoteCallOffer,
@@ -72,7 +72,12 @@ class Case:
         return self
 
     def _take(self, calls: list[Any]) -> None:
-        for effect in [effect for call in calls for effect in call.effects()]:
+        effects = []
+        for call in calls:
+            wanted = call.effects()
+            assert not any(isinstance(one, Ended) for one in wanted[:-1]), "something is wanted of a call that is over"
+            effects += wanted
+        for effect in effects:
             match effect:
                 case SendMatrix():
                     self.sent.append((effect.type.removeprefix("m.call."), effect.content))

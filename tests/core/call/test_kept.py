@@ -8,7 +8,7 @@ import pytest
 from bridgekit.core.call import sdp, words
 from bridgekit.core.call.book import Book
 from bridgekit.core.call.callee import Callee
-from bridgekit.core.call.candidates import OFFER_MS
+from bridgekit.core.call.candidates import OFFER_MS, STASH_BYTES, STASH_MS
 from bridgekit.core.call.effects import Ended, Note, SendMatrix
 from bridgekit.core.call.machine import FORGET_MS
 from bridgekit.core.call.states import Role
@@ -72,10 +72,23 @@ def test_nothing_is_kept_for_ever() -> None:
     for number in range(1_200):
         case.matrix("candidates", call_id=f"c{number}", **candidates(host()))
         case.invite(call_id=f"d{number}").matrix("hangup", call_id=f"d{number}")
+    case.wait(0)
     assert len(case.book) <= 1_000
     assert len(case.book._stash) <= 200
     case.wait(2 * FORGET_MS)
     assert len(case.book) == len(case.book._stash) == 0
+
+
+def test_what_waits_for_calls_that_never_come_is_bounded_in_bytes() -> None:
+    case = Case()
+    lines = [host(n + 1) + " x" * 400 for n in range(60)]
+    for number in range(150):
+        case.matrix("candidates", call_id=f"c{number}", **candidates(*lines))
+    assert 0 < sum(len(line) for line in lines) * len(case.book._stash) <= STASH_BYTES
+    assert not case.invite(bare(), call_id="c0").told
+    assert case.invite(bare(), call_id="c149").matrix("candidates", call_id="c149", **candidates("")).told
+    case.wait(STASH_MS)
+    assert len(case.book._stash) == case.book._stash._bytes == 0
 
 
 def test_candidates_of_a_call_are_bounded() -> None:

@@ -180,3 +180,11 @@ def test_a_leg_that_declines_leaves_the_others_ringing() -> None:
     case.remote(RemoteCallReject, leg=two, reason=CallEnd.BUSY)
     assert case.call.over and case.sent[-1][1]["reason"] == "user_busy"
     assert Case().invite().remote(RemoteCallRinging, leg=one).remote(RemoteCallReject).call.over
+
+
+def test_an_answer_that_is_too_large_for_matrix_ends_the_call_and_nothing_follows() -> None:
+    case = Case().invite()
+    case.new()
+    case.remote(RemoteCallAnswer, sdp=full("RmTe") + "a=x:" + "y" * 60_000 + "\r\n", answered_by="The desk")
+    assert case.new() == (["hangup"], ["HangUp"])
+    assert case.call.reason is CallEnd.MEDIA_FAILED

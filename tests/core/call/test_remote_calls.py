@@ -176,6 +176,18 @@ def test_the_same_when_matrix_was_first() -> None:
     assert case.call.over, "matrix-js-sdk hangs up the one that lost"
 
 
+@pytest.mark.parametrize(
+    "fields", [{"timestamp": START - 600_000}, {"expires_at": START + 1_000}, {"group": True}, {"sdp": "nonsense"}]
+)
+def test_an_offer_that_is_none_does_not_replace_a_call(fields: dict[str, Any]) -> None:
+    case = Case().invite(call_id="zz")
+    case.new()
+    case.offer(call=CallID("aa"), **fields)
+    ours = case.book.by_matrix_id(PORTAL, "zz")
+    assert ours is not None and ours.state is State.RINGING
+    assert not case.sent
+
+
 def test_ids_of_the_network_fit_matrix() -> None:
     assert matrix_id_for(PORTAL, CallID("abc-1")) == "abc-1"
     odd = matrix_id_for(PORTAL, CallID("a b/ä\ud800"))

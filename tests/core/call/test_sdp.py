@@ -29,7 +29,16 @@ lines = st.one_of(
             "a=ice-options:trickle",
             "a=end-of-candidates",
             "a=group:BUNDLE 0 1",
+            "a=group:BUNDLE",
+            "a=group:",
             "a=bundle-only",
+            "m=audio 5000/2 X 1",
+            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+            "a=candidate:",
+            "a=ice-options:",
+            "a=sendonly",
+            "c=",
+            "c=IN",
             "a=msid:- t",
             "a=msid:s t",
             "a=msid",
@@ -161,6 +170,14 @@ def test_what_is_bundled_has_the_address_of_its_group() -> None:
     assert [one.port for one in merged.sections] == [50000, 50000]
 
 
+@pytest.mark.parametrize("line", ["a=group:", "a=group: ", "a=group", "a=group:BUNDLE", "a=group:BUNDLE  0  9 9"])
+def test_a_group_of_nothing_is_none(line: str) -> None:
+    text = bare().replace("a=group:BUNDLE 0", line)
+    assert line in text
+    merged = sdp.merge(text, [HOST])
+    assert sdp.facts(merged).complete and f"{line}\r\n" in merged
+
+
 def test_other_generations_are_dropped() -> None:
     ours = found(host(ufrag=None), ufrag=None)
     merged = sdp.merge(
@@ -185,6 +202,18 @@ def test_nothing_usable_is_seen_as_such() -> None:
     assert not sdp.facts(sdp.merge(bare(), [found(TCP), found(MDNS)])).candidates
 
 
+@pytest.mark.parametrize(
+    "address, is_one",
+    [
+        *(("192.0.2.7", True), ("2001:db8::7", True), ("6a1b4cb2.local", False), ("host.example.org", False)),
+        *(("999.1.1.1", False), ("fe80::1%eth0", False), ("1.2.3", False)),
+    ],
+)
+def test_usable_is_what_has_an_address(address: str, is_one: bool) -> None:
+    assert sdp.usable(found(host(ip=address))) is is_one
+    assert (address in sdp.merge(bare(), [found(host(ip=address))])) is is_one
+
+
 def test_a_refused_section_gets_nothing() -> None:
     text = description(section("audio", 0), ("m=video 0 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=inactive"))
     merged = sdp.parse(sdp.merge(text, [found(host(1), "1", 1), HOST]))
@@ -200,9 +229,9 @@ def test_split_gives_what_was_inside() -> None:
 
 
 @pytest.mark.parametrize(
-    "direction, held", [("sendrecv", False), ("sendonly", False), ("recvonly", True), ("inactive", True)]
+    "direction, held", [("sendrecv", False), ("sendonly", True), ("recvonly", False), ("inactive", True)]
 )
-def test_held_is_whoever_sends_nothing(direction: str, held: bool) -> None:
+def test_held_is_by_whom_nothing_is_taken_in(direction: str, held: bool) -> None:
     assert sdp.facts(bare(direction=direction)).held is held
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bridgekit.core.call import sdp
-from bridgekit.core.call.candidates import ANSWER_MS, OFFER_MS, QUIET_MS
+from bridgekit.core.call.candidates import ANSWER_MS, BATCH_MS, OFFER_MS, QUIET_MS
+from bridgekit.core.to_matrix import MAX_CONTENT_BYTES
 from bridgekit.model.calls import (
     CallEnd,
     Candidate,
     MatrixCallAnswer,
+    RemoteCallAnswer,
     RemoteCallCandidates,
     RemoteCallReject,
     Trickle,
@@ -107,3 +110,16 @@ def test_the_networks_candidates_go_inside_or_after_the_answer(trickle: Trickle)
     ((_, found),) = [one for one in case.sent if one[0] == "candidates"]
     assert found["candidates"][-1] == {"candidate": ""}
     assert {"candidate": host(7), "sdpMid": "0"} in found["candidates"]
+
+
+def test_many_candidates_of_the_network_go_in_parts_and_end_no_call() -> None:
+    case = Case(trickle="trickle").invite().remote(RemoteCallAnswer, sdp=bare("RmTe"))
+    case.matrix("select_answer", selected_party_id=case.call.setup.party)
+    case.new()
+    lines = [host(n + 1, f"10.0.0.{n}", ufrag="RmTe") + " x" * 400 for n in range(100)]
+    found = tuple(Candidate(line, "0", 0, "RmTe") for line in [*lines, host() + " x" * 600])
+    case.remote(RemoteCallCandidates, candidates=found, complete=True).wait(BATCH_MS)
+    assert not case.call.over
+    sent = [content["candidates"] for _, content in case.sent]
+    assert all(len(msgspec.json.encode(part)) < MAX_CONTENT_BYTES for part in sent)
+    assert [one["candidate"] for part in sent for one in part] == [*lines, ""], "what is no candidate is left out"
