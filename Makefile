@@ -28,9 +28,10 @@ quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; echo 'failed: $(1)'
 
 .PHONY: test lint demo container screenshots pictures docs chaos bench clean tools venv
 
-# With PYTEST_ARGS (a file, -k ...) it is one run of pytest, of what they say.
+# The whole suite runs side by side, a file of tests in one process, each process with servers of its own; more than four
+# would only wait for each other's. With PYTEST_ARGS (a file, -k ...) it is one process, of what they say.
 test: lint tools
-	@$(if $(PYTEST_ARGS),$(BIN)/python -m pytest $(PYTEST_ARGS),scripts/run-tests.sh $(BIN)/python)
+	@$(BIN)/python -m pytest $(or $(PYTEST_ARGS),-n auto --maxprocesses 4 --dist loadfile)
 
 # No cache for import-linter: its own keeps taking an import of a module that was made later for one of the package.
 lint: $(STAMP)

@@ -26,7 +26,7 @@ RUN_BY: Final = {
         "acceptance/test_demo.py::test_the_scripted_conversation",
     ),
     "make test": (
-        "run-tests.sh .venv/bin/python",
+        "python -m pytest -n auto --maxprocesses 4 --dist loadfile",
         "docs/test_readme.py::test_every_command_is_run_by_a_test",  # this very run
     ),
     "make chaos": (

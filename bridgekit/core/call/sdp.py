@@ -274,6 +274,7 @@ def merge(text: str, candidates: Iterable[Candidate], *, final: bool = True) -> 
             section.lines.append("a=end-of-candidates\r\n")
             _default(section, found.values())
     if final:
+        description.head = _without_end(description.head)  # each section says that for itself
         _default_for_bundled(description)
         _without_trickle(description)
     return description.render()
@@ -346,8 +347,12 @@ def split(text: str) -> tuple[str, tuple[Candidate, ...], bool]:
     ]
     for section in description.sections:
         section.without("candidate", "end-of-candidates")
-    description.head = [line for line in description.head if _attribute(line, "end-of-candidates") is None]
+    description.head = _without_end(description.head)
     return description.render(), tuple(found[:MAX_CANDIDATES]), complete
+
+
+def _without_end(lines: list[str]) -> list[str]:
+    return [line for line in lines if _attribute(line, "end-of-candidates") is None]
 
 
 def _attribute(line: str, name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridgekit.core.call import sdp
@@ -107,6 +107,7 @@ def test_what_is_done_twice_is_as_if_done_once(text: str, given_: list[Candidate
 
 
 @given(st.one_of(hostile, st.sampled_from([full(), full(video=True)])), candidates)
+@example("v=0\r\na=end-of-candidates\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", [])
 def test_nothing_raises_but_what_is_no_description(text: str, given_: list[Candidate]) -> None:
     try:
         sdp.facts(text)
