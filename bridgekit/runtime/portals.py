@@ -68,7 +68,7 @@ class Portals:
         self._homeserver = homeserver
         self._ghosts = ghosts
         self._members = members
-        self._roles = Roles(books, homeserver, ghosts.namespace.user_id, ghosts.namespace.is_ghost, bot=bot)
+        self.roles = Roles(books, homeserver, ghosts.namespace.user_id, ghosts.namespace.is_ghost, bot=bot)
         self._features = Features(books, homeserver, network_id=network.id)
         self._clock = clock
         self._network = network
@@ -177,7 +177,7 @@ class Portals:
         if chat is not None and chat.members is not None:
             await self._members.bring_in(known_room(portal.room), chat.members, describer_of(session))
         if chat is not None and chat.roles is not None:
-            await self._roles.follow(key, known_room(portal.room), chat.roles)
+            await self.roles.follow(key, known_room(portal.room), chat.roles, anew=True)
         portal = msgspec.structs.replace(portal, state=PortalState.READY)
         await self._books.save(PortalSaved(portal))
         return portal
@@ -299,14 +299,22 @@ class Portals:
             await self._homeserver.delete_alias(alias)
         await self._homeserver.create_alias(alias, room)
 
-    async def change(self, key: PortalKey, *facts: Fact, **changes: object) -> Portal | None:
-        """Write down what else is known of a portal, together with `facts`; None if it is no more. Raises
-        `StoreError`."""
-        return await self._flight.run(key, lambda: self._change(key, facts, changes))
+    async def change(
+        self, key: PortalKey, *facts: Fact, unless: Callable[[Portal], bool] | None = None, **changes: object
+    ) -> Portal | None:
+        """Write down what else is known of a portal, together with `facts`; None if it is no more, or `unless` is true
+        of it. Raises `StoreError`."""
+        return await self._flight.run(key, lambda: self._change(key, facts, changes, unless))
 
-    async def _change(self, key: PortalKey, facts: tuple[Fact, ...], changes: dict[str, object]) -> Portal | None:
+    async def _change(
+        self,
+        key: PortalKey,
+        facts: tuple[Fact, ...],
+        changes: dict[str, object],
+        unless: Callable[[Portal], bool] | None,
+    ) -> Portal | None:
         portal = await self._books.portal(key)
-        if portal is None:
+        if portal is None or (unless is not None and unless(portal)):
             return None
         portal = msgspec.structs.replace(portal, **changes)
         await self._books.save(PortalSaved(portal), *facts)
@@ -357,7 +365,7 @@ class Portals:
         if chat.members is not None:
             await self._members.follow(room, chat.members, describer_of(session))
         if chat.roles is not None:
-            await self._roles.follow(key, room, chat.roles)
+            await self.roles.follow(key, room, chat.roles)
         return portal
 
     async def _set_state(self, room: RoomID, type: str, state_key: str, content: JSON) -> None:

@@ -91,6 +91,7 @@ class FakeNetwork(FakeCalls, Deeds, RemoteFiles, MatrixFiles):
         self.describe_errors: deque[BaseException] = deque()
         self.names: dict[RemoteUserID, str] = {}
         self.chats: dict[PortalKey, RemoteChat] = {}
+        self.names_avatars = True  # `set_avatar` returns what it calls the picture
         self.lists_chats = False  # each connection begins with all of `chats`
         self.says_caught_up = False  # and says when it has yielded what was there
         self.people: dict[str, RemoteUserID] = {}  # who can be written to, by what a person types

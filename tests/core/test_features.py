@@ -110,6 +110,36 @@ def test_what_passes() -> None:
     assert [features(Abilities())[name] for name in names] == [False, False]
 
 
+@mapped(
+    "`CanRename`, `CanSetAvatar`, `CanSetRole`",
+    "`state`: for `m.room.name` and `m.room.topic`, `m.room.avatar`, `m.room.power_levels`, `level` 2 or -2",
+)
+def test_what_may_be_changed() -> None:
+    ways = (
+        (Abilities(), set()),
+        (Abilities(renames=True), {"m.room.name", "m.room.topic"}),
+        (Abilities(pictures=True), {"m.room.avatar"}),
+        (Abilities(roles=True), {"m.room.power_levels"}),
+    )
+    for can, types in ways:
+        state = features(can)["state"]
+        assert {type for type, found in state.items() if found == {"level": FULL}} == types
+        assert {type for type, found in state.items() if found == {"level": REJECTED}} == set(state) - types
+        assert len(state) == 4
+
+
+@mapped(
+    "`CanInvite`, `CanRemove`, `CanLeave`",
+    "`member_actions`: `invite`; `kick` and `ban`; 2 or -2; `leave`: 2, or 0: only the room is left",
+)
+def test_who_may_come_and_go() -> None:
+    none = {"invite": REJECTED, "kick": REJECTED, "ban": REJECTED, "leave": FALLBACK}
+    assert features(Abilities())["member_actions"] == none
+    assert features(Abilities(invites=True))["member_actions"] == none | {"invite": FULL}
+    assert features(Abilities(removes=True))["member_actions"] == none | {"kick": FULL, "ban": FULL}
+    assert features(Abilities(leaves=True))["member_actions"] == none | {"leave": FULL}
+
+
 def test_the_same_is_the_same_content() -> None:
     emoji = frozenset({"👍", "🎉", "❤", "😀", "😂"})
     first, second = (msgspec.json.encode(features(reactions=frozenset(order))) for order in (emoji, sorted(emoji)))
