@@ -102,8 +102,9 @@ class WebchatSessionWithoutDedupe(
             max_text_length=self._info.max_text_length,
             # Agents may speak for others under the others' names; for visitors the framework writes the name down.
             shows_speaker=self._me.kind == "agent",
-            threads=False,
-            hidden_mentions=False,
+            formatting=frozenset(bk.Style),
+            replies=True,
+            captions=True,
             room_mentions=self._standing.may_name_everybody(portal.chat),
             max_media_size=self._info.max_upload_size,
             locations=True,

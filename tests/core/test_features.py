@@ -26,14 +26,15 @@ def features(can: Abilities = ALL, **limits: Any) -> dict[str, Any]:
 def test_formatting() -> None:
     found = features(formatting=frozenset({Style.BOLD, Style.LIST_ITEM, Style.SPOILER}))["formatting"]
     shown = {"bold", "unordered_list", "ordered_list", "ordered_list.start", "spoiler", "spoiler.reason"}
-    assert {name for name, level in found.items() if level == FULL} == {*shown, "user_link", "at_room_mention"}
+    assert {name for name, level in found.items() if level == FULL} == {*shown, "user_link"}
     assert set(found.values()) == {FULL, FALLBACK}
     assert set(FORMATTING) == set(Style)
 
 
 @mapped("mentions", "`formatting.user_link` is 2, `formatting.at_room_mention` 2 where `Limits.room_mentions`, else 0")
 def test_mentions() -> None:
-    assert features()["formatting"]["at_room_mention"] == features()["formatting"]["user_link"] == FULL
+    formatting = features(room_mentions=True)["formatting"]
+    assert formatting["at_room_mention"] == formatting["user_link"] == FULL
     assert features(room_mentions=False)["formatting"]["at_room_mention"] == FALLBACK
 
 

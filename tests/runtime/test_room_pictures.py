@@ -9,13 +9,12 @@ import pytest
 from bridgekit.adapter.capabilities import CanSetAvatar
 from bridgekit.errors import HomeserverUnreachable, Rejected, Transient
 from bridgekit.model.ids import ChatID, ContentURI, PortalKey, RoomID, UserID
-from bridgekit.model.limits import Limits
 from bridgekit.model.remote import Avatar, RemoteChat, RemoteProfile
 from bridgekit.runtime import points
 from bridgekit.runtime.ghosts import MAX_AVATAR_BYTES
 from bridgekit.testing.deeds import Deed, Outcome
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import FakeNetwork
+from bridgekit.testing.network import FakeNetwork, able
 
 AVATAR = "m.room.avatar"
 CHAT = PortalKey(ChatID("chat"))
@@ -155,7 +154,7 @@ async def test_what_is_no_picture_is_put_back(url: Any, data: bytes | None, word
     ],
 )
 async def test_what_says_that_it_is_none_is_not_even_read(info: dict[str, Any], words: str) -> None:
-    harness, room = await begun(network=FakeNetwork(limits=Limits(max_media_size=50)))
+    harness, room = await begun(network=FakeNetwork(limits=able(max_media_size=50)))
     change(harness, room, {"url": file(harness), "info": info})
     await harness.settle(5)
     assert harness.network.tried == [] and "open_media" not in harness.homeserver.calls
@@ -164,7 +163,7 @@ async def test_what_says_that_it_is_none_is_not_even_read(info: dict[str, Any], 
 
 
 async def test_what_lies_about_its_size_is_not_read_to_its_end() -> None:
-    harness, room = await begun(network=FakeNetwork(limits=Limits(max_media_size=50)))
+    harness, room = await begun(network=FakeNetwork(limits=able(max_media_size=50)))
     change(harness, room, {"url": file(harness), "info": {"size": 10, "w": "x", "mimetype": ["image/png"]}})
     await harness.settle(5)
     assert harness.network.avatars_set == [] and shown(harness, room) == GIF
