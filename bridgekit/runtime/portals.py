@@ -26,6 +26,7 @@ from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
 from bridgekit.runtime.lane import WaitFor
 from bridgekit.runtime.members import Members
 from bridgekit.runtime.roles import Roles
+from bridgekit.runtime.told_looks import ToldLooks
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Portals:
         self._bot = bot
         self._alias_prefix = alias_prefix
         self._server_name = server_name
+        self.told = ToldLooks()
         self._flight = SingleFlight()
         self._room_version: str | None = None
         self._being_made: set[PortalKey] = set()
@@ -352,15 +354,16 @@ class Portals:
         room = known_room(portal.room)
         if portal != before:
             old = {(t, k): c for t, k, c in wanted_state(await self._shape(before))}
-            for type, state_key, content in wanted_state(await self._shape(portal)):
-                if old.get((type, state_key)) != content:
-                    await self._set_state(room, type, state_key, content)
+            new = [each for each in wanted_state(await self._shape(portal)) if old.get(each[:2]) != each[2]]
             if before.topic and not portal.topic:
-                await self._set_state(room, "m.room.topic", "", {"topic": ""})
+                new.append(("m.room.topic", "", {"topic": ""}))
             if before.name and not portal.name:
-                await self._set_state(room, "m.room.name", "", {"name": ""})
+                new.append(("m.room.name", "", {"name": ""}))
             if before.avatar_mxc and not portal.avatar_mxc:
-                await self._set_state(room, "m.room.avatar", "", {})
+                new.append(("m.room.avatar", "", {}))
+            for type, state_key, content in new:
+                if not self.told.is_told(key, type, content):
+                    await self._set_state(room, type, state_key, content)
             await self._books.save(PortalSaved(portal))
         if chat.members is not None:
             await self._members.follow(room, chat.members, describer_of(session))

@@ -36,6 +36,7 @@ class _LookChange(Change):
     async def handle(self) -> Handled:
         a = self.a
         if self.is_known() or await self._now() != self.content:
+            self.portals.told.end(a.portal.key, a.event.type)
             return Handled()  # nothing new, or no longer so: the later change has its own turn
         if a.o.relay.ignores(a.event):
             return await self.put_back()
@@ -44,11 +45,19 @@ class _LookChange(Change):
 
     async def undo(self) -> None:
         a = self.a
+        self.portals.told.end(a.portal.key, a.event.type)
         if await self._now() == self.content:
             await a.o.homeserver.send_state(a.event.room_id, a.event.type, "", self.before())
 
     async def _now(self) -> dict[str, Any] | None:
         return await self.a.o.homeserver.get_state(self.a.event.room_id, self.a.event.type)
+
+    async def answered(self, outcome: object) -> Handled:
+        """The network has taken it, or how it ends."""
+        if isinstance(outcome, Ending):
+            return await self.refuse(outcome)
+        self.portals.told.end(self.a.portal.key, self.a.event.type)
+        return self.a.crossed()
 
     @abstractmethod
     def is_known(self) -> bool:
@@ -92,12 +101,12 @@ class NameChange(_LookChange):
             return await self.refuse(a.ending("not_supported", NOT_FROM_HERE))
         name = self._wanted[:MAX_NAME] if self._key == "name" else None
         topic = self._wanted[:MAX_TOPIC] if self._key == "topic" else None
+        self.portals.told.begin(a.portal.key, a.event.type, name if name is not None else topic or "")
         outcome = await a.call(lambda: renamer.rename(a.portal.key, name=name, topic=topic), to)
-        if isinstance(outcome, Ending):
-            return await self.refuse(outcome)
-        # What the network then says is so already.
-        await self.portals.change(a.portal.key, **({"name": name} if name is not None else {"topic": topic}))
-        return a.crossed()
+        if not isinstance(outcome, Ending):
+            # What the network then says is so already.
+            await self.portals.change(a.portal.key, **({"name": name} if name is not None else {"topic": topic}))
+        return await self.answered(outcome)
 
 
 class AvatarChange(_LookChange):
@@ -131,11 +140,11 @@ class AvatarChange(_LookChange):
                 return await self.refuse(a.ending(*why))
             picture = Picture(a, file, limits)
         media = picture.media() if picture is not None else None
+        self.portals.told.begin(a.portal.key, a.event.type, str(self._url or ""))
         outcome = await a.call(lambda: able.set_avatar(a.portal.key, media), to)
-        if isinstance(outcome, Ending):
-            return await self.refuse(outcome)
-        await self._given(outcome)
-        return a.crossed()
+        if not isinstance(outcome, Ending):
+            await self._given(outcome)
+        return await self.answered(outcome)
 
     async def _given(self, said: object) -> None:
         """What the network then says is so already: it calls the picture `said`."""

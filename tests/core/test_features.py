@@ -116,7 +116,7 @@ def test_what_passes() -> None:
     "`state`: for `m.room.name` and `m.room.topic`, `m.room.avatar`, `m.room.power_levels`, `level` 2 or -2",
 )
 def test_what_may_be_changed() -> None:
-    ways = (
+    ways: tuple[tuple[Abilities, set[str]], ...] = (
         (Abilities(), set()),
         (Abilities(renames=True), {"m.room.name", "m.room.topic"}),
         (Abilities(pictures=True), {"m.room.avatar"}),

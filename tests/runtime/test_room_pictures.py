@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -80,6 +81,26 @@ async def test_a_new_picture_reaches_the_network(echo: str, named: bool) -> None
     harness.network.emit(RemoteChat(portal=CHAT, avatar=Avatar("old")))
     await harness.settle(5)
     assert shown(harness, room) == GIF and harness.homeserver.calls.count("upload") == uploads
+    await harness.kill()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("later", [PNG + b"2", b"<html>", None])
+async def test_an_echo_that_is_quicker_than_its_answer_undoes_no_later_picture(later: bytes | None, lost: bool) -> None:
+    harness, room = await begun()
+    answer = asyncio.Event()
+    harness.network.next_deeds(SET, Outcome(ConnectionResetError() if lost else None, taken=True, gate=answer))
+    uri = file(harness)
+    change(harness, room, {"url": uri})
+    await harness.settle()
+    change(harness, room, {"url": file(harness, later)} if later is not None else {})
+    await harness.settle(5)
+    assert writes(harness, room) == 1, "only the network's first one"
+    answer.set()
+    await harness.settle(30)
+    given = [each.data for each in harness.network.avatars_set]
+    assert given == [PNG, *([] if later == b"<html>" else [later or b""])]
+    assert shown(harness, room) == (PNG if later == b"<html>" else later)
     await harness.kill()
 
 
