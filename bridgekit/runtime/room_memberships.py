@@ -162,5 +162,5 @@ class MembershipChange(Change):
                     return await a.end(outcome)
                 await self._lost.left(a.portal, to.record)
                 return Handled()
-        await self._portals.has_left(a.event.room_id, a.event.sender)
+        await self._portals.invitations.has_left(a.event.room_id, a.event.sender)
         return Handled()
