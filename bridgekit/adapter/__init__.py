@@ -22,6 +22,8 @@ from bridgekit.adapter.capabilities import (
     CanRename,
     CanResolve,
     CanSend,
+    CanSetAvatar,
+    CanSetRole,
     CanType,
     CanUploadMedia,
 )
@@ -114,6 +116,8 @@ __all__ = [
     "CanRename",
     "CanResolve",
     "CanSend",
+    "CanSetAvatar",
+    "CanSetRole",
     "CanType",
     "CanUploadMedia",
     "CAPABILITIES",

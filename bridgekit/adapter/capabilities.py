@@ -22,7 +22,7 @@ from bridgekit.model.matrix import (
     MatrixTyping,
 )
 from bridgekit.model.media import MatrixMedia, MediaRef, MediaStream
-from bridgekit.model.remote import Avatar, RemoteChat, RemoteMessage, RemoteProfile, Sent
+from bridgekit.model.remote import Avatar, RemoteChat, RemoteMessage, RemoteProfile, Role, Sent
 
 
 class CanSend(Capability):
@@ -213,6 +213,29 @@ class CanRename(Capability):
         """Change what is not None. Raises what `CanSend.send` raises."""
 
 
+class CanSetAvatar(Capability):
+    """Chats can be given another picture."""
+
+    @abstractmethod
+    async def set_avatar(self, portal: PortalKey, avatar: MatrixMedia | None) -> str:
+        """Give the chat this picture (a PNG, JPEG, GIF or WebP file of at most 8 MiB and `Limits.max_media_size`), from
+        `MatrixMedia.open`; None: take away the one that it has. Repeated after a crash: one that is there already is
+        success.
+
+        Returns the picture's id, as `RemoteChat.avatar` will have it (`Avatar.id`), so that it is known when it comes
+        back; ``""`` if the network does not say. Raises what `CanSend.send` raises, and takes as long as that at most.
+        """
+
+
+class CanSetRole(Capability):
+    """People can be given other roles in chats."""
+
+    @abstractmethod
+    async def set_role(self, portal: PortalKey, user: RemoteUserID, role: Role) -> None:
+        """Give somebody a role, `Role.MEMBER` to take away the one that they have. Repeated after a crash: who has it
+        already is success. Several people are told one by one. Raises what `CanSend.send` raises."""
+
+
 CAPABILITIES: tuple[type[Capability], ...] = (
     CanSend,
     CanConfirm,
@@ -229,6 +252,8 @@ CAPABILITIES: tuple[type[Capability], ...] = (
     CanRemove,
     CanLeave,
     CanRename,
+    CanSetAvatar,
+    CanSetRole,
     CanCall,
 )
 """All of them, in the order in which people read about them."""

@@ -53,7 +53,8 @@ FILES: Final = {
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a session can do, whatever the portal: change and delete messages, react, take files, be told what was read
-    and who is typing."""
+    and who is typing; change the chat's name and topic, its picture and people's roles; bring people in and remove
+    them, and leave."""
 
     edits: bool = False
     deletes: bool = False
@@ -61,6 +62,12 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     files: bool = False
     receipts: bool = False
     typing: bool = False
+    renames: bool = False
+    pictures: bool = False
+    roles: bool = False
+    invites: bool = False
+    removes: bool = False
+    leaves: bool = False
 
 
 def room_features(can: Abilities, limits: Limits) -> JSON:
@@ -76,6 +83,13 @@ def room_features(can: Abilities, limits: Limits) -> JSON:
         "reaction": FULL if can.reacts else REJECTED,
         "read_receipts": can.receipts,
         "typing_notifications": can.typing,
+        "state": _state(can),
+        "member_actions": {
+            "invite": FULL if can.invites else REJECTED,
+            "kick": FULL if can.removes else REJECTED,
+            "ban": FULL if can.removes else REJECTED,
+            "leave": FULL if can.leaves else FALLBACK,  # the room can be left, and the chat goes on without it
+        },
     }
     if can.edits:
         content |= _unless_none("edit_max_age", _seconds(limits.edit_within))
@@ -90,6 +104,17 @@ def room_features(can: Abilities, limits: Limits) -> JSON:
     if can.files:
         content["file"] = _files(limits)
     return content
+
+
+def _state(can: Abilities) -> JSON:
+    """What people may change of the room."""
+    able = {
+        "m.room.name": can.renames,
+        "m.room.topic": can.renames,
+        "m.room.avatar": can.pictures,
+        "m.room.power_levels": can.roles,
+    }
+    return {type: {"level": FULL if can_be else REJECTED} for type, can_be in able.items()}
 
 
 def _formatting(limits: Limits) -> dict[str, int]:

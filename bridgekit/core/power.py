@@ -57,10 +57,22 @@ def may_lead(power_levels: Mapping[str, Any] | None, bot: UserID, additional_cre
     return all(has >= needed(power_levels, what) for what in ("invite", "kick", "m.room.name", "m.room.topic"))
 
 
+def role_of(level: int) -> Role:
+    """The highest role whose level this is, or is above."""
+    if level >= LEVELS[Role.ADMIN]:
+        return Role.ADMIN
+    return Role.MODERATOR if level >= LEVELS[Role.MODERATOR] else Role.MEMBER
+
+
 def with_roles(
-    power_levels: JSON, roles: Mapping[UserID, Role], *, bot: UserID, is_ghost: Callable[[UserID], bool]
+    power_levels: JSON,
+    roles: Mapping[UserID, Role],
+    *,
+    bot: UserID,
+    is_ghost: Callable[[UserID], bool],
+    only: Collection[UserID] | None = None,
 ) -> JSON | None:
-    """The power levels that say these roles; None if they do already.
+    """The power levels that say these roles; None if they do already. `only`: for these users, None for all.
 
     Ghosts are as high as their role; one without is a member, and keeps what it needs to notify the room if it was
     given that (`core.room_power.raised`). People are raised by theirs, and never lowered: what a
@@ -70,11 +82,10 @@ def with_roles(
     before = power_levels.get("users")
     users: dict[UserID, Any] = dict(before) if isinstance(before, Mapping) else {}
     default = _number(power_levels.get("users_default"), 0)
-    # The creator of a room since version 12 is not named, and stands above all.
-    top = level_of(power_levels, bot) if bot in users else math.inf
+    top = top_of(power_levels, bot)
     notifies = room_level(power_levels)
     changed = dict(users)
-    for user in {*users, *roles}:
+    for user in {*users, *roles} if only is None else only:
         level = level_of(power_levels, user)
         if user == bot or level >= top:
             continue
@@ -90,6 +101,13 @@ def with_roles(
         else:
             changed[user] = wanted
     return {**power_levels, "users": changed} if changed != users else None
+
+
+def top_of(power_levels: Mapping[str, Any], bot: UserID) -> float:
+    """The bot's level, which is nobody else's to have. The creator of a room since version 12 is not named, and stands
+    above all."""
+    users = power_levels.get("users")
+    return level_of(power_levels, bot) if isinstance(users, Mapping) and bot in users else math.inf
 
 
 def room_level(power_levels: Mapping[str, Any] | None) -> int:

@@ -63,16 +63,16 @@ def bridge_state_key(network_id: str, portal: PortalKey) -> str:
 
 
 def power_levels(shape: RoomShape) -> JSON:
-    """Everybody may speak; what the network decides (picture, encryption) stays with the bridge, and the name is for
-    the chat's admins."""
+    """Everybody may speak; how the chat looks and who may do what is for its admins, and the rest (encryption, who may
+    read what) stays with the bridge."""
     reserved = {
         # An encrypted portal would be one that the bridge cannot read.
         "m.room.encryption": 100,
         # Who may change the chat at the network may do so here.
         "m.room.name": ADMIN_LEVEL,
         "m.room.topic": ADMIN_LEVEL,
-        "m.room.avatar": 100,
-        "m.room.power_levels": 100,
+        "m.room.avatar": ADMIN_LEVEL,
+        "m.room.power_levels": ADMIN_LEVEL,
         "m.room.join_rules": 100,
         "m.room.history_visibility": 100,
         "m.room.tombstone": 150 if shape.room_version not in CREATOR_IN_POWER_LEVELS else 100,

@@ -91,6 +91,7 @@ _CHANGES = {
     "m.room.name": "change of the chat's name",
     "m.room.topic": "change of the chat's topic",
     "m.room.avatar": "change of the chat's picture",
+    "m.room.power_levels": "change of people's roles",
 }
 
 

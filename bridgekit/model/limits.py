@@ -17,6 +17,8 @@ LengthUnit = Literal["codepoints", "utf16", "utf8"]
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much a portal's network takes. The framework splits and simplifies before the adapter is called.
 
+    What an adapter has to do something for is off unless it says so: then nothing gets lost that it does not know of.
+
     `max_text_length` is counted in `text_unit`; None means no limit. `formatting` names the styles that the network
     can show; the others are written into the text as their plain markers, or dropped. `shows_speaker`: the network
     shows a relayed message under `MatrixMessage.speaker`'s name; otherwise the name is written in front of the text.
@@ -40,9 +42,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     max_text_length: int | None = None
     text_unit: LengthUnit = "codepoints"
-    formatting: frozenset[Style] = frozenset(Style)
+    formatting: frozenset[Style] = frozenset()
     shows_speaker: bool = False
-    replies: bool = True
+    replies: bool = False
     threads: bool = False
     reactions: frozenset[str] | None = None
     reactions_per_person: int | None = None
@@ -50,10 +52,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     edits_per_message: int | None = None
     delete_within: timedelta | None = None
     hidden_mentions: bool = False
-    room_mentions: bool = True
+    room_mentions: bool = False
     media: frozenset[MediaKind] | None = None
     max_media_size: int | None = None
-    captions: bool = True
+    captions: bool = False
     locations: bool = False
     calls: frozenset[CallKind] = frozenset(CallKind)
     trickle: Trickle = "none"

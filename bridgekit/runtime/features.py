@@ -12,8 +12,14 @@ from bridgekit.adapter.base import Session
 from bridgekit.adapter.capabilities import (
     CanDelete,
     CanEdit,
+    CanInvite,
+    CanLeave,
     CanMarkRead,
     CanReact,
+    CanRemove,
+    CanRename,
+    CanSetAvatar,
+    CanSetRole,
     CanType,
     CanUploadMedia,
 )
@@ -79,5 +85,11 @@ def of_session(session: Session, key: PortalKey) -> JSON:
         files=isinstance(session, CanUploadMedia),
         receipts=isinstance(session, CanMarkRead),
         typing=isinstance(session, CanType),
+        renames=isinstance(session, CanRename),
+        pictures=isinstance(session, CanSetAvatar),
+        roles=isinstance(session, CanSetRole),
+        invites=isinstance(session, CanInvite),
+        removes=isinstance(session, CanRemove),
+        leaves=isinstance(session, CanLeave),
     )
     return room_features(can, session.limits(key))

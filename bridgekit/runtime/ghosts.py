@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from bridgekit.adapter.capabilities import CanDescribe
+from bridgekit.core.mxc import parse_mxc
 from bridgekit.core.namespace import GhostNamespace
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import clean
@@ -90,6 +91,10 @@ async def _fetch(describer: CanDescribe, avatar: Avatar) -> bytes | None:
 
 def _by_id(avatar: Avatar) -> str:
     return f"id {avatar.id}"
+
+
+def _by_bytes(sha256: str) -> str:
+    return f"bytes {sha256}"
 
 
 def picture_type(data: bytes) -> str:
@@ -229,7 +234,7 @@ class Ghosts:
         data = await ask_network(_fetch(describer, avatar), "a picture")
         if not data:
             return None
-        by_bytes = f"bytes {hashlib.sha256(data).hexdigest()}"
+        by_bytes = _by_bytes(hashlib.sha256(data).hexdigest())
         uri = await self._books.directory.picture(by_bytes)
         if uri is None:
             try:
@@ -240,6 +245,21 @@ class Ghosts:
                 return None
         await self._books.save(PictureSaved(by_bytes, uri), PictureSaved(_by_id(avatar), uri))
         return uri
+
+    async def has_picture(self, sha256: str, uri: ContentURI) -> None:
+        """A picture with this digest (hex) is at the homeserver already, as somebody's file there. One of another
+        homeserver's is not remembered: it shows what that server likes, and might be shown for other people's
+        pictures. Raises `StoreError`."""
+        key, mxc = _by_bytes(sha256), parse_mxc(uri)
+        ours = mxc is not None and mxc.server_name == self.namespace.server_name
+        if ours and await self._books.directory.picture(key) is None:
+            await self._books.save(PictureSaved(key, uri))
+
+    async def is_picture(self, avatar: Avatar, uri: ContentURI) -> None:
+        """The network calls a picture so that is at the homeserver already. As `has_picture`."""
+        mxc = parse_mxc(uri)
+        if mxc is not None and mxc.server_name == self.namespace.server_name:
+            await self._books.save(PictureSaved(_by_id(avatar), uri))
 
     async def ensure_joined(self, room: RoomID, ghost: Ghost, *, again: bool = False, by: UserID | None = None) -> None:
         """The ghost is in the room: invited by the bot (or `by`, where that may), then joined. `again`: do it although

@@ -25,8 +25,9 @@ from bridgekit.model.media import MatrixMedia
 from bridgekit.model.records import Fact, MessageRecord
 from bridgekit.runtime.changes import change
 from bridgekit.runtime.lanes import Handled
+from bridgekit.runtime.progress import Quote
 from bridgekit.runtime.relay import Ignored, Refusal, Voice
-from bridgekit.runtime.sending import Attempt, Connected, Quote
+from bridgekit.runtime.sending import Attempt, Connected
 from bridgekit.runtime.status import PARTLY
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from bridgekit.runtime.reacting import react
 from bridgekit.runtime.relay import Relay
 from bridgekit.runtime.restoring import restore
 from bridgekit.runtime.retrying import Retrying
-from bridgekit.runtime.room_changes import RoomChanges, refused
+from bridgekit.runtime.room_changes import RoomChanges
 from bridgekit.runtime.sending import Attempt
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.speakers import Speakers
@@ -147,7 +147,7 @@ class Outgoing:
     async def _carry_out(self, attempt: Attempt) -> Handled:
         if attempt.progress.ending is not None:
             if attempt.event.state_key is not None:
-                return await refused(attempt, attempt.progress.ending)
+                return await self._changes.refused(attempt, attempt.progress.ending)
             return await attempt.finish(attempt.progress.ending)
         if attempt.event.state_key is not None:
             return await self._changes.handle(attempt)

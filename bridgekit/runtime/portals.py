@@ -16,16 +16,18 @@ from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import JSON, RoomShape, create_body, is_wanted, known_room, wanted_state
 from bridgekit.errors import HomeserverError, MatrixRequestError, StoreError
 from bridgekit.model.ids import PortalKey, RoomAlias, RoomID, UserID
-from bridgekit.model.records import Fact, LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState, ValueSaved
+from bridgekit.model.records import Fact, LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState
 from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
-from bridgekit.runtime.books import CACHE_SIZE, Books
+from bridgekit.runtime.books import Books
 from bridgekit.runtime.features import Features
 from bridgekit.runtime.ghosts import Ghosts, SingleFlight, ask_network
+from bridgekit.runtime.invitations import Invitations
 from bridgekit.runtime.lane import WaitFor
 from bridgekit.runtime.members import Members
 from bridgekit.runtime.roles import Roles
+from bridgekit.runtime.told_looks import ToldLooks
 
 log = logging.getLogger(__name__)
 
@@ -68,18 +70,19 @@ class Portals:
         self._homeserver = homeserver
         self._ghosts = ghosts
         self._members = members
-        self._roles = Roles(books, homeserver, ghosts.namespace.user_id, ghosts.namespace.is_ghost, bot=bot)
+        self.roles = Roles(books, homeserver, ghosts.namespace.user_id, ghosts.namespace.is_ghost, bot=bot)
         self._features = Features(books, homeserver, network_id=network.id)
         self._clock = clock
         self._network = network
         self._bot = bot
         self._alias_prefix = alias_prefix
         self._server_name = server_name
+        self.told = ToldLooks()
+        self.invitations = Invitations(books, homeserver)
         self._flight = SingleFlight()
         self._room_version: str | None = None
         self._being_made: set[PortalKey] = set()
         self._unusable_since: dict[RoomID, float] = {}
-        self._invited: set[tuple[RoomID, UserID]] = set()
         self._made = asyncio.Event()
 
     # --- rooms that are being made --------------------------------------------------------------------------------
@@ -125,13 +128,9 @@ class Portals:
         portal = await self._books.portal(key)
         if portal is None or portal.state is not PortalState.READY:
             portal = await self._flight.run(key, lambda: self._make(key, record, session, chat))
-        await self._let_in(portal, record)
+        await self.invitations.let_in(portal, record)
         await self._features.show(key, known_room(portal.room), session)
         return portal
-
-    async def invite_again(self, portal: Portal, record: LoginRecord) -> None:
-        """The login's person wants to be in the room, also if they had left it. Raises `HomeserverError`."""
-        await self._invite(known_room(portal.room), record, dm=portal.dm)
 
     async def adopt(self, key: PortalKey, room: RoomID, record: LoginRecord) -> bool:
         """Take a room that a person made, and that the bot is in, for the portal's; `ensure` finishes it. False if the
@@ -177,7 +176,7 @@ class Portals:
         if chat is not None and chat.members is not None:
             await self._members.bring_in(known_room(portal.room), chat.members, describer_of(session))
         if chat is not None and chat.roles is not None:
-            await self._roles.follow(key, known_room(portal.room), chat.roles)
+            await self.roles.follow(key, known_room(portal.room), chat.roles, anew=True)
         portal = msgspec.structs.replace(portal, state=PortalState.READY)
         await self._books.save(PortalSaved(portal))
         return portal
@@ -265,22 +264,7 @@ class Portals:
         for type, state_key, content in wanted_state(shape):
             if not is_wanted(await self._homeserver.get_state(room, type, state_key), content):
                 await self._set_state(room, type, state_key, content)
-        await self._invite(room, record, dm=shape.dm)
-
-    async def _let_in(self, portal: Portal, record: LoginRecord) -> None:
-        """The login belongs to the portal, and its person has been invited."""
-        is_known = any(seen.login.id == record.login.id for seen in await self._books.portal_logins(portal.key))
-        room = known_room(portal.room)
-        if not is_known:
-            # Stored before its person is invited, who may speak at once.
-            await self._books.save(PortalLoginSaved(portal.key, record.login.id))
-        elif (room, record.user_id) in self._invited:
-            return
-        # One that is known may be so from a process that was killed before it invited: looked up once per process.
-        has_left = bool(await self._books.directory.value(_left_key(room, record.user_id)))
-        await self._invite(room, record, dm=portal.dm, again=has_left or not is_known)
-        if has_left:
-            await self._books.save(ValueSaved(_left_key(room, record.user_id), ""))
+        await self.invitations.invite(room, record, dm=shape.dm)
 
     async def furnish(self, portal: Portal) -> None:
         """The portal's room says what it is. Raises `HomeserverError`."""
@@ -299,37 +283,26 @@ class Portals:
             await self._homeserver.delete_alias(alias)
         await self._homeserver.create_alias(alias, room)
 
-    async def change(self, key: PortalKey, *facts: Fact, **changes: object) -> Portal | None:
-        """Write down what else is known of a portal, together with `facts`; None if it is no more. Raises
-        `StoreError`."""
-        return await self._flight.run(key, lambda: self._change(key, facts, changes))
+    async def change(
+        self, key: PortalKey, *facts: Fact, unless: Callable[[Portal], bool] | None = None, **changes: object
+    ) -> Portal | None:
+        """Write down what else is known of a portal, together with `facts`; None if it is no more, or `unless` is true
+        of it. Raises `StoreError`."""
+        return await self._flight.run(key, lambda: self._change(key, facts, changes, unless))
 
-    async def _change(self, key: PortalKey, facts: tuple[Fact, ...], changes: dict[str, object]) -> Portal | None:
+    async def _change(
+        self,
+        key: PortalKey,
+        facts: tuple[Fact, ...],
+        changes: dict[str, object],
+        unless: Callable[[Portal], bool] | None,
+    ) -> Portal | None:
         portal = await self._books.portal(key)
-        if portal is None:
+        if portal is None or (unless is not None and unless(portal)):
             return None
         portal = msgspec.structs.replace(portal, **changes)
         await self._books.save(PortalSaved(portal), *facts)
         return portal
-
-    async def has_left(self, room: RoomID, user: UserID) -> None:
-        """A login's person is out of the room, and in the chat still: the next message invites again."""
-        await self._books.save(ValueSaved(_left_key(room, user), "1"))
-        self._invited.discard((room, user))
-
-    async def _invite(self, room: RoomID, record: LoginRecord, *, dm: bool, again: bool = True) -> None:
-        """`again`: invite also somebody who was in the room and has left it."""
-        member = await self._homeserver.get_state(room, "m.room.member", record.user_id)
-        if member is None or (again and member.get("membership") not in ("invite", "join", "ban")):
-            try:
-                await self._homeserver.invite(room, record.user_id, is_direct=dm)
-            except MatrixRequestError as error:
-                if error.status != 403:
-                    raise
-                log.warning("a person could not be invited: %s", error, extra={"room_id": room})
-        if len(self._invited) >= CACHE_SIZE:
-            self._invited.clear()
-        self._invited.add((room, record.user_id))
 
     # --- keeping --------------------------------------------------------------------------------------------------
     async def update(self, chat: RemoteChat, record: LoginRecord, session: Session | None) -> Portal:
@@ -344,20 +317,21 @@ class Portals:
         room = known_room(portal.room)
         if portal != before:
             old = {(t, k): c for t, k, c in wanted_state(await self._shape(before))}
-            for type, state_key, content in wanted_state(await self._shape(portal)):
-                if old.get((type, state_key)) != content:
-                    await self._set_state(room, type, state_key, content)
+            new = [each for each in wanted_state(await self._shape(portal)) if old.get(each[:2]) != each[2]]
             if before.topic and not portal.topic:
-                await self._set_state(room, "m.room.topic", "", {"topic": ""})
+                new.append(("m.room.topic", "", {"topic": ""}))
             if before.name and not portal.name:
-                await self._set_state(room, "m.room.name", "", {"name": ""})
+                new.append(("m.room.name", "", {"name": ""}))
             if before.avatar_mxc and not portal.avatar_mxc:
-                await self._set_state(room, "m.room.avatar", "", {})
+                new.append(("m.room.avatar", "", {}))
+            for type, state_key, content in new:
+                if not self.told.is_told(key, type, content):
+                    await self._set_state(room, type, state_key, content)
             await self._books.save(PortalSaved(portal))
         if chat.members is not None:
             await self._members.follow(room, chat.members, describer_of(session))
         if chat.roles is not None:
-            await self._roles.follow(key, room, chat.roles)
+            await self.roles.follow(key, room, chat.roles)
         return portal
 
     async def _set_state(self, room: RoomID, type: str, state_key: str, content: JSON) -> None:
@@ -392,7 +366,3 @@ class Portals:
 
     def _alias(self, portal: Portal) -> RoomAlias:
         return RoomAlias(f"#{portal.alias_localpart}:{self._server_name}")
-
-
-def _left_key(room: RoomID, user: UserID) -> str:
-    return f"left {room} {user}"

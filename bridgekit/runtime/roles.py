@@ -1,7 +1,12 @@
-"""The roles that a chat's members have at the network, as their power in its room."""
+"""The roles that a chat's members have at the network, as their power in its room.
+
+What the network said last is kept for each room: its next word is about those whose role is another one since. So its
+answer to one change does not undo the next, which somebody has just made on Matrix.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 
@@ -9,9 +14,11 @@ from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.power import with_roles
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.ids import PortalKey, RemoteUserID, RoomID, UserID
+from bridgekit.model.records import ValueSaved
 from bridgekit.model.remote import Role
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.ghosts import SingleFlight
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +41,12 @@ class Roles:
         self._user_id = user_id
         self._is_ghost = is_ghost
         self._bot = bot
+        self._flight = SingleFlight()
 
-    async def follow(self, key: PortalKey, room: RoomID, roles: Mapping[RemoteUserID, Role]) -> None:
-        """These have roles in the chat; who is not among them is a member."""
+    async def follow(
+        self, key: PortalKey, room: RoomID, roles: Mapping[RemoteUserID, Role], *, anew: bool = False
+    ) -> None:
+        """These have roles in the chat; who is not among them is a member. `anew`: whatever the room says so far."""
         people: dict[UserID, Role] = {}
         seen = await self._books.portal_logins(key)
         for remote, role in roles.items():
@@ -45,9 +55,16 @@ class Roles:
                 people |= {record.user_id: role for record in seen if same(record.login.user, remote)}
             else:
                 people[self._user_id(remote)] = role
+        people = {user: role for user, role in people.items() if role is not Role.MEMBER}
+        await self._flight.run(room, lambda: self._follow(room, people, anew=anew))
+
+    async def _follow(self, room: RoomID, people: dict[UserID, Role], *, anew: bool) -> None:
+        changed = None if anew else {user for user, _ in (await self.of(room)).items() ^ people.items()}
+        if changed is not None and not changed:
+            return
         try:
             before = await self._homeserver.get_state(room, "m.room.power_levels")
-            wanted = with_roles(before or {}, people, bot=self._bot, is_ghost=self._is_ghost)
+            wanted = with_roles(before or {}, people, bot=self._bot, is_ghost=self._is_ghost, only=changed)
             if wanted is not None:
                 await self._homeserver.send_state(room, "m.room.power_levels", "", wanted)
         except MatrixRequestError as error:
@@ -55,3 +72,25 @@ class Roles:
                 raise
             # In a room that a person made the bridge may not be allowed to; that costs no message.
             log.warning("a room's power levels could not be set: %s", error, extra={"room_id": room})
+            return
+        await self._save(room, people)
+
+    async def of(self, room: RoomID) -> dict[UserID, Role]:
+        """Who has a role, as far as the network has said; everybody else is a member. Raises `StoreError`."""
+        stored = await self._books.directory.value(_key(room))
+        return {UserID(user): Role(role) for user, role in json.loads(stored).items()} if stored else {}
+
+    async def given(self, room: RoomID, user: UserID, role: Role) -> None:
+        """The network was told that somebody has this role now, as the room says. Raises `StoreError`."""
+        await self._flight.run(room, lambda: self._given(room, user, role))
+
+    async def _given(self, room: RoomID, user: UserID, role: Role) -> None:
+        people = {**await self.of(room), user: role}
+        await self._save(room, {each: said for each, said in people.items() if said is not Role.MEMBER})
+
+    async def _save(self, room: RoomID, people: Mapping[UserID, Role]) -> None:
+        await self._books.save(ValueSaved(_key(room), json.dumps(people)))
+
+
+def _key(room: RoomID) -> str:
+    return f"roles {room}"

@@ -35,6 +35,7 @@ from bridgekit.model.records import (
 from bridgekit.model.remote import Sent
 from bridgekit.runtime import points
 from bridgekit.runtime.lanes import Handled, Lane, WaitFor, is_being_cancelled
+from bridgekit.runtime.progress import Progress, decode_progress, encode_progress
 from bridgekit.runtime.relay import Ignored, Refusal, Voice
 
 log = logging.getLogger(__name__)
@@ -47,30 +48,6 @@ DEDUPE_MARGIN = 0.9
 
 if TYPE_CHECKING:
     from bridgekit.runtime.outgoing import Outgoing
-
-
-class Quote(msgspec.Struct, frozen=True):
-    """What a reply quotes where the network has no replies. Kept as the voice is: another one would cut the text
-    elsewhere."""
-
-    name: str
-    body: str
-
-
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is on disk about an entry under way: how many of its calls the network has taken, how it ended if its sender
-    is still to be told, what its sender was told meanwhile, for a relayed one who speaks, and what it quotes."""
-
-    parts: int = 0
-    voice: Voice | None = None
-    ending: Ending | None = None
-    facts: tuple[Fact, ...] = ()
-    told: bool = False
-    quote: Quote | None = None
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Progress).decode
 
 
 class Connected(msgspec.Struct, frozen=True):
@@ -90,7 +67,7 @@ class Attempt:
         self.lane = lane
         self.event = event
         self.portal = portal
-        self.progress = _decode(entry.progress) if entry.progress else Progress()
+        self.progress = decode_progress(entry.progress)
         self._marked_now = False  # the mark is of the present attempt, and says nothing of earlier ones
 
     # --- who speaks, and is there a connection ----------------------------------------------------------------------
@@ -295,7 +272,7 @@ class Attempt:
     # --- writing down, telling --------------------------------------------------------------------------------------
     async def note(self, marked_at: int | None, progress: Progress) -> None:
         """Write down how far it is; `marked_at`: since when a call may have begun whose repeat would do harm."""
-        encoded = _encode(progress) if progress != Progress() else None
+        encoded = encode_progress(progress)
         await self.o.journal.mark(
             self.entry.lane, self.entry.seq, at=marked_at, progress=encoded, epoch=self.o.lease.epoch
         )

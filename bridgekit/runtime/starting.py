@@ -163,7 +163,7 @@ class Starting:
     async def _open(self, wish: tuple[UserID, str], chat: RemoteChat, record: LoginRecord, session: Session) -> Portal:
         self._begun[wish] = chat.portal
         portal = await self._portals.ensure(chat.portal, record, session, chat=chat)
-        await self._portals.invite_again(portal, record)
+        await self._portals.invitations.invite_again(portal, record)
         del self._begun[wish]
         return portal
 

@@ -159,7 +159,7 @@ class Upgrades:
             if ghost is not None:
                 await quietly(self._ghosts.ensure_joined(new, ghost))
         for record in await self._books.portal_logins(portal.key):
-            await self._portals.invite_again(portal, record)
+            await self._portals.invitations.invite_again(portal, record)
 
     async def _tell(self, portal: Portal, old: RoomID, new: RoomID, text: str) -> None:
         key = event_txn_id(

@@ -9,9 +9,10 @@ from typing import Literal
 
 import msgspec
 
-from bridgekit.model.ids import LoginID, Nonce, PortalKey, RemoteMessageID
+from bridgekit.model.ids import LoginID, Nonce, PortalKey, RemoteMessageID, RemoteUserID
 from bridgekit.model.matrix import MatrixDelete, MatrixEdit, MatrixMember, MatrixReaction, MatrixReceipt, MatrixTyping
 from bridgekit.model.remote import (
+    Avatar,
     Login,
     RemoteChat,
     RemoteDelete,
@@ -19,11 +20,25 @@ from bridgekit.model.remote import (
     RemoteEvent,
     RemoteMember,
     RemoteReaction,
+    Role,
     Sent,
 )
 
 Echo = Literal["nonce", "plain", "none"]
-Deed = Literal["edit", "delete", "react", "unreact", "mark_read", "set_typing", "invite", "remove", "leave", "rename"]
+Deed = Literal[
+    "edit",
+    "delete",
+    "react",
+    "unreact",
+    "mark_read",
+    "set_typing",
+    "invite",
+    "remove",
+    "leave",
+    "rename",
+    "set_avatar",
+    "set_role",
+]
 """The capabilities' methods, by name."""
 
 
@@ -51,6 +66,23 @@ class Renaming(msgspec.Struct, frozen=True):
     topic: str | None
 
 
+class Pictured(msgspec.Struct, frozen=True):
+    """A call of `CanSetAvatar.set_avatar`: what was read of the picture, ``b""`` for none; `id`: what the network calls
+    it, the same for the same bytes."""
+
+    portal: PortalKey
+    data: bytes
+    id: str
+
+
+class RoleGiven(msgspec.Struct, frozen=True):
+    """A call of `CanSetRole.set_role`."""
+
+    portal: PortalKey
+    user: RemoteUserID
+    role: Role
+
+
 Told = (
     MatrixEdit
     | MatrixDelete
@@ -60,6 +92,8 @@ Told = (
     | MatrixMember
     | Removal
     | Renaming
+    | Pictured
+    | RoleGiven
     | PortalKey
 )
 
@@ -83,6 +117,7 @@ class Deeds:
     dedupes: bool
     echo: Echo
     chats: dict[PortalKey, RemoteChat]
+    pictures: dict[str, bytes]
     emit: Callable[..., None]
 
     def __init__(self) -> None:
@@ -99,6 +134,9 @@ class Deeds:
         self.removals: list[Removal] = []
         self.left: list[PortalKey] = []
         self.renames: list[Renaming] = []
+        self.avatars_set: list[Pictured] = []
+        self.roles_given: list[RoleGiven] = []
+        self.roles: dict[PortalKey, dict[RemoteUserID, Role]] = {}  # who has one there by now
         self.edit_ids: tuple[RemoteMessageID, ...] = ()  # what the next edits answer as the message's new ids
         self._done_nonces: set[tuple[Deed, Nonce]] = set()
 
@@ -179,6 +217,18 @@ class Deeds:
                 self.renames.append(value)
                 known = self.chats.get(value.portal) or RemoteChat(portal=value.portal)
                 return RemoteChat(portal=value.portal, kind=known.kind, name=value.name, topic=value.topic)
+            case Pictured():
+                self.avatars_set.append(value)
+                if value.id:
+                    self.pictures[value.id] = value.data
+                known = self.chats.get(value.portal) or RemoteChat(portal=value.portal)
+                return RemoteChat(portal=value.portal, kind=known.kind, avatar=Avatar(value.id))
+            case RoleGiven():
+                self.roles_given.append(value)
+                roles = {**self.roles.get(value.portal, {}), value.user: value.role}
+                self.roles[value.portal] = {user: role for user, role in roles.items() if role is not Role.MEMBER}
+                known = self.chats.get(value.portal) or RemoteChat(portal=value.portal)
+                return RemoteChat(portal=value.portal, kind=known.kind, roles=self.roles[value.portal])
             case PortalKey():
                 self.left.append(value)
                 return RemoteMember(portal=value, user=login.user, joined=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -24,6 +25,8 @@ from bridgekit.adapter.capabilities import (
     CanRename,
     CanResolve,
     CanSend,
+    CanSetAvatar,
+    CanSetRole,
     CanType,
     CanUploadMedia,
 )
@@ -50,9 +53,10 @@ from bridgekit.model.remote import (
     RemoteEvent,
     RemoteMessage,
     RemoteProfile,
+    Role,
     Sent,
 )
-from bridgekit.testing.deeds import Removal, Renaming
+from bridgekit.testing.deeds import Pictured, Removal, Renaming, RoleGiven
 from bridgekit.testing.fake_calls import FakeCallMethods
 
 if TYPE_CHECKING:
@@ -136,6 +140,21 @@ class FakeMethods(FakeCallMethods, Session):
     async def rename(self, portal: PortalKey, *, name: str | None, topic: str | None) -> None:
         await self.far.be_told(self.login, "rename", Renaming(portal, name, topic))
 
+    async def set_avatar(self, portal: PortalKey, avatar: MatrixMedia | None) -> str:
+        data = b"" if avatar is None else await read_all(avatar)
+        id = f"picture {hashlib.sha256(data).hexdigest()}" if data else ""
+        await self.far.be_told(self.login, "set_avatar", Pictured(portal, data, id))
+        return id if self.far.names_avatars else ""
+
+    async def set_role(self, portal: PortalKey, user: RemoteUserID, role: Role) -> None:
+        await self.far.be_told(self.login, "set_role", RoleGiven(portal, user, role))
+
+
+async def read_all(media: MatrixMedia) -> bytes:
+    """All bytes of a file."""
+    async with media.open() as stream:
+        return b"".join([chunk async for chunk in stream.chunks])
+
 
 class FakeSession(
     FakeMethods,
@@ -153,6 +172,8 @@ class FakeSession(
     CanRemove,
     CanLeave,
     CanRename,
+    CanSetAvatar,
+    CanSetRole,
     CanCall,
 ):
     """A connection to a `FakeNetwork` that drops repeats for a day, with every capability but `CanConfirm`."""

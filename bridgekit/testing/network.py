@@ -14,7 +14,7 @@ from bridgekit.adapter.base import Adapter, Network, Session
 from bridgekit.adapter.capability import Capability
 from bridgekit.adapter.prompt import Prompt
 from bridgekit.errors import Rejected
-from bridgekit.model.content import Text
+from bridgekit.model.content import Style, Text
 from bridgekit.model.ids import ChatID, LoginID, Nonce, PortalKey, RemoteMessageID, RemoteUserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixMessage
@@ -45,14 +45,21 @@ __all__ = [
     "FakeSession",
     "ForgetfulSession",
     "Outcome",
+    "able",
 ]
+
+
+def able(**limits: Any) -> Limits:
+    """The limits of a network that can show everything that a text and a file may have, but for these."""
+    everything = {"formatting": frozenset(Style), "replies": True, "room_mentions": True, "captions": True}
+    return Limits(**{**everything, **limits})
 
 
 class FakeNetwork(FakeCalls, Deeds, RemoteFiles, MatrixFiles):
     """The far end. It outlives the bridges that connect to it.
 
-    `echo`: whether our own messages come back, and whether with their nonce. `dedupes`: it drops repeated nonces of
-    the same account.
+    `limits`: what it can carry, `able` unless said. `echo`: whether our own messages come back, and whether with their
+    nonce. `dedupes`: it drops repeated nonces of the same account.
     `accepted` holds what it took from the bridge, in its order: (chat, text); `spoken` the same with who sent it.
     `relays_as`: it shows relayed messages under this sender instead of the account that sent them.
     `reserves`: a message can be sent before its file. `lacks`: capabilities that its sessions do not have. What it was
@@ -79,7 +86,7 @@ class FakeNetwork(FakeCalls, Deeds, RemoteFiles, MatrixFiles):
         self.dedupes = dedupes
         self.echo = echo
         self.confirms = confirms
-        self.limits = limits or Limits()
+        self.limits = limits or able()
         self.yields = yields
         self.accepted: list[tuple[ChatID, str]] = []
         self.spoken: list[tuple[LoginID, MatrixMessage]] = []
@@ -91,6 +98,7 @@ class FakeNetwork(FakeCalls, Deeds, RemoteFiles, MatrixFiles):
         self.describe_errors: deque[BaseException] = deque()
         self.names: dict[RemoteUserID, str] = {}
         self.chats: dict[PortalKey, RemoteChat] = {}
+        self.names_avatars = True  # `set_avatar` returns what it calls the picture
         self.lists_chats = False  # each connection begins with all of `chats`
         self.says_caught_up = False  # and says when it has yielded what was there
         self.people: dict[str, RemoteUserID] = {}  # who can be written to, by what a person types

@@ -116,8 +116,10 @@ class People:
 
     def set_state(self, room: RoomID, user: UserID, type: str, content: JSON, state_key: str = "") -> EventID:
         """A person changes the room's state: its name, its topic ..."""
+        before = self.rooms[room].state.get((type, state_key))
         self.rooms[room].state[type, state_key] = content
-        return self.emit(room, user, type, content, state_key=state_key)
+        unsigned = {} if before is None else {"prev_content": before}
+        return self.emit(room, user, type, content, state_key=state_key, unsigned=unsigned)
 
     def emit(self, room: RoomID, user: UserID, type: str, content: JSON, **more: Any) -> EventID:
         """A person sends any event. `more` goes to the top level."""

@@ -83,7 +83,7 @@ class LinechatSession(bk.Session, bk.CanSend, bk.CanDescribe):
         return bk.Sent(ids=(bk.RemoteMessageID(str(taken["seq"])),), timestamp=taken["time"])
 
     def limits(self, portal: bk.PortalKey) -> bk.Limits:
-        return bk.Limits(max_text_length=200, formatting=frozenset(), replies=False)
+        return bk.Limits(max_text_length=200)
 
     async def describe_chat(self, portal: bk.PortalKey) -> bk.RemoteChat:
         room = await self.chat.ask(do="room", room=portal.chat)

@@ -19,7 +19,7 @@ import msgspec
 from bridgekit import adapter as bk
 from example_bridge.webchat import calling, translate
 from example_bridge.webchat import client as webchat
-from example_bridge.webchat.pictures import open_picture
+from example_bridge.webchat.pictures import give_picture, open_own, open_picture
 from example_bridge.webchat.standing import Standing
 
 MAX_REASON = 1000
@@ -83,6 +83,8 @@ class WebchatSessionWithoutDedupe(
     bk.CanRemove,
     bk.CanLeave,
     bk.CanRename,
+    bk.CanSetAvatar,
+    bk.CanSetRole,
     bk.CanCall,
 ):
     """One account's connection to a webchat that takes every repeat for a new message."""
@@ -102,8 +104,9 @@ class WebchatSessionWithoutDedupe(
             max_text_length=self._info.max_text_length,
             # Agents may speak for others under the others' names; for visitors the framework writes the name down.
             shows_speaker=self._me.kind == "agent",
-            threads=False,
-            hidden_mentions=False,
+            formatting=frozenset(bk.Style),
+            replies=True,
+            captions=True,
             room_mentions=self._standing.may_name_everybody(portal.chat),
             max_media_size=self._info.max_upload_size,
             locations=True,
@@ -290,6 +293,16 @@ class WebchatSessionWithoutDedupe(
         with translated_errors():
             await self._client.change_chat(portal.chat, name=name, topic=topic)
 
+    async def set_avatar(self, portal: bk.PortalKey, avatar: bk.MatrixMedia | None) -> str:
+        """The picture's address is its id, as in `open_avatar`."""
+        with translated_errors():
+            return await give_picture(self._client, portal.chat, avatar)
+
+    async def set_role(self, portal: bk.PortalKey, user: bk.RemoteUserID, role: bk.Role) -> None:
+        """The webchat has the same three, and says no to who may not give them."""
+        with translated_errors():
+            await self._client.set_role(portal.chat, user, role.value)
+
     # --- what chats and people look like --------------------------------------------------------------------------
     async def describe_chat(self, portal: bk.PortalKey) -> bk.RemoteChat:
         """What a chat is called, and who is in it."""
@@ -303,7 +316,8 @@ class WebchatSessionWithoutDedupe(
 
     async def open_avatar(self, avatar: bk.Avatar) -> AsyncIterator[bytes]:
         """The picture, piece by piece: here its id is its address."""
-        async for piece in open_picture(avatar.id, home=self._client.url):
+        own = open_own(self._client, avatar.id)
+        async for piece in _translated(own or open_picture(avatar.id, home=self._client.url)):
             yield piece
 
     # --- chats that begin on the other side -----------------------------------------------------------------------

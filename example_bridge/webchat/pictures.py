@@ -11,12 +11,29 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from bridgekit.errors import Rejected
+from bridgekit.adapter import MatrixMedia, Rejected
+from example_bridge.webchat.client import WebchatClient
+from example_bridge.webchat.server.protocol import FILES, MAX_NAME_LENGTH
 
 PIECE = 1 << 16
 """Bytes that are handed out at once, at most."""
 
 PRIVATE = "the picture's address is a private one"
+
+
+async def give_picture(client: WebchatClient, chat: str, picture: MatrixMedia | None) -> str:
+    """Make it the chat's picture: a file of the network's, which all who are in the chat may have. Returns its address.
+    A repeat brings it once more, as another file. Raises what the client and the picture do."""
+    address = ""
+    if picture is not None:
+        async with picture.open() as stream:
+            file = await client.reserve(
+                picture.name[:MAX_NAME_LENGTH], stream.mimetype or picture.mimetype, stream.size
+            )
+            await client.upload(file, stream.chunks, stream.size)
+        address = FILES + file
+    await client.change_chat(chat, avatar_url=address)
+    return address
 
 
 async def open_picture(address: str, *, home: str) -> AsyncIterator[bytes]:
@@ -45,6 +62,20 @@ async def open_picture(address: str, *, home: str) -> AsyncIterator[bytes]:
         if not response.content_type.startswith("image/"):
             raise Rejected("the picture is none")
         async for piece in response.content.iter_chunked(PIECE):
+            yield piece
+
+
+def open_own(client: WebchatClient, address: str) -> AsyncIterator[bytes] | None:
+    """The same of a file of the network's own, None if the address is of something else. Raises `Rejected` if it is no
+    picture, and what the client does."""
+    return _open_own(client, address) if address.startswith(FILES) else None
+
+
+async def _open_own(client: WebchatClient, address: str) -> AsyncIterator[bytes]:
+    async with client.open_file(address.removeprefix(FILES), wait_ms=0) as file:
+        if not file.mimetype.startswith("image/"):
+            raise Rejected("the picture is none")
+        async for piece in file.chunks:
             yield piece
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from urllib.parse import quote
 
 from bridgekit.core.power import ADMIN_LEVEL
-from example_bridge.webchat.client import ChatEvent, MemberEvent, WebchatClient
+from bridgekit.testing.client import ClientEvent
+from example_bridge.webchat.client import ChatEvent, MemberEvent, RoleEvent, WebchatClient
 from tests.support.scene import Scene, Talk
 from tests.support.world import until_said
+
+PICTURE = b"\x89PNG\r\n\x1a\n and so on"
 
 
 async def until_member(client: WebchatClient, chat: str, account: str, membership: str) -> MemberEvent:
@@ -22,11 +26,24 @@ async def until_member(client: WebchatClient, chat: str, account: str, membershi
     raise AssertionError("the stream ended")
 
 
-async def until_called(client: WebchatClient, chat: str, name: str) -> str:
-    """Who gave the chat this name."""
+async def until_chat(client: WebchatClient, chat: str, wanted: Callable[[ChatEvent], bool]) -> ChatEvent:
     async with asyncio.timeout(30), contextlib.aclosing(client.stream()) as stream:
         async for event in stream:
-            if isinstance(event, ChatEvent) and event.chat == chat and event.info.name == name:
+            if isinstance(event, ChatEvent) and event.chat == chat and wanted(event):
+                return event
+    raise AssertionError("the stream ended")
+
+
+async def until_called(client: WebchatClient, chat: str, name: str) -> str:
+    """Who gave the chat this name."""
+    return (await until_chat(client, chat, lambda event: event.info.name == name)).actor
+
+
+async def until_role(client: WebchatClient, chat: str, account: str, role: str) -> str:
+    """Who gave somebody this role."""
+    async with asyncio.timeout(30), contextlib.aclosing(client.stream()) as stream:
+        async for event in stream:
+            if isinstance(event, RoleEvent) and (event.chat, event.member.id, event.role) == (chat, account, role):
                 return event.actor
     raise AssertionError("the stream ended")
 
@@ -77,6 +94,50 @@ async def test_names_and_members_both_ways(shared: Scene) -> None:
     # Who leaves the room leaves the group.
     await alice.leave(room)
     await until_member(visitor, chat, agent.id, "leave")
+
+
+async def test_a_picture_and_roles_reach_the_network(shared: Scene) -> None:
+    alice = await shared.user()
+    agent, _ = await shared.webchat_user("Agent Alice", kind="agent")
+    (_, visitor), (ben, _) = await shared.webchat_user("Vera"), await shared.webchat_user("Ben")
+    await shared.log_in(alice, agent)
+    chat = (await visitor.create_chat("group", [agent.id, ben.id], name="Plans")).id
+    await visitor.send(chat, "hello")
+    room = await alice.wait_for_invite()
+    await alice.join(room)
+    await visitor.set_role(chat, agent.id, "admin")
+
+    def levels_with(user: str, level: int | None) -> Callable[[ClientEvent], bool]:
+        return lambda e: e.type == "m.room.power_levels" and e.content["users"].get(user) == level
+
+    await alice.wait_for(levels_with(alice.user_id, ADMIN_LEVEL), room_id=room)
+    ghost = shared.slot.ghost(ben.id)
+    await alice.wait_for(lambda e: e.state_key == ghost and e.content.get("membership") == "join", room_id=room)
+
+    # The picture, which everybody in the chat can have there; and nothing of it comes back as another one.
+    mxc = await alice.upload(PICTURE, "image/png")
+    await alice.set_state(room, "m.room.avatar", {"url": mxc, "info": {"mimetype": "image/png", "size": len(PICTURE)}})
+    event = await until_chat(visitor, chat, lambda event: bool(event.info.avatar_url))
+    assert event.actor == agent.id and event.info.avatar_url is not None
+    async with visitor.open_file(event.info.avatar_url.rpartition("/")[2]) as file:
+        assert (b"".join([piece async for piece in file.chunks]), file.mimetype) == (PICTURE, "image/png")
+    # What is none is put back.
+    await alice.set_state(room, "m.room.avatar", {"url": await alice.upload(b"<html>", "image/png")})
+    await alice.wait_for(lambda e: e.sender == shared.bot and "no PNG, JPEG" in (e.body or ""), room_id=room)
+    assert (await alice.get_state(room, "m.room.avatar") or {})["url"] == mxc
+
+    # Roles, given and taken.
+    for level, role in ((50, "moderator"), (None, "member")):
+        levels = await alice.get_state(room, "m.room.power_levels") or {}
+        users = {**levels["users"], ghost: level}
+        users = {user: each for user, each in users.items() if each is not None}
+        await alice.set_state(room, "m.room.power_levels", {**levels, "users": users})
+        assert await until_role(visitor, chat, ben.id, role) == agent.id
+    # The network has the last word, also about the picture.
+    await visitor.set_role(chat, ben.id, "moderator")
+    await alice.wait_for_count(levels_with(ghost, 50), 2, room_id=room)
+    await visitor.change_chat(chat, avatar_url="")
+    await alice.wait_for(lambda e: e.type == "m.room.avatar" and not e.content.get("url"), room_id=room)
 
 
 async def test_a_portal_follows_its_room(shared: Scene, talk: Talk) -> None:

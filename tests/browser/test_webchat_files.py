@@ -128,6 +128,10 @@ async def test_files_go_out_with_their_words_and_are_seen(open_page: OpenPage, n
     saved = await saving.value
     assert saved.suggested_filename == "notes.txt"
     assert (await saved.path()).read_bytes() == b"some notes"
+    # A chat's picture may be one of these files.
+    await vera.client.change_chat(chat, avatar_url=f"/api/media/{picture.id}")
+    for one in (page, at_alice):
+        await shown(one.locator("#picture img"))
     await at_alice.get_by_role("button", name="Enlarge sky.png").press("Enter")
     await shown(at_alice.get_by_role("dialog").get_by_role("img"))
     await at_alice.keyboard.press("Escape")

@@ -263,6 +263,24 @@ class BlocksSending(Broken):
             return await super().send(message)
 
 
+class KeepsThePicture(Broken):
+    """Hands None on, by which the webchat leaves what there is."""
+
+    async def set_avatar(self, portal: bk.PortalKey, avatar: bk.MatrixMedia | None) -> str:
+        if avatar is not None:
+            return await super().set_avatar(portal, avatar)
+        await self._client.change_chat(portal.chat, avatar_url=None)
+        return ""
+
+
+class OnlyPromotes(Broken):
+    """Takes a member for somebody of whom there is nothing to say."""
+
+    async def set_role(self, portal: bk.PortalKey, user: bk.RemoteUserID, role: bk.Role) -> None:
+        if role is not bk.Role.MEMBER:
+            await super().set_role(portal, user, role)
+
+
 # --- what it says of itself -------------------------------------------------------------------------------------------
 class AsksForItsLimits(Broken):
     def limits(self, portal: bk.PortalKey) -> bk.Limits:

@@ -12,14 +12,18 @@ from bridgekit.errors import Rejected, Transient
 from bridgekit.model.content import Mention, MentionUser, Text
 from bridgekit.model.ids import PortalKey, RemoteMessageID, RemoteUserID
 from bridgekit.model.remote import (
+    Avatar,
     Batch,
+    RemoteChat,
     RemoteDelete,
     RemoteEdit,
     RemoteEvent,
+    RemoteMember,
     RemoteMessage,
     RemoteReaction,
     RemoteReceipt,
     RemoteTyping,
+    Role,
 )
 from bridgekit.testing.conformance import Post, Remote
 from bridgekit.testing.network import Echo, FakeNetwork, Outcome
@@ -32,6 +36,7 @@ class FakeRemote(Remote):
     """Of a network that drops no repeats, and can be asked."""
 
     friend = FRIEND
+    stranger = RemoteUserID("stranger")
     dedupes: ClassVar[bool] = False
     echo: ClassVar[Echo] = "nonce"
     returns_nonces = True
@@ -114,6 +119,17 @@ class FakeRemote(Remote):
     async def set_typing(self, chat: PortalKey, typing: bool) -> None:
         self.network.emit(RemoteTyping(portal=chat, user=FRIEND, typing=typing))
 
+    async def set_avatar(self, chat: PortalKey, data: bytes) -> None:
+        id = self._change()
+        self.network.pictures[id] = data
+        self.network.emit(RemoteChat(portal=chat, avatar=Avatar(id)))
+
+    async def add(self, chat: PortalKey, user: RemoteUserID) -> None:
+        self.network.emit(RemoteMember(portal=chat, user=user, joined=True, by=FRIEND))
+
+    async def set_role(self, chat: PortalKey, user: RemoteUserID, role: Role) -> None:
+        self.network.emit(RemoteChat(portal=chat, roles={user: role}))
+
     # --- what the friend sees ---------------------------------------------------------------------------------------
     async def look(self, chat: PortalKey) -> Sequence[Post]:
         posts: dict[str, Post] = {}
@@ -136,6 +152,13 @@ class FakeRemote(Remote):
     async def is_typing(self, chat: PortalKey) -> bool:
         told = [each.typing for each in self.network.typing if each.portal == chat]
         return bool(told) and told[-1]
+
+    async def avatar(self, chat: PortalKey) -> bytes | None:
+        given = [each.data for each in self.network.avatars_set if each.portal == chat]
+        return (given[-1] or None) if given else None
+
+    async def role(self, chat: PortalKey, user: RemoteUserID) -> Role:
+        return self.network.roles.get(chat, {}).get(user, Role.MEMBER)
 
     # --- what goes wrong --------------------------------------------------------------------------------------------
     async def cut(self) -> None:

@@ -164,6 +164,16 @@ FAULTS: tuple[tuple[type[Session] | type[Adapter], str, str], ...] = (
         "test_a_source_that_breaks_off_is_no_file",
         "the file's source raised Transient in its middle, and upload() returned",
     ),
+    (
+        broken.KeepsThePicture,
+        "test_a_chats_picture_is_taken_away",
+        "set_avatar(None) returned, and the chat still has a picture: None takes it away",
+    ),
+    (
+        broken.OnlyPromotes,
+        "test_somebody_gets_a_role",
+        "set_role() of a member returned, and 'stranger' is not a member there",
+    ),
     (broken.AsksForItsLimits, "test_limits_are_known_at_once", "limits() looks up a name: it is asked before every"),
     (broken.KnowsFewLimits, "test_limits_are_known_at_once", "limits() raised KeyError"),
     (broken.PromisesTooMuch, "test_what_fits_is_taken", "as long as Limits allows in codepoints failed"),

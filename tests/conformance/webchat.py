@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack
 
 from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID
+from bridgekit.model.remote import Role
 from bridgekit.testing.conformance import Post, Remote
 from example_bridge.webchat.adapter import WebchatConfig
 from example_bridge.webchat.client import (
@@ -23,6 +24,7 @@ from example_bridge.webchat.client import (
 )
 from example_bridge.webchat.client import Mention as WebchatMention
 from example_bridge.webchat.server.app import Config, Server, start
+from example_bridge.webchat.server.protocol import FILES
 
 
 class WebchatRemote(Remote):
@@ -123,6 +125,14 @@ class WebchatRemote(Remote):
     async def rename(self, chat: PortalKey, name: str) -> None:
         await self._friend.change_chat(chat.chat, name=name)
 
+    async def set_avatar(self, chat: PortalKey, data: bytes) -> None:
+        file = await self._friend.reserve("picture.png", "image/png", len(data))
+        await self._friend.upload(file, pieces(data), len(data))
+        await self._friend.change_chat(chat.chat, avatar_url=FILES + file)
+
+    async def set_role(self, chat: PortalKey, user: RemoteUserID, role: Role) -> None:
+        await self._friend.set_role(chat.chat, user, role.value)
+
     # --- what the friend sees ---------------------------------------------------------------------------------------
     async def look(self, chat: PortalKey) -> Sequence[Post]:
         posts: dict[str, Post] = {}
@@ -153,6 +163,16 @@ class WebchatRemote(Remote):
 
     async def name(self, chat: PortalKey) -> str:
         return (await self._friend.chat(chat.chat)).name
+
+    async def avatar(self, chat: PortalKey) -> bytes | None:
+        address = (await self._friend.chat(chat.chat)).avatar_url
+        if address is None:
+            return None
+        async with self._friend.open_file(address.removeprefix(FILES), wait_ms=0) as download:
+            return b"".join([piece async for piece in download.chunks])
+
+    async def role(self, chat: PortalKey, user: RemoteUserID) -> Role:
+        return Role((await self._friend.chat(chat.chat)).roles.get(user, "member"))
 
     # --- what goes wrong --------------------------------------------------------------------------------------------
     async def cut(self) -> None:

@@ -26,14 +26,15 @@ def features(can: Abilities = ALL, **limits: Any) -> dict[str, Any]:
 def test_formatting() -> None:
     found = features(formatting=frozenset({Style.BOLD, Style.LIST_ITEM, Style.SPOILER}))["formatting"]
     shown = {"bold", "unordered_list", "ordered_list", "ordered_list.start", "spoiler", "spoiler.reason"}
-    assert {name for name, level in found.items() if level == FULL} == {*shown, "user_link", "at_room_mention"}
+    assert {name for name, level in found.items() if level == FULL} == {*shown, "user_link"}
     assert set(found.values()) == {FULL, FALLBACK}
     assert set(FORMATTING) == set(Style)
 
 
 @mapped("mentions", "`formatting.user_link` is 2, `formatting.at_room_mention` 2 where `Limits.room_mentions`, else 0")
 def test_mentions() -> None:
-    assert features()["formatting"]["at_room_mention"] == features()["formatting"]["user_link"] == FULL
+    formatting = features(room_mentions=True)["formatting"]
+    assert formatting["at_room_mention"] == formatting["user_link"] == FULL
     assert features(room_mentions=False)["formatting"]["at_room_mention"] == FALLBACK
 
 
@@ -108,6 +109,36 @@ def test_what_passes() -> None:
     names = ("read_receipts", "typing_notifications")
     assert [features()[name] for name in names] == [True, True]
     assert [features(Abilities())[name] for name in names] == [False, False]
+
+
+@mapped(
+    "`CanRename`, `CanSetAvatar`, `CanSetRole`",
+    "`state`: for `m.room.name` and `m.room.topic`, `m.room.avatar`, `m.room.power_levels`, `level` 2 or -2",
+)
+def test_what_may_be_changed() -> None:
+    ways: tuple[tuple[Abilities, set[str]], ...] = (
+        (Abilities(), set()),
+        (Abilities(renames=True), {"m.room.name", "m.room.topic"}),
+        (Abilities(pictures=True), {"m.room.avatar"}),
+        (Abilities(roles=True), {"m.room.power_levels"}),
+    )
+    for can, types in ways:
+        state = features(can)["state"]
+        assert {type for type, found in state.items() if found == {"level": FULL}} == types
+        assert {type for type, found in state.items() if found == {"level": REJECTED}} == set(state) - types
+        assert len(state) == 4
+
+
+@mapped(
+    "`CanInvite`, `CanRemove`, `CanLeave`",
+    "`member_actions`: `invite`; `kick` and `ban`; 2 or -2; `leave`: 2, or 0: only the room is left",
+)
+def test_who_may_come_and_go() -> None:
+    none = {"invite": REJECTED, "kick": REJECTED, "ban": REJECTED, "leave": FALLBACK}
+    assert features(Abilities())["member_actions"] == none
+    assert features(Abilities(invites=True))["member_actions"] == none | {"invite": FULL}
+    assert features(Abilities(removes=True))["member_actions"] == none | {"kick": FULL, "ban": FULL}
+    assert features(Abilities(leaves=True))["member_actions"] == none | {"leave": FULL}
 
 
 def test_the_same_is_the_same_content() -> None:

@@ -100,7 +100,7 @@ def test_hidden() -> None:
 
 @mapped("the same, on other networks", "`` @Name`` behind the text, as an ordinary `Mention`; at most 50")
 def test_appended() -> None:
-    text, rest = with_hidden(over("hi Boris", ("Boris", BORIS)), (VERA, BORIS, ROOM), names, Limits())
+    text, rest = with_hidden(over("hi Boris", ("Boris", BORIS)), (VERA, BORIS, ROOM), names, Limits(room_mentions=True))
     assert text == over("hi Boris @Vera @everyone", ("Boris", BORIS), ("@Vera", VERA), ("@everyone", ROOM))
     assert rest == ()
     many = [MentionUser(RemoteUserID(f"u{index}")) for index in range(10_000)]

@@ -11,16 +11,15 @@ from bridgekit.adapter.capabilities import CanDelete, CanEdit
 from bridgekit.errors import Rejected, Transient, Uncertain
 from bridgekit.model.content import MentionUser
 from bridgekit.model.ids import EventID, LoginID, PortalKey, RemoteUserID, RoomID, UserID
-from bridgekit.model.limits import Limits
 from bridgekit.model.matrix import MatrixEdit
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import Echo, FakeNetwork, Outcome
+from bridgekit.testing.network import Echo, FakeNetwork, Outcome, able
 
 BOB = UserID("@bob:test")
-SHORT = Limits(max_text_length=10)
+SHORT = able(max_text_length=10)
 
 
 async def started(network: FakeNetwork | None = None, **options: Any) -> tuple[Harness, RoomID]:
@@ -222,12 +221,12 @@ async def test_a_relayed_edit_keeps_the_name_in_front() -> None:
 REFUSED: dict[str, tuple[FakeNetwork, int, int, str]] = {
     "cannot edit": (FakeNetwork(lacks=[CanEdit]), 1, 0, "edit was not sent: this network cannot change what was sent"),
     "too late": (
-        FakeNetwork(limits=Limits(edit_within=timedelta(minutes=15))),
+        FakeNetwork(limits=able(edit_within=timedelta(minutes=15))),
         1,
         16 * 60,
         "can be changed only for 15 minutes",
     ),
-    "too often": (FakeNetwork(limits=Limits(edits_per_message=2)), 3, 0, "can be changed only 2 times"),
+    "too often": (FakeNetwork(limits=able(edits_per_message=2)), 3, 0, "can be changed only 2 times"),
 }
 
 
@@ -248,7 +247,7 @@ async def test_what_the_network_does_not_allow(network: FakeNetwork, times: int,
 
 
 async def test_how_often_is_remembered_over_a_restart() -> None:
-    harness, room = await started(FakeNetwork(limits=Limits(edits_per_message=1)))
+    harness, room = await started(FakeNetwork(limits=able(edits_per_message=1)))
     event = await said(harness, room, "one")
     edit(harness, room, event, "two")
     await harness.settle(5)
@@ -428,7 +427,7 @@ async def test_the_deletion_of_an_uncertain_message_is_said_to_be_impossible() -
     "network, words",
     [
         (FakeNetwork(lacks=[CanDelete]), "this network cannot delete what was sent"),
-        (FakeNetwork(limits=Limits(delete_within=timedelta(hours=1))), "can be deleted only for 1 hour"),
+        (FakeNetwork(limits=able(delete_within=timedelta(hours=1))), "can be deleted only for 1 hour"),
     ],
     ids=["cannot", "too late"],
 )
@@ -511,7 +510,7 @@ async def test_a_moderator_redacts_an_edit(killed: bool) -> None:
 
 
 async def test_where_an_edit_cannot_be_taken_back_the_sender_is_told() -> None:
-    harness, room = await started(FakeNetwork(limits=Limits(edits_per_message=1)))
+    harness, room = await started(FakeNetwork(limits=able(edits_per_message=1)))
     event = await said(harness, room, "one")
     second = edit(harness, room, event, "two")
     await harness.settle(1)

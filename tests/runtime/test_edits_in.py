@@ -13,14 +13,13 @@ import pytest
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Uncertain
 from bridgekit.model.content import Mention, MentionUser, Text
 from bridgekit.model.ids import LoginID, RemoteMessageID, RemoteUserID, RoomID
-from bridgekit.model.limits import Limits
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Batch, Login
 from bridgekit.runtime import points
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.testing.clock import START_MS
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import Echo, FakeNetwork, Outcome
+from bridgekit.testing.network import Echo, FakeNetwork, Outcome, able
 from tests.runtime.changes import NEVER_OLD, T0, delete, edit, event_of, events, latest, react, reactions, says
 
 FRIEND = "@fake_friend:test"
@@ -287,7 +286,7 @@ async def test_a_message_that_comes_after_its_deletion_does_not_appear(harness: 
 
 
 async def test_of_what_is_several_messages_on_the_network_each_is_deleted() -> None:
-    harness = Harness(FakeNetwork(limits=Limits(max_text_length=10)))
+    harness = Harness(FakeNetwork(limits=able(max_text_length=10)))
     await harness.start()
     room = await ready(harness)
     typed = harness.homeserver.say(room, ALICE, "aaaaaaaaa bbbbbbbbb")

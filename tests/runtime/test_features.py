@@ -10,7 +10,7 @@ from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import RoomID
 from bridgekit.model.limits import Limits
 from bridgekit.testing.harness import Harness
-from bridgekit.testing.network import FakeNetwork
+from bridgekit.testing.network import FakeNetwork, able
 
 KEY = "bridgekit://fake//chat"
 
@@ -47,7 +47,7 @@ async def test_after_a_restart_the_disk_knows_it_and_a_new_adapter_changes_it() 
     await harness.start()
     room = await harness.portal()
     before = shown(harness, room)
-    for limits, thread in ((Limits(), FALLBACK), (Limits(threads=True), FULL)):
+    for limits, thread in ((able(), FALLBACK), (able(threads=True), FULL)):
         await harness.stop()
         harness.network.limits = limits
         await harness.start()
@@ -65,7 +65,7 @@ async def test_a_crash_before_it_is_on_disk_writes_nothing_twice() -> None:
     await harness.start()
     room = await harness.portal()
     await harness.stop()
-    harness.network.limits = Limits(threads=True)
+    harness.network.limits = able(threads=True)
     await harness.start()
     harness.homeserver.fail("send_state", HomeserverUnreachable("away", endpoint="x"), lost=True, when=is_features)
     sent = harness.homeserver.calls.count("send_state")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bridgekit.model.limits import Limits
 from bridgekit.runtime import points
 from bridgekit.testing.harness import Harness
-from bridgekit.testing.network import Echo, FakeNetwork
+from bridgekit.testing.network import Echo, FakeNetwork, able
 from tests.runtime.ends import Talk
 
 NETWORKS = [(True, "nonce"), (True, "plain"), (True, "none"), (False, "nonce"), (False, "plain")]
@@ -68,7 +67,7 @@ async def test_killed_at_a_point(point: str, direct_events: int | None, dedupes:
 @pytest.mark.parametrize("dedupes", [True, False])
 @pytest.mark.parametrize("part", [0, 1])
 async def test_killed_between_the_parts_of_a_message(dedupes: bool, part: int) -> None:
-    network = FakeNetwork(dedupes=dedupes, limits=Limits(max_text_length=10))
+    network = FakeNetwork(dedupes=dedupes, limits=able(max_text_length=10))
     harness = Harness(network, seed=part)
     await harness.start()
     room = await harness.portal()

@@ -17,7 +17,7 @@ from bridgekit.model.media import Location, MediaKind
 from bridgekit.runtime import points
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import FakeNetwork, Outcome
+from bridgekit.testing.network import FakeNetwork, Outcome, able
 from tests.runtime.test_kills import turns
 
 Start = Callable[..., Any]
@@ -161,7 +161,7 @@ async def test_captions_and_answers(start: Start) -> None:
 
 
 async def test_a_network_without_captions_gets_a_text_behind_the_file(start: Start) -> None:
-    harness, room = await start(FakeNetwork(limits=Limits(captions=False)))
+    harness, room = await start(FakeNetwork(limits=able(captions=False)))
     send(harness, room, "look", filename="cat.png")
     send(harness, room, "dog.png")
     harness.homeserver.say(room, ALICE, "after")
@@ -174,7 +174,7 @@ async def test_a_network_without_captions_gets_a_text_behind_the_file(start: Sta
 
 @pytest.mark.parametrize("captions", [True, False])
 async def test_an_edited_caption(start: Start, captions: bool) -> None:
-    harness, room = await start(FakeNetwork(limits=Limits(captions=captions)))
+    harness, room = await start(FakeNetwork(limits=able(captions=captions)))
     uri = harness.homeserver.add_file(DATA)
     event = put(harness, room, uri, "look", filename="cat.png")
     await harness.settle(1)
@@ -215,7 +215,7 @@ async def test_relayed_files_bear_their_senders_names(start: Start) -> None:
 
 @pytest.mark.parametrize("locations", [True, False])
 async def test_places(start: Start, locations: bool) -> None:
-    harness, room = await start(FakeNetwork(limits=Limits(locations=locations)))
+    harness, room = await start(FakeNetwork(limits=able(locations=locations)))
     harness.homeserver.emit(
         room, ALICE, "m.room.message", {"msgtype": "m.location", "body": "the pub", "geo_uri": "geo:51.5,-0.25;u=9"}
     )
@@ -233,13 +233,13 @@ async def test_places(start: Start, locations: bool) -> None:
     ("limits", "content", "words"),
     [
         (
-            Limits(max_media_size=50),
+            able(max_media_size=50),
             {"info": {"size": 100}},
             "the file has 100 bytes, and this network takes at most 50 bytes",
         ),
-        (Limits(media=frozenset({MediaKind.IMAGE})), {}, "takes no files of this kind"),
-        (Limits(), {"file": {"url": "mxc://a/b"}}, "encrypted"),
-        (Limits(), {"url": "mxc://../admin"}, "does not say where its file is"),
+        (able(media=frozenset({MediaKind.IMAGE})), {}, "takes no files of this kind"),
+        (able(), {"file": {"url": "mxc://a/b"}}, "encrypted"),
+        (able(), {"url": "mxc://../admin"}, "does not say where its file is"),
     ],
 )
 async def test_refused_before_anything_is_read(start: Start, limits: Limits, content: Any, words: str) -> None:
@@ -255,7 +255,7 @@ async def test_refused_before_anything_is_read(start: Start, limits: Limits, con
 
 @pytest.mark.parametrize("said", [None, 10])
 async def test_refused_when_it_turns_out_to_be_larger_than_its_sender_said(start: Start, said: int | None) -> None:
-    harness, room = await start(FakeNetwork(limits=Limits(max_media_size=50)))
+    harness, room = await start(FakeNetwork(limits=able(max_media_size=50)))
     send(harness, room, info={"size": said})
     harness.homeserver.say(room, ALICE, "after")
     await harness.until(lambda: took(harness) == ["after"])
@@ -281,7 +281,7 @@ async def test_a_network_without_files(start: Start) -> None:
     ],
 )
 async def test_what_goes_as_a_plainer_kind(start: Start, kind: str, takes: set[MediaKind], goes_as: MediaKind) -> None:
-    harness, room = await start(FakeNetwork(limits=Limits(media=frozenset(takes))))
+    harness, room = await start(FakeNetwork(limits=able(media=frozenset(takes))))
     uri = harness.homeserver.add_file(DATA)
     content = {"url": uri, "body": "x", "msgtype": "m.image"}
     harness.homeserver.emit(room, ALICE, kind, content)
@@ -447,7 +447,7 @@ async def test_a_lost_answer_to_a_reservation_makes_no_message_uncertain(start: 
 
 
 async def test_where_the_rest_of_its_caption_is_refused_the_file_follows(start: Start) -> None:
-    harness, room = await start(FakeNetwork(reserves=True, limits=Limits(max_text_length=10)))
+    harness, room = await start(FakeNetwork(reserves=True, limits=able(max_text_length=10)))
     gate = harness.network.gates["a.bin"] = asyncio.Event()
     harness.network.next_sends(Outcome(), Rejected("too much talk"))
     send(harness, room, body="0123456789 0123456789", filename="a.bin")

@@ -9,13 +9,12 @@ import pytest
 
 from bridgekit.errors import AuthFailed, NotSupported, Rejected, Transient, Uncertain
 from bridgekit.model.ids import LoginID, RemoteUserID, UserID
-from bridgekit.model.limits import Limits
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login
 from bridgekit.runtime.bridge import Times
 from bridgekit.runtime.retrying import Delivery
 from bridgekit.testing.harness import ALICE, MINE, Harness
-from bridgekit.testing.network import FakeNetwork, FakeSession, Outcome
+from bridgekit.testing.network import FakeNetwork, FakeSession, Outcome, able
 
 ENDS = {
     "rejected": (Rejected("too rude"), "was not sent: too rude"),
@@ -194,7 +193,7 @@ async def test_auth_failed_waits_for_a_new_login() -> None:
 
 @pytest.mark.parametrize("dedupes", [True, False])
 async def test_auth_failed_between_the_parts_of_a_message_repeats_none(dedupes: bool) -> None:
-    harness = await started(FakeNetwork(dedupes=dedupes, limits=Limits(max_text_length=12)))
+    harness = await started(FakeNetwork(dedupes=dedupes, limits=able(max_text_length=12)))
     room = await harness.portal()
     harness.network.next_sends(Outcome(), AuthFailed("the token has expired"))
     harness.homeserver.say(room, ALICE, "one two three four five six")

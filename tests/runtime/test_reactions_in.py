@@ -9,12 +9,11 @@ import pytest
 
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ChatID, LoginID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
-from bridgekit.model.limits import Limits
 from bridgekit.model.records import LoginRecord, ReactionRemoved
 from bridgekit.model.remote import Batch, Login
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import Echo, FakeNetwork, Outcome
+from bridgekit.testing.network import Echo, FakeNetwork, Outcome, able
 from tests.runtime.changes import CHAT, NEVER_OLD, T0, event_of, react, reactions, says, unreact
 
 FRIEND = "@fake_friend:test"
@@ -91,7 +90,7 @@ async def test_pictures_that_only_the_network_has(harness: Harness) -> None:
 
 @pytest.mark.parametrize("says_removed", [True, False])
 async def test_where_one_reaction_replaces_the_other(says_removed: bool) -> None:
-    harness = Harness(FakeNetwork(limits=Limits(reactions_per_person=1)))
+    harness = Harness(FakeNetwork(limits=able(reactions_per_person=1)))
     await harness.start()
     room = await ready(harness)
     harness.network.emit(react("a", "👍", "1"))
@@ -108,7 +107,7 @@ async def test_where_one_reaction_replaces_the_other(says_removed: bool) -> None
 
 
 async def test_two_of_three_allowed(harness: Harness) -> None:
-    harness.network.limits = Limits(reactions_per_person=2)
+    harness.network.limits = able(reactions_per_person=2)
     room = await ready(harness)
     for number, each in enumerate("👍🎉🚀"):
         harness.network.emit(react("a", each, str(number), timestamp=T0 + number))
@@ -145,7 +144,7 @@ async def test_the_echo_of_our_own(echo: Echo, early: bool) -> None:
 
 async def test_the_echoes_of_a_change_of_mind_come_late() -> None:
     """The network shows what we did only when all of it is done: nothing flickers, and nothing of it is undone."""
-    harness = Harness(FakeNetwork(echo="none", limits=Limits(reactions_per_person=1)))
+    harness = Harness(FakeNetwork(echo="none", limits=able(reactions_per_person=1)))
     await harness.start()
     room = await ready(harness)
     for key in ("👍", "🎉"):
@@ -318,7 +317,7 @@ async def test_the_homeserver_is_away(harness: Harness, lost: bool) -> None:
 async def test_killed_anywhere(point: str, forgets: bool) -> None:
     hits = 0
     for after in range(6):
-        harness = Harness(FakeNetwork(limits=Limits(reactions_per_person=1)), seed=after, catch_up=NEVER_OLD)
+        harness = Harness(FakeNetwork(limits=able(reactions_per_person=1)), seed=after, catch_up=NEVER_OLD)
         await harness.start()
         room = await ready(harness)
         dead = harness.kill_at(point, after=after)
@@ -356,7 +355,7 @@ def react_here(harness: Harness, room: RoomID, key: str) -> Any:
 
 async def test_which_replaces_which_is_asked_of_the_session() -> None:
     """It is on disk, the process dies, and the network is not there yet when the next one begins."""
-    harness = Harness(FakeNetwork(limits=Limits(reactions_per_person=1)))
+    harness = Harness(FakeNetwork(limits=able(reactions_per_person=1)))
     await harness.start()
     room = await ready(harness)
     harness.network.emit(react("a", "👍", "1"))

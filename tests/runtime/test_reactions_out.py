@@ -9,11 +9,10 @@ import pytest
 from bridgekit.adapter.capabilities import CanReact
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Rejected, Transient, Uncertain
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, RoomID, UserID
-from bridgekit.model.limits import Limits
 from bridgekit.model.remote import RemoteReaction
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import Echo, FakeNetwork, Outcome
+from bridgekit.testing.network import Echo, FakeNetwork, Outcome, able
 
 BOB = UserID("@bob:test")
 CHAT = PortalKey(ChatID("chat"))
@@ -114,7 +113,7 @@ async def test_the_same_once_more_changes_nothing() -> None:
 
 
 async def test_the_network_writes_its_emoji_as_it_likes() -> None:
-    harness, room, hello = await started(FakeNetwork(limits=Limits(reactions=frozenset({BARE_HEART, "+"}))))
+    harness, room, hello = await started(FakeNetwork(limits=able(reactions=frozenset({BARE_HEART, "+"}))))
     react(harness, room, hello, HEART)
     await harness.settle(5)
     assert deeds(harness) == [("react", BARE_HEART)]
@@ -122,7 +121,7 @@ async def test_the_network_writes_its_emoji_as_it_likes() -> None:
 
 
 async def test_an_emoji_that_the_network_does_not_take_disappears() -> None:
-    harness, room, hello = await started(FakeNetwork(limits=Limits(reactions=frozenset({"+"}))))
+    harness, room, hello = await started(FakeNetwork(limits=able(reactions=frozenset({"+"}))))
     event = react(harness, room, hello, HEART)
     await harness.settle(5)
     assert deeds(harness) == []
@@ -157,7 +156,7 @@ async def test_a_picture_that_somebody_reacted_with_can_be_used_too() -> None:
 
 async def test_one_reaction_for_each_person() -> None:
     """The new one replaces the old, as on the network."""
-    harness, room, hello = await started(FakeNetwork(limits=Limits(reactions_per_person=1)))
+    harness, room, hello = await started(FakeNetwork(limits=able(reactions_per_person=1)))
     first = react(harness, room, hello, "+")
     await harness.settle(1)
     second = react(harness, room, hello, HEART)
@@ -173,7 +172,7 @@ async def test_one_reaction_for_each_person() -> None:
 
 
 async def test_more_reactions_than_the_network_takes() -> None:
-    harness, room, hello = await started(FakeNetwork(limits=Limits(reactions_per_person=2)))
+    harness, room, hello = await started(FakeNetwork(limits=able(reactions_per_person=2)))
     events = [react(harness, room, hello, key) for key in ("+", "-", HEART)]
     await harness.settle(5)
     assert deeds(harness) == [("react", "+"), ("react", "-")]
@@ -291,7 +290,7 @@ async def test_faults(outcome: Outcome, arrives: bool) -> None:
 
 @pytest.mark.parametrize("limit", [None, 1])
 async def test_killed_after_the_network_has_taken_it(limit: int | None) -> None:
-    harness, room, hello = await started(FakeNetwork(limits=Limits(reactions_per_person=limit)))
+    harness, room, hello = await started(FakeNetwork(limits=able(reactions_per_person=limit)))
     react(harness, room, hello, "-")
     await harness.settle(1)
     dead = harness.kill_at(points.NETWORK_SENT)

@@ -13,11 +13,11 @@ from bridgekit.model.remote import Login
 from bridgekit.runtime import points
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.testing.harness import ALICE, IDENTITY, MINE, Harness
-from bridgekit.testing.network import FakeNetwork, Outcome
+from bridgekit.testing.network import FakeNetwork, Outcome, able
 
 BOB, EVE = UserID("@bob:elsewhere.test"), UserID("@eve:test")
 LOGIN = LoginID(MINE)
-SHOWS = Limits(shows_speaker=True)
+SHOWS = able(shows_speaker=True)
 
 
 async def a_room(harness: Harness, *, relay: bool = True) -> RoomID:
@@ -87,7 +87,7 @@ async def test_two_with_one_name_are_told_apart(harness: Harness) -> None:
 
 
 async def test_only_the_first_part_has_the_name_and_a_crash_changes_nothing() -> None:
-    harness = await started(FakeNetwork(limits=Limits(max_text_length=12)))
+    harness = await started(FakeNetwork(limits=able(max_text_length=12)))
     room = await a_room(harness)
     dead = harness.kill_at(points.PARTS_BETWEEN)
     harness.homeserver.say(room, BOB, "one two three four five six")
@@ -104,7 +104,7 @@ async def test_only_the_first_part_has_the_name_and_a_crash_changes_nothing() ->
 @pytest.mark.parametrize("dedupes", [True, False])
 @pytest.mark.parametrize("point", [points.APPEND_AFTER, points.NETWORK_SENT, points.PARTS_BETWEEN])
 async def test_killed_while_relaying(point: str, dedupes: bool) -> None:
-    harness = await started(FakeNetwork(dedupes=dedupes, limits=Limits(max_text_length=20)))
+    harness = await started(FakeNetwork(dedupes=dedupes, limits=able(max_text_length=20)))
     room = await a_room(harness)
     dead = harness.kill_at(point)
     for number in range(3):
@@ -362,7 +362,7 @@ class Plumbed:
 
 @pytest.mark.parametrize(
     "marked, limits, most",
-    [(True, Limits(), 0), (False, Limits(), 4), (False, SHOWS, 20)],
+    [(True, able(), 0), (False, able(), 4), (False, SHOWS, 20)],
     ids=["marked", "name", "as"],
 )
 async def test_two_bridges_in_one_room_do_not_loop(marked: bool, limits: Limits, most: int) -> None:

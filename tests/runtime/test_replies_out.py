@@ -12,12 +12,12 @@ from bridgekit.model.ids import EventID, RoomID
 from bridgekit.model.limits import Limits
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
-from bridgekit.testing.network import FakeNetwork
+from bridgekit.testing.network import FakeNetwork, able
 
 
 async def started(**limits: Any) -> tuple[Harness, RoomID, EventID]:
     """A room with a message of a friend."""
-    harness = Harness(FakeNetwork(limits=Limits(**limits)))
+    harness = Harness(FakeNetwork(limits=able(**limits)))
     await harness.start()
     room = await harness.portal()
     (event,) = (e for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "hello")
@@ -113,6 +113,26 @@ async def test_a_reply_is_a_quotation_where_there_is_none() -> None:
     assert message.text.body == "Name of friend: hello\nhi"
     assert message.text.runs[0] == Run(0, 21, Style.QUOTE, level=1)
     assert alone.text.body == "alone"
+    await harness.kill()
+
+
+async def test_an_adapter_that_says_nothing_of_itself_loses_nothing() -> None:
+    """What it does not know of is in the text."""
+    harness = Harness(FakeNetwork(limits=Limits()))
+    await harness.start()
+    room = await harness.portal()
+    (hello,) = (e for e in harness.homeserver.rooms[room].timeline if e["content"].get("body") == "hello")
+    rich = {"format": "org.matrix.custom.html", "formatted_body": "<b>hi</b> <a href='https://a.test/'>you</a> @room"}
+    relation = {"m.relates_to": {"m.in_reply_to": {"event_id": hello["event_id"]}}}
+    harness.homeserver.say(room, ALICE, "hi", **rich, **relation, **{"m.mentions": {"room": True}})
+    uri = harness.homeserver.add_file(b"cat", mimetype="image/png")
+    picture = {"msgtype": "m.image", "url": uri, "filename": "cat.png"}
+    harness.homeserver.say(room, ALICE, "my cat", **picture)
+    await harness.settle(5)
+    (_, answer), (_, file), (_, caption) = harness.network.spoken
+    assert answer.text.body == "> Name of friend: hello\nhi you (https://a.test/) @room"
+    assert (answer.text.runs, answer.text.mentions, answer.reply_to) == ((), (), None)
+    assert file.media is not None and (file.text.body, caption.text.body) == ("", "my cat")
     await harness.kill()
 
 

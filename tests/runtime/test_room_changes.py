@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bridgekit.adapter.capabilities import CanInvite, CanLeave, CanRemove, CanRename
@@ -10,7 +12,7 @@ from bridgekit.model.ids import ChatID, PortalKey, RemoteUserID, RoomID, UserID
 from bridgekit.model.matrix import MatrixMember
 from bridgekit.model.remote import ChatKind, RemoteChat
 from bridgekit.runtime.chats import ChatRules
-from bridgekit.testing.deeds import Deed, Removal, Renaming
+from bridgekit.testing.deeds import Deed, Outcome, Removal, Renaming
 from bridgekit.testing.harness import ALICE, MINE, Harness
 from bridgekit.testing.network import FakeNetwork
 
@@ -180,6 +182,23 @@ async def test_a_new_name_and_topic(echo: str) -> None:
     assert state["m.room.name", ""] == {"name": "Chat chat"}
     assert len(harness.network.renames) == 2
     await harness.kill()
+
+
+async def test_an_echo_that_is_quicker_than_its_answer_undoes_no_later_name(harness: Harness) -> None:
+    room = await harness.portal()
+    answer = asyncio.Event()
+    harness.network.next_deeds("rename", Outcome(gate=answer))
+    harness.homeserver.set_state(room, ALICE, "m.room.name", {"name": "June"})
+    await harness.settle()
+    harness.homeserver.set_state(room, ALICE, "m.room.name", {"name": "July"})
+    await harness.settle(5)
+    answer.set()
+    await harness.settle(5)
+    assert [each.name for each in harness.network.renames] == ["June", "July"]
+    assert harness.homeserver.rooms[room].state["m.room.name", ""] == {"name": "July"}
+    harness.network.emit(RemoteChat(portal=CHAT, name="June"))
+    await harness.settle(5)
+    assert harness.homeserver.rooms[room].state["m.room.name", ""] == {"name": "June"}
 
 
 @pytest.mark.parametrize("refused", [False, True])

@@ -8,11 +8,10 @@ import pytest
 
 from bridgekit.errors import HomeserverUnreachable, Rejected, Transient, Uncertain
 from bridgekit.model.ids import EventID, RoomID
-from bridgekit.model.limits import Limits
 from bridgekit.runtime import points
 from bridgekit.runtime.status import StatusRules
 from bridgekit.testing.harness import ALICE, IDENTITY, Harness
-from bridgekit.testing.network import FakeNetwork, Outcome
+from bridgekit.testing.network import FakeNetwork, Outcome, able
 
 BOT = IDENTITY.bot
 STATUS = "com.beeper.message_send_status"
@@ -228,7 +227,7 @@ async def test_killed_after_a_retried_letter_has_crossed() -> None:
 
 
 async def test_a_part_that_arrives_after_all_corrects_nothing_where_the_rest_is_missing() -> None:
-    network = FakeNetwork(dedupes=False, echo="nonce", limits=Limits(max_text_length=10))
+    network = FakeNetwork(dedupes=False, echo="nonce", limits=able(max_text_length=10))
     harness, room = await started(network)
     harness.network.next_sends(Outcome(Uncertain("no receipt"), taken=True))
     event = harness.homeserver.say(room, ALICE, "aaaaaaaaa bbbbbbbbb")

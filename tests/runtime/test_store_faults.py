@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridgekit.errors import Transient
-from bridgekit.model.limits import Limits
 from bridgekit.testing.harness import ALICE, WRITES, Harness
-from bridgekit.testing.network import Echo, FakeNetwork, Outcome
+from bridgekit.testing.network import Echo, FakeNetwork, Outcome, able
 from tests.runtime.ends import Talk
 
 NETWORKS = [(True, "nonce"), (True, "plain"), (False, "nonce")]
@@ -77,7 +76,7 @@ async def test_a_mark_that_memory_lacks() -> None:
 
 async def test_progress_that_memory_lacks() -> None:
     """A message of several parts, and the database away while it waits: no part is sent twice."""
-    harness = Harness(FakeNetwork(dedupes=False, echo="none", limits=Limits(max_text_length=10)))
+    harness = Harness(FakeNetwork(dedupes=False, echo="none", limits=able(max_text_length=10)))
     await harness.start()
     room = await harness.portal()
     harness.network.next_sends(Outcome(), Transient("busy"))

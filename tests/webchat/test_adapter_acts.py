@@ -9,16 +9,20 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from bridgekit.adapter import (
+    Avatar,
     Batch,
     ChatID,
     Cursors,
     MatrixDelete,
     MatrixEdit,
+    MatrixMedia,
     MatrixMember,
     MatrixMessage,
     MatrixReaction,
     MatrixReceipt,
     MatrixTyping,
+    MediaKind,
+    MediaStream,
     Mention,
     MentionRoom,
     MentionUser,
@@ -250,6 +254,43 @@ async def test_the_bridge_invites_and_removes(
     async with session_of(server, ann, "ann") as session:
         with pytest.raises(Rejected, match="only moderators"):
             await session.remove(MatrixMember(portal=portal(chat), user=RemoteUserID("bob")), ban=False)
+
+
+async def test_the_bridge_gives_roles(server: Server, ann: WebchatClient, bob: WebchatClient, chat: str) -> None:
+    async with session_of(server, bob, "bob") as session:
+        for role in (Role.MODERATOR, Role.MODERATOR, Role.ADMIN, Role.MEMBER):
+            await session.set_role(portal(chat), RemoteUserID("ann"), role)
+            assert (await bob.chat(chat)).roles.get("ann", "member") == role
+        with pytest.raises(Rejected, match="no such account"):
+            await session.set_role(portal(chat), RemoteUserID("nobody"), Role.ADMIN)
+    async with session_of(server, ann, "ann") as session:
+        with pytest.raises(Rejected, match="only admins"):
+            await session.set_role(portal(chat), RemoteUserID("ann"), Role.ADMIN)
+
+
+async def test_the_bridge_gives_a_picture(server: Server, ann: WebchatClient, bob: WebchatClient, chat: str) -> None:
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[MediaStream]:
+        yield MediaStream(pieces(), mimetype="image/png")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"\x89PNG"
+
+    picture = MatrixMedia(kind=MediaKind.IMAGE, name="n" * 2000, opener=opener, mimetype="text/html")
+    async with session_of(server, ann, "ann") as session:
+        id = await session.set_avatar(portal(chat), picture)
+        assert (await bob.chat(chat)).avatar_url == id
+        described = (await session.describe_chat(portal(chat))).avatar
+        assert described == Avatar(id)
+    # Another account of the bridge may have it too.
+    async with session_of(server, bob, "bob") as session:
+        assert b"".join([piece async for piece in session.open_avatar(Avatar(id))]) == b"\x89PNG"
+        page = await bob.reserve("page.html", "text/html")
+        await bob.upload(page, pieces())
+        with pytest.raises(Rejected, match="none"):
+            await anext(aiter(session.open_avatar(Avatar(f"/api/media/{page}"))))
+        await session.set_avatar(portal(chat), None)
+        assert (await bob.chat(chat)).avatar_url is None
 
 
 async def test_what_cannot_be_had(server: Server, ann: WebchatClient, bob: WebchatClient, chat: str) -> None:

@@ -28,6 +28,7 @@ from example_bridge.webchat.client import (
 )
 from example_bridge.webchat.server.app import Server
 from example_bridge.webchat.server.media import overdue
+from example_bridge.webchat.server.protocol import FILES
 from tests.webchat.conftest import Join, StartServer
 from tests.webchat.helpers import DEADLINE, watching
 from tests.webchat.state import State
@@ -186,6 +187,30 @@ async def test_only_those_in_the_chat_may_have_it(server: Server, join: Join) ->
     async with WebchatClient(server.url, "stranger") as stranger:
         with pytest.raises(Exception, match="no such token"):
             await fetched(stranger, file)
+
+
+async def test_a_chats_picture_is_for_those_who_are_in_it(server: Server, join: Join) -> None:
+    ann, bob, eve = [await join(server, id) for id in ("ann", "bob", "eve")]
+    chat = (await ann.create_chat("group", ["bob"])).id
+    file, secret = await given(ann, b"a picture"), await given(ann, b"a secret")
+    await ann.change_chat(chat, avatar_url=FILES + file)
+    assert await fetched(bob, file) == b"a picture"
+    await bob.change_chat(chat, avatar_url=FILES + file, name="Two")  # it stays, and may be said again
+    with pytest.raises(Refused, match="forbidden"):
+        await fetched(eve, file)
+    # Nobody reads a file by calling it a picture.
+    for address in (FILES + secret, FILES + await eve.reserve("not there"), FILES, FILES + "../me"):
+        with pytest.raises(Refused, match="not_found"):
+            await eve.create_chat("group", [], avatar_url=address)
+        with pytest.raises(Refused, match="not_found"):
+            await bob.change_chat(chat, avatar_url=address)
+    await ann.remove_member(chat, "bob")
+    with pytest.raises(Refused, match="forbidden"):
+        await fetched(bob, file)
+    await ann.change_chat(chat, avatar_url="")
+    await ann.add_member(chat, "bob")
+    with pytest.raises(Refused, match="forbidden"):
+        await fetched(bob, file)
 
 
 async def test_a_reservation_is_its_owners(server: Server, join: Join) -> None:

@@ -17,6 +17,7 @@ from bridgekit.testing.conformance.changes import Changes
 from bridgekit.testing.conformance.declaring import Declaring
 from bridgekit.testing.conformance.files import Files
 from bridgekit.testing.conformance.listening import Listening
+from bridgekit.testing.conformance.looks import Looks
 from bridgekit.testing.conformance.passing import Passing
 from bridgekit.testing.conformance.people import People
 from bridgekit.testing.conformance.refusing import Refusing
@@ -26,7 +27,7 @@ from bridgekit.testing.conformance.texts import Texts
 from bridgekit.testing.conformance.whole import Whole
 
 
-class AdapterContract(Declaring, Listening, Sending, Refusing, Texts, Changes, Files, Passing, People, Whole):
+class AdapterContract(Declaring, Listening, Sending, Refusing, Texts, Changes, Files, Passing, People, Looks, Whole):
     """Every test. Subclass it in a test file, in a class whose name begins with ``Test``, and set `adapter` and
     `remote`. A part for itself (for instance `Listening`) can be subclassed as well."""
 
@@ -37,6 +38,7 @@ __all__ = [
     "Declaring",
     "Files",
     "Listening",
+    "Looks",
     "Passing",
     "People",
     "Post",

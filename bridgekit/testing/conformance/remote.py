@@ -11,6 +11,7 @@ import msgspec
 
 from bridgekit.adapter.base import NoConfig
 from bridgekit.model.ids import PortalKey, RemoteMessageID, RemoteUserID
+from bridgekit.model.remote import Role
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +136,14 @@ class Remote(ABC):
         """The friend gives the chat another name."""
         raise NotImplementedError
 
+    async def set_avatar(self, chat: PortalKey, data: bytes) -> None:
+        """The friend gives the chat a picture: a PNG file of a few hundred bytes."""
+        raise NotImplementedError
+
+    async def set_role(self, chat: PortalKey, user: RemoteUserID, role: Role) -> None:
+        """The friend gives somebody who is there a role."""
+        raise NotImplementedError
+
     # --- what the friend sees ---------------------------------------------------------------------------------------
     async def file_of(self, chat: PortalKey, message: RemoteMessageID) -> bytes | None:
         """The file of a message of the account's, as the friend's client gets it; None: it is not there yet."""
@@ -156,8 +165,17 @@ class Remote(ABC):
         """What the chat is called."""
         raise NotImplementedError
 
+    async def avatar(self, chat: PortalKey) -> bytes | None:
+        """The chat's picture, as the friend's client gets it; None: it has none."""
+        raise NotImplementedError
+
+    async def role(self, chat: PortalKey, user: RemoteUserID) -> Role:
+        """What somebody may do in the chat."""
+        raise NotImplementedError
+
     async def group(self) -> PortalKey:
-        """As `chat`, where people can be brought in and removed, and which can be renamed. By default a `chat`."""
+        """As `chat`, where people can be brought in, removed and given roles, and which can be renamed and be given a
+        picture, by the account and by the friend. By default a `chat`."""
         return await self.chat()
 
     async def handle(self, user: RemoteUserID) -> str:

@@ -77,7 +77,7 @@ class Texts(Topic):
             what = "answers nothing there" if post.reply_to is None else f"answers {post.reply_to!r} there"
             raise Fault(
                 f"a message was sent that answers {id!r}, and it {what}: give `message.reply_to` on, or"
-                " say Limits(replies=False)"
+                " leave `Limits.replies` False"
             )
 
     @check("reply")

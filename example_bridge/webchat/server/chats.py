@@ -8,6 +8,7 @@ from example_bridge.webchat.server import protocol as p
 from example_bridge.webchat.server.accounts import find_account
 from example_bridge.webchat.server.acts import ChangeChat
 from example_bridge.webchat.server.events import ChatDeletedEvent, ChatEvent
+from example_bridge.webchat.server.media import check_picture
 from example_bridge.webchat.server.members import append_member
 from example_bridge.webchat.server.rows import (
     RANK,
@@ -27,6 +28,7 @@ def create_chat(
     db: sqlite3.Connection, creator: str, chat: p.ChatInfo, members: tuple[str, ...], now: int, *, reuse: bool
 ) -> Written[p.Chat]:
     """Make a chat of `members` and the creator. `reuse`: return the direct one these two already have."""
+    check_picture(db, creator, chat.avatar_url)
     people = [find_account(db, account) for account in dict.fromkeys((creator, *members))]
     if chat.kind == "direct":
         if len(people) != 2:
@@ -100,6 +102,8 @@ def change_chat(db: sqlite3.Connection, account: str, chat: str, change: ChangeC
     """Any member may. None leaves a field as it is; an empty one is taken away."""
     require_member(db, account, chat)
     old = chat_info(db, chat)
+    if change.avatar_url != old.avatar_url:
+        check_picture(db, account, change.avatar_url)
     new = p.ChatInfo(
         old.id,
         old.kind,

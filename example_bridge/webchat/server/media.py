@@ -51,8 +51,17 @@ def owned(db: sqlite3.Connection, owner: str, id: str) -> Stored:
     return stored
 
 
+def check_picture(db: sqlite3.Connection, owner: str, address: str | None) -> None:
+    """Raise the `Refusal` that a chat's picture deserves, if it is a file of this network: it must be there, and the
+    account's own, or whoever knows an id could read the file by calling it a picture."""
+    if address is None or not address.startswith(p.FILES):
+        return
+    if owned(db, owner, address.removeprefix(p.FILES)).state != "there":
+        raise p.Refusal("not_found", "avatar_url: this file is not there")
+
+
 def readable(db: sqlite3.Connection, account: str, id: str) -> Stored:
-    """The file, if it is the account's own, or in a message that the account may see."""
+    """The file, if it is the account's own, in a message that the account may see, or the picture of a chat of its."""
     stored = _find(db, id)
     if stored is None:
         raise p.Refusal("not_found", "no such file")
@@ -63,6 +72,14 @@ def readable(db: sqlite3.Connection, account: str, id: str) -> Stored:
             " WHERE attachment.media_id = ? AND (member.left_seq IS NULL OR event.seq <= member.left_seq) LIMIT 1",
             (account, id),
         ).fetchone()
+        seen = (
+            seen
+            or db.execute(
+                "SELECT 1 FROM member JOIN chat ON chat.id = member.chat"
+                " WHERE member.account = ? AND member.left_seq IS NULL AND chat.avatar_url = ? LIMIT 1",
+                (account, p.FILES + id),
+            ).fetchone()
+        )
         if seen is None:
             raise p.Refusal("forbidden", "not in a chat of yours")
     if stored.state == "failed":

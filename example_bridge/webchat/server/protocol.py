@@ -15,6 +15,8 @@ MAX_ID_LENGTH = 512
 """Code points of an account or chat id: percent-encoded, four bytes each, two must still fit one request line."""
 MAX_NAME_LENGTH = 1000
 """Code points of a name, a URL or a nonce."""
+FILES = "/api/media/"
+"""What the address of a file begins with; its id follows."""
 MAX_TOPIC_LENGTH = 4000
 """Code points."""
 MAX_EMOJI_LENGTH = 64

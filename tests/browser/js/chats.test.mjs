@@ -22,6 +22,14 @@ test("a direct chat is called after the other one, and says nothing of coming in
   assert.deepEqual(chats.items("c", []), []);
 });
 
+test("a chat's picture is where the page says that it can be had", () => {
+  const chats = new Chats({ me, storage: openStorage("", backing()), picture: (address) => address && `${address}?token=t` });
+  chats.take({ type: "chat", chat: "c", seq: 1, timestamp: 1, actor: "alice", info: { id: "c", kind: "group", avatar_url: "/api/media/f" } });
+  assert.equal(chats.head("c").picture, "/api/media/f?token=t");
+  chats.take({ type: "chat", chat: "c", seq: 2, timestamp: 1, actor: "alice", info: { id: "c", kind: "group" } });
+  assert.equal(chats.head("c").picture, undefined);
+});
+
 test("unread counts last over a reload, one's own words do not count", () => {
   const disk = backing();
   const first = make("direct", disk);

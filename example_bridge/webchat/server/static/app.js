@@ -32,7 +32,7 @@ class Visit {
     Object.assign(this, { me, left });
     this.api = makeApi(token);
     this.storage = openStorage(`webchat ${me.id} `);
-    this.chats = new Chats({ me, storage: this.storage });
+    this.chats = new Chats({ me, storage: this.storage, picture: (address) => this.files.picture(address) });
     this.files = makeFiles({ token, api: this.api, me, storage: this.storage });
     this.draw = oncePerFrame(() => this.#draw());
     this.outbox = new Outbox({

@@ -8,13 +8,13 @@ import { edit, media, react, remove, saidOf, withActs } from "./said.js";
 
 const QUOTED = 200; // code units of a message that are quoted above an answer
 
-/** `me` is the account; `storage` keeps how far each conversation was read. */
+/** `me` is the account; `storage` keeps how far each conversation was read; `picture` says where a chat's picture can be had. */
 export class Chats {
   #chats = new Map(); // id -> chat
   #people = new Map(); // id -> account
 
-  constructor({ me, storage }) {
-    Object.assign(this, { me, storage });
+  constructor({ me, storage, picture = (address) => address }) {
+    Object.assign(this, { me, storage, picture });
     this.#people.set(me.id, me);
   }
 
@@ -232,7 +232,7 @@ export class Chats {
     const chat = this.#chats.get(id);
     const other = [...chat.members].find((account) => account !== this.me.id);
     const one = chat.info.kind === "direct" ? this.person(other ?? this.me.id) : null;
-    return { title: this.title(id), colour: one?.id ?? id, picture: chat.info.avatar_url ?? one?.avatar_url };
+    return { title: this.title(id), colour: one?.id ?? id, picture: this.picture(chat.info.avatar_url) ?? one?.avatar_url };
   }
 
   /** Entries of the list, the one with the latest word first. */

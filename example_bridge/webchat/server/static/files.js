@@ -5,25 +5,30 @@ import { Media } from "./kit/media.js";
 import { NotNow } from "./kit/outbox.js";
 import { Uploads } from "./kit/uploads.js";
 
-/** {blobs, uploads, media} of an account. */
+const FILES = "/api/media/";
+
+/** {blobs, uploads, media, picture} of an account. */
 export function makeFiles({ token, api, me, storage }) {
   const blobs = new Blobs(`webchat ${me.id}`);
   const uploads = new Uploads({
     storage,
     blobs,
-    send: (id, blob, on) => put(`/api/media/${encodeURIComponent(id)}`, token, blob, on),
+    send: (id, blob, on) => put(`${FILES}${encodeURIComponent(id)}`, token, blob, on),
     // Should this be lost, the message says "arriving" for ever: its sender can delete it.
-    gaveUp: (id) => api("DELETE", `/api/media/${encodeURIComponent(id)}`).catch(() => {}),
+    gaveUp: (id) => api("DELETE", `${FILES}${encodeURIComponent(id)}`).catch(() => {}),
     changed: (id) => media.changed(id),
   });
+  // The browser asks for pictures (and for ranges) by itself, but cannot be given a header for it.
+  const withToken = (path) => `${path}?token=${encodeURIComponent(token)}`;
   const media = new Media({
     uploads,
     told: true,
     preview: ({ id, local }) => blobs.url(local ?? uploads.localOf(id)),
-    // The browser asks for ranges by itself, but cannot be given a header for it.
-    address: async ({ id }) => `/api/media/${encodeURIComponent(id)}?token=${encodeURIComponent(token)}`,
+    address: async ({ id }) => withToken(`${FILES}${encodeURIComponent(id)}`),
   });
-  return { blobs, uploads, media };
+  // A chat's picture may be a file of this network, or be anywhere on the web.
+  const picture = (address) => (address?.startsWith(FILES) ? withToken(location.origin + address) : address);
+  return { blobs, uploads, media, picture };
 }
 
 // fetch() does not tell how far an upload is.
