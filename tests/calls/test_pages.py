@@ -218,3 +218,38 @@ async def test_an_offer_behind_its_own_end_does_not_ring(two: Two) -> None:
     await tell(CallHangUp(call="late", chat=two.chat))
     await two.alice.line("Missed call from Vera")
     await two.talk()
+
+
+async def test_a_call_given_up_before_the_network_heard_of_it_rings_nowhere(two: Two) -> None:
+    """Its offer waits for the connection, and is not said any more when that is there."""
+    said = await two.vera.page.evaluate(
+        """async () => {
+          const { Calls } = await import("/static/call/calls.js");
+          const { NotNow } = await import("/static/kit/outbox.js");
+          const turn = () => new Promise((resolve) => setTimeout(resolve)); // all that is settled has been heeded
+          let [connected, offered, over] = [false];
+          const isOffered = new Promise((resolve) => (offered = resolve));
+          const isOver = new Promise((resolve) => (over = resolve));
+          const said = [];
+          const send = async ({ type }) => {
+            if (!connected) {
+              if (type === "call_offer") offered();
+              throw new NotNow("offline");
+            }
+            said.push(type);
+            if (type === "call_hang_up") over();
+          };
+          const calls = new Calls({ me: { id: "vera" }, trickle: false, send, bye() {}, changed() {} });
+          calls.place("chat", "audio");
+          await isOffered;
+          await turn();
+          calls.current.end();
+          await turn();
+          connected = true;
+          calls.ready();
+          await isOver;
+          calls.close();
+          return said;
+        }"""
+    )
+    assert said == ["call_hang_up"]  # should the network have heard after all

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from bridgekit.testing.client import ClientEvent, MatrixClient
 from bridgekit.testing.synapse import MatrixUser
-from example_bridge.webchat.client import Credentials
+from example_bridge.webchat.client import CallOffer, Credentials, WebchatClient
 from tests.browser.people import Person
-from tests.support.callpage import CallPage
+from tests.support.callpage import DEADLINE_S, CallPage
 from tests.support.device import Device
 from tests.support.scene import Scene
 
@@ -47,6 +48,17 @@ class Bridged:
         call = await self.device.place(self.room, self.ghost, video=video)
         await self.page.rings()
         return call
+
+    async def network_rings(self) -> None:
+        """Until the webchat rings Alice's account, whether or not a bridge is there to hear it."""
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            WebchatClient(self.vera.server.url, self.alice.agent.token) as client,
+            aclosing(client.stream_and_signals()) as stream,
+        ):
+            async for item in stream:  # a call that rings already is told to whoever comes
+                if isinstance(item, CallOffer) and item.chat == self.chat:
+                    return
 
     async def vera_calls(self, *, video: bool = False) -> str:
         """Until it rings at Alice's; the id on Matrix."""

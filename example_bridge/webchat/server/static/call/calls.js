@@ -135,6 +135,8 @@ export class Calls {
   }
 
   async #trySaying(frame) {
+    // Given up before the network heard of it: it must not ring for a moment now. Should it have heard, this ends it.
+    if (frame.type === "call_hang_up") this.#unsaid = this.#unsaid.filter(({ call }) => call !== frame.call);
     if (this.#unsaid.length) return void this.#unsaid.push(frame);
     try {
       await this.send(frame);
