@@ -20,6 +20,9 @@ MENTIONED = "io.bridgekit.mentioned"
 """Content key of an edit: whom earlier versions mentioned and this one does not, in the form of ``m.mentions``. The
 homeserver shows an event with its latest edit only (spec: Event replacements), so each carries what came before."""
 
+SAME_MS = 1_000
+"""Edits that are less apart count as of one time: many networks count in seconds."""
+
 MAX_KEPT = 50
 """So many of them are kept; beyond them somebody may be notified once more."""
 
@@ -121,10 +124,14 @@ def edited_at(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID])
     return max(timestamp, *(part.edited_at + 1 for part in parts if part.key not in ours), 0)
 
 
-def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID], *, within_ms: int = 1_000) -> bool:
-    """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there. Those of so short a
-    time count as in order: of one second, as many networks count in seconds."""
-    return timestamp > 0 and any(part.edited_at - timestamp >= within_ms for part in parts if part.key not in ours)
+def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID], *, within_ms: int = SAME_MS) -> bool:
+    """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there."""
+    return any(is_older(timestamp, part.edited_at, within_ms=within_ms) for part in parts if part.key not in ours)
+
+
+def is_older(timestamp: int, than: int, *, within_ms: int = SAME_MS) -> bool:
+    """Whether this time (ms, 0: not known) is certainly before `than`. Those of so short a time count as in order."""
+    return timestamp > 0 and than - timestamp >= within_ms
 
 
 def kept(before: Mentions | None, now: Mentions) -> JSON:
