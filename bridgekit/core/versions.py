@@ -106,6 +106,28 @@ def as_it_says_now(raw: bytes) -> bytes | None:
     return msgspec.json.encode({"type": event.get("type"), "sender": event.get("sender"), "content": edit["content"]})
 
 
+class Redacted(msgspec.Struct, frozen=True):
+    """What is left of a redacted event: its `type` and `sender`, and the redaction that took the rest."""
+
+    type: str
+    sender: UserID
+    by: EventID
+
+
+def read_redacted(raw: bytes) -> Redacted | None:
+    """The homeserver's answer to the question for an event, if that was redacted (spec: ``redacted_because`` of
+    ``unsigned``). Never raises."""
+    try:
+        event = _decode_any(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    by = _text(_dict(_dict(event.get("unsigned")).get("redacted_because")).get("event_id"), EventID)
+    type, sender = event.get("type"), _text(event.get("sender"), UserID)
+    if by is None or sender is None or not isinstance(type, str):
+        return None
+    return Redacted(type, sender, by)
+
+
 def mentioned_before(parts: Sequence[Version], ours: Collection[TxnID]) -> Mentions:
     """Whom a message, which takes these events, mentioned in any version before the edit with the transaction ids
     `ours`. Where a part of that edit is there already, because it is done again after a crash, whom it notified does
