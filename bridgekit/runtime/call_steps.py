@@ -164,6 +164,8 @@ class CallSteps:
                 self._clock,
                 name=f"calls to {side}",
                 empty=lambda: self._forget_queue(name),
+                # What a homeserver was given and then left may come behind the hangup, and ring.
+                overtakes=side == "network",
             )
         queue.put(errand)
 

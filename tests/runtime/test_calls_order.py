@@ -3,18 +3,22 @@ the room is replaced under it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from bridgekit.model.calls import (
     Candidate,
+    MatrixCallHangUp,
+    MatrixCallOffer,
     RemoteCallCandidates,
 )
 from bridgekit.model.limits import Limits
+from bridgekit.runtime.errands import OVERTAKEN_S
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeNetwork
-from tests.runtime.test_calls import Scene, connected_in
+from tests.runtime.test_calls import Scene, connected_in, connected_out
 
 
 async def started(network: FakeNetwork) -> Scene:
@@ -36,6 +40,78 @@ async def trickling() -> AsyncIterator[Scene]:
     scene = await started(FakeNetwork(limits=Limits(trickle="trickle")))
     yield scene
     await scene.harness.stop()
+
+
+# --- an adapter that hangs ------------------------------------------------------------------------------------------
+async def hangs(scene: Scene, call: str = "c1") -> asyncio.Event:
+    """Alice calls, and the adapter hangs with the offer until this is set."""
+    gate = asyncio.Event()
+    scene.network.next_called("offer", gate)
+    scene.alice.invite(call)
+    await scene.harness.until(lambda: [one.deed for one in scene.network.called_tries][-1:] == ["offer"])
+    return gate
+
+
+async def test_a_hangup_does_not_wait_for_an_adapter_that_hangs(scene: Scene) -> None:
+    await hangs(scene)
+    scene.alice.send("hangup", "c1", reason="user_hangup")
+    begun = scene.harness.clock.monotonic()
+    hang_up = await scene.told(MatrixCallHangUp)
+    assert scene.harness.clock.monotonic() - begun <= OVERTAKEN_S
+    assert (hang_up.call, scene.network.told(MatrixCallOffer)) == ("c1", [])
+    await scene.harness.settle(1)
+    assert len(scene.lines()) == 1
+    await connected_out(scene, "c2")  # and nothing of it is in the way
+
+
+async def test_what_is_only_slow_keeps_its_place_before_the_hangup(scene: Scene) -> None:
+    gate = await hangs(scene)
+    scene.alice.send("hangup", "c1", reason="user_hangup")
+    await scene.harness.until(lambda: scene.harness.bridge.calls.live == 0)
+    gate.set()
+    await scene.told(MatrixCallHangUp)
+    assert [one.deed for one in scene.network.called] == ["offer", "hang_up"]
+
+
+async def test_the_end_of_another_call_cancels_nothing(scene: Scene) -> None:
+    gate = await hangs(scene)
+    scene.alice.invite("c2")
+    await scene.harness.settle(1)
+    scene.alice.send("hangup", "c2", reason="user_hangup")
+    await scene.harness.settle(5)
+    assert scene.network.called == []
+    gate.set()
+    await scene.told(MatrixCallHangUp)
+    assert [one.deed for one in scene.network.called if one.value.call == "c1"] == ["offer"]
+
+
+async def test_all_that_hangs_costs_the_hangup_no_more_than_the_first(scene: Scene) -> None:
+    await connected_out(scene)
+    scene.network.next_called("mute", asyncio.Event(), asyncio.Event())
+    for muted in (True, False):
+        metadata = {"s": {"purpose": "m.usermedia", "audio_muted": muted, "video_muted": False}}
+        scene.alice.send("sdp_stream_metadata_changed", "c1", sdp_stream_metadata=metadata)
+    await scene.harness.until(lambda: scene.network.called_tries[-1].deed == "mute")
+    scene.alice.send("hangup", "c1", reason="user_hangup")
+    begun = scene.harness.clock.monotonic()
+    await scene.told(MatrixCallHangUp)
+    assert scene.harness.clock.monotonic() - begun <= OVERTAKEN_S
+
+
+async def test_after_a_crash_the_hangup_does_not_wait_either(scene: Scene) -> None:
+    await hangs(scene)
+    scene.alice.send("hangup", "c1", reason="user_hangup")
+    await scene.harness.until(lambda: scene.harness.bridge.calls.live == 0)
+    await scene.harness.kill()
+    await scene.harness.start()
+    await scene.told(MatrixCallHangUp)
+    assert scene.network.told(MatrixCallOffer) == []
+
+
+async def test_an_adapter_that_cancels_itself_is_tried_again(scene: Scene) -> None:
+    scene.network.next_called("offer", asyncio.CancelledError())
+    scene.alice.invite("c1")
+    await scene.told(MatrixCallOffer)
 
 
 # --- a disk that is away --------------------------------------------------------------------------------------------
