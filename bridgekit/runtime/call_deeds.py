@@ -85,7 +85,9 @@ class CallDeeds:
         try:
             match task:
                 case SendMatrix():
-                    await self._send(errand.key, portal.room, task.type, task.content, task.key)
+                    setup = self._setup_of(errand.key)
+                    room = portal.room if setup is None or setup.room is None else setup.room
+                    await self._send(errand.key, room, task.type, task.content, task.key, left=room != portal.room)
                 case Note():
                     key = self._txn_id(errand.key, "", "note")
                     content = notice_content(words.line(task), key)
@@ -122,6 +124,11 @@ class CallDeeds:
         except MatrixRequestError as error:
             if error.status != 403 or ghost is None:
                 raise
+            if left:
+                # Spec, "Room Upgrades": people may not speak in the old room any more. Clients heed the bot, too, as
+                # they look at the party that it names.
+                await self._homeserver.send_event(room, type, content, txn_id=txn_id)
+                return
             # It was removed, or has not been here: bring it, once.
             await self._ghosts.ensure_joined(room, ghost, again=True)
             await self._homeserver.send_event(room, type, content, **send)

@@ -18,7 +18,7 @@ from bridgekit.core.call.events import Invite, Malformed, read
 from bridgekit.core.call.machine import Call
 from bridgekit.core.call.memory import Setup
 from bridgekit.core.policy import Retry, judge_homeserver
-from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, StoreError
+from bridgekit.errors import HomeserverUnreachable, LeaseLost, MatrixRequestError, StoreError, StoreUnavailable
 from bridgekit.model.calls import (
     CallEnd,
     RemoteCall,
@@ -28,8 +28,9 @@ from bridgekit.model.calls import (
     SDPType,
 )
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import LaneKey, LoginID, UserID
+from bridgekit.model.ids import LaneKey, LoginID, PortalKey, UserID
 from bridgekit.model.raw import RawEvent
+from bridgekit.model.records import Portal
 from bridgekit.ports import Clock, Homeserver, MediaGateway
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.call_deeds import CallDeeds
@@ -106,6 +107,7 @@ class Calls:
     def start(self) -> None:
         """Go on with them, and watch their times."""
         self._steps.start()
+        self._steps.beside(self._leave_replaced(), "calls' rooms")
 
     async def stop(self) -> None:
         """Leave everything as it is: it goes on at the next start."""
@@ -231,6 +233,25 @@ class Calls:
         for call in calls:
             await self._steps.step(self._book.tell(call, Failed(reason), self._clock.now()))
         return calls
+
+    # --- rooms that are replaced ----------------------------------------------------------------------------------
+    def room_replaced(self, portal: Portal) -> None:
+        """The portal has moved to another room. Returns at once."""
+        self._steps.beside(self._leave_replaced(portal.key), "calls' rooms")
+
+    async def _leave_replaced(self, portal: PortalKey | None = None) -> None:
+        """Calls in rooms that their portals have left are over: clients do not take a call along, and in the old room
+        people can say nothing of it any more. `portal`: of this one only."""
+        try:
+            for call in self._book.live(portal):
+                now = await self._books.portal(call.setup.portal)
+                if now is None or now.room is None or call.setup.room in (None, now.room):
+                    continue
+                await self._steps.step(self._book.tell(call, Failed(CallEnd.CONNECTION_LOST), self._clock.now()))
+        except StoreUnavailable as error:
+            log.warning("%s; that a call's room was replaced is not on disk yet", error)
+        except LeaseLost:
+            self._lease.declare_lost()
 
     # --- asked by the deeds ---------------------------------------------------------------------------------------
     def _setup_of(self, key: CallKey) -> Setup | None:

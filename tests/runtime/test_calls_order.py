@@ -8,17 +8,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bridgekit.errors import MatrixRequestError
 from bridgekit.model.calls import (
+    CallEnd,
     Candidate,
     MatrixCallHangUp,
     MatrixCallOffer,
+    MatrixCallReject,
     RemoteCallCandidates,
+    RemoteCallHangUp,
 )
+from bridgekit.model.ids import RoomID, UserID
 from bridgekit.model.limits import Limits
+from bridgekit.runtime.calls import Calls
 from bridgekit.runtime.errands import OVERTAKEN_S
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeNetwork
 from tests.runtime.test_calls import Scene, connected_in, connected_out
+from tests.runtime.test_upgrades import FRIEND, replaced
 
 
 async def started(network: FakeNetwork) -> Scene:
@@ -159,3 +166,66 @@ async def test_what_is_due_while_the_disk_is_away_is_said_when_it_is_back(scene:
     assert hangup["reason"] == "invite_timeout"
     await scene.harness.settle(5)
     assert len(scene.lines()) == 1
+
+
+# --- a room that is replaced ----------------------------------------------------------------------------------------
+def hangups(scene: Scene, room: RoomID) -> list[tuple[UserID, str]]:
+    """(by whom, the reason) of those in a room."""
+    timeline = scene.harness.homeserver.rooms[room].timeline
+    return [(each["sender"], each["content"]["reason"]) for each in timeline if each["type"] == "m.call.hangup"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_call_in_a_room_that_is_replaced_ends_at_both_ends(killed: bool, refused: bool) -> None:
+    """In the old room, where it is; by the bot, where people may say nothing there any more."""
+    with pytest.MonkeyPatch.context() as patch:
+        if killed:  # as the portal has moved, before its calls hear of it
+            patch.setattr(Calls, "room_replaced", lambda calls, portal: None)
+        scene = await started(FakeNetwork())
+        await connected_out(scene)
+        harness, old = scene.harness, scene.room
+        new = replaced(harness, old)
+        bot = harness.homeserver.bot
+        if refused:
+            no = MatrixRequestError(403, "M_FORBIDDEN", "the room was replaced")
+            harness.homeserver.fail(
+                "send_event", no, times=100, when=lambda call: call["room"] == old and call["user"] != bot
+            )
+        await harness.settle(5)
+        if killed:
+            assert harness.bridge.calls.live == 1
+            await harness.kill()
+    if killed:
+        await harness.start()
+    hang_up = await scene.told(MatrixCallHangUp)
+    assert hang_up.reason is CallEnd.CONNECTION_LOST
+    await harness.settle(5)
+    assert hangups(scene, old) == [(bot if refused else FRIEND, "ice_timeout")]
+    assert hangups(scene, new) == []
+    assert len(harness.homeserver.bodies(new, notices=True)) == 1
+    assert harness.bridge.calls.live == 0
+    await harness.stop()
+
+
+async def test_what_rings_in_a_room_that_is_replaced_stops(scene: Scene) -> None:
+    scene.ring()
+    await scene.alice.see("invite")
+    replaced(scene.harness, scene.room)
+    reject = await scene.told(MatrixCallReject)
+    assert reject.reason is CallEnd.CONNECTION_LOST
+    assert len(hangups(scene, scene.room)) == 1
+    scene.remote(RemoteCallHangUp, "r1")
+    await scene.harness.settle(5)
+    assert len(hangups(scene, scene.room)) == 1
+
+
+async def test_a_call_in_the_new_room_is_not_ended(scene: Scene) -> None:
+    new = replaced(scene.harness, scene.room)
+    await scene.harness.settle(5)
+    later = Scene(scene.harness, new)
+    await connected_out(later)
+    await scene.harness.kill()
+    await scene.harness.start()
+    await scene.harness.settle(5)
+    assert scene.harness.bridge.calls.live == 1 and scene.network.told(MatrixCallHangUp) == []
