@@ -52,6 +52,7 @@ class CallPage:
         await self.until(
             """async (kinds, before) => {
               const now = await document.querySelector("section.call").call.bytes();
+              if (!now) return false; // microphone and camera are not there yet
               before.bytes ??= now;
               const grew = (kind, way) => now[kind][way] > before.bytes[kind][way];
               return kinds.every((kind) => grew(kind, "sent") && grew(kind, "received"));

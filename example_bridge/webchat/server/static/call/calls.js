@@ -16,9 +16,9 @@ export class Calls {
   #known = new Set(); // ids of calls that are over
   current = null;
 
-  /** `send(frame)` resolves when the network has it; `bye(frame)` tells it while the page goes; `trickle`: how candidates go. */
-  constructor({ me, trickle, send, bye, changed }) {
-    Object.assign(this, { me, trickle, send, bye, changed });
+  /** `send(frame)` resolves when the network has it; `bye(frame)` tells it while the page goes; `trickle`: how candidates go; `iceServers`: who helps to find them. */
+  constructor({ me, trickle, iceServers, send, bye, changed }) {
+    Object.assign(this, { me, trickle, iceServers, send, bye, changed });
     this.leaves = () => this.#leave();
     window.addEventListener("pagehide", this.leaves);
   }
@@ -109,6 +109,7 @@ export class Calls {
   #with(parts) {
     return {
       trickle: this.trickle,
+      iceServers: this.iceServers,
       say: (frame) => this.#say({ leg: this.#leg, ...frame }),
       on: { changed: () => this.changed(), over: () => this.#over() },
       ...parts,
