@@ -130,9 +130,12 @@ class Calls:
                 raise self._retrying.later(entry, verdict) from error
             log.error("a call could not be bridged: %s", error, extra={"lane": entry.lane})
             calls = self._unshown(entry, event)
-        self._heard[head] = calls
-        await self._steps.step(calls)
-        del self._heard[head]
+        try:
+            await self._steps.step(calls)
+        except StoreUnavailable:
+            self._heard[head] = calls
+            raise
+        self._heard.pop(head, None)
         return Handled()
 
     async def _from_matrix(self, entry: Entry) -> list[Call]:
