@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgekit.testing.client import ClientEvent, MatrixClient
 from bridgekit.testing.synapse import MatrixUser
-from example_bridge.webchat.client import CallOffer, Credentials, WebchatClient
+from example_bridge.webchat.client import CallHangUp, CallOffer, Credentials, WebchatClient
 from tests.browser.people import Person
 from tests.support.callpage import DEADLINE_S, CallPage
 from tests.support.device import Device
@@ -78,6 +78,20 @@ class Bridged:
 
     async def media_flows(self, *kinds: str) -> None:
         await asyncio.gather(self.device.media_flows(*kinds), self.page.media_flows(*kinds))
+
+    async def free(self) -> None:
+        """The webchat has ended the call of Vera's page, if that is in one: Alice is not busy for the next test."""
+        if self.page.page.is_closed():
+            return
+        under_way = await self.page.page.evaluate(
+            """() => {
+              const { call } = document.querySelector("section.call") ?? {};
+              return call && !call.over ? [call.id, call.chat] : null;
+            }"""
+        )
+        if under_way is not None:
+            call, chat = under_way
+            await self.vera.client.tell_of_call(CallHangUp(call=call, chat=chat))
 
     # --- what is left ---------------------------------------------------------------------------------------------
     async def over(self, line: str) -> None:
