@@ -23,7 +23,9 @@ class CanCall(Capability):
 
     `Limits.calls` says which kinds, `Limits.trickle` how complete each `sdp` is. Everything of one call comes in order,
     one method at a time; calls go side by side, and never wait for messages. Repeated after a crash, under the same
-    `call`: what is so already is success. What a method takes longer than 10 s for is cancelled, and has failed.
+    `call`: what is so already is success. What a method takes longer than 10 s for is cancelled, and has failed;
+    so is what a method still does 1 s after the call is over: `hang_up` or `reject` then follows at once, and must end
+    the call whether or not the network has taken what was cancelled.
 
     Raises in all of them, unless said otherwise: `Rejected`, `NotSupported` (the call ends, its reason is shown),
     `AuthFailed`; `Transient` and connection errors are tried again while the call could still come about. Anything else

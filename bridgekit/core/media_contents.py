@@ -38,17 +38,23 @@ NOTE = "io.bridgekit.file"
 MAX_CAPTION_BYTES = 12_000
 """A longer text stands by itself: an edit carries the caption up to four times."""
 
+CAPTIONED = "io.bridgekit.caption_at"
+"""Content key of a file's event whose caption was edited: the latest time (ms) that the network gave such an edit. The
+edit's own time is another one, as edits of the file come between."""
+
 _CAPTION = ("body", "format", "formatted_body", "m.mentions")
 
 
 class FileEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file's event. `base`: its content without URI and caption (`core.media_info.file_content`); `uri`; `caption`:
-    what a text event with that text has, None for none. `note`: there is no file (yet), and these words say so."""
+    what a text event with that text has, None for none. `note`: there is no file (yet), and these words say so.
+    `captioned_at`: the network's time (ms) of the edit that gave the caption or took it away, 0: none did."""
 
     base: JSON
     uri: str = ""
     caption: JSON | None = None
     note: str = ""
+    captioned_at: int = 0
 
     @property
     def type(self) -> str:
@@ -58,9 +64,10 @@ class FileEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     def content(self) -> JSON:
         """The whole content, but for relations and key."""
         caption = {name: self.caption[name] for name in _CAPTION if name in self.caption} if self.caption else {}
+        since = {CAPTIONED: self.captioned_at} if self.captioned_at else {}
         if not self.note:
-            return {**self.base, "url": self.uri, "m.mentions": {}, **caption}
-        content: JSON = {"msgtype": "m.notice", "m.mentions": {}, **caption, NOTE: self.note}
+            return {**self.base, "url": self.uri, "m.mentions": {}, **caption, **since}
+        content: JSON = {"msgtype": "m.notice", "m.mentions": {}, **caption, **since, NOTE: self.note}
         content["body"] = f"{caption['body']}\n{self.note}" if caption else self.note
         if "formatted_body" in caption:
             content["formatted_body"] = caption["formatted_body"] + _note_html(self.note)
@@ -77,21 +84,24 @@ def file_event(content: JSON) -> FileEvent | None:
     body = caption.get("body")
     if not isinstance(body, str):
         return None
-    note = content.get(NOTE)
+    note, since = content.get(NOTE), content.get(CAPTIONED)
+    since = since if isinstance(since, int) else 0
     if isinstance(note, str) and note:
         if body == note:
-            return FileEvent(base={}, note=note)
+            return FileEvent(base={}, note=note, captioned_at=since)
         caption["body"] = body.removesuffix(f"\n{note}")
         if isinstance(html := caption.get("formatted_body"), str):
             caption["formatted_body"] = html.removesuffix(_note_html(note))
-        return FileEvent(base={}, caption=caption, note=note)
+        return FileEvent(base={}, caption=caption, note=note, captioned_at=since)
     uri, name = content.get("url"), content.get("filename")
     if not isinstance(uri, str):
         return None
-    rest = {key: value for key, value in content.items() if key not in (*_CAPTION, "url", "m.relates_to", KEY)}
+    ours = (*_CAPTION, "url", "m.relates_to", KEY, CAPTIONED)
+    rest = {key: value for key, value in content.items() if key not in ours}
     if not isinstance(name, str):
-        return FileEvent(base=rest | {"body": body}, uri=uri)
-    return FileEvent(base=rest | {"body": name}, uri=uri, caption=caption if body != name else None)
+        return FileEvent(base=rest | {"body": body}, uri=uri, captioned_at=since)
+    shown = caption if body != name else None
+    return FileEvent(base=rest | {"body": name}, uri=uri, caption=shown, captioned_at=since)
 
 
 class _Event(msgspec.Struct):

@@ -20,6 +20,9 @@ MENTIONED = "io.bridgekit.mentioned"
 """Content key of an edit: whom earlier versions mentioned and this one does not, in the form of ``m.mentions``. The
 homeserver shows an event with its latest edit only (spec: Event replacements), so each carries what came before."""
 
+SAME_MS = 1_000
+"""Edits that are less apart count as of one time: many networks count in seconds."""
+
 MAX_KEPT = 50
 """So many of them are kept; beyond them somebody may be notified once more."""
 
@@ -103,6 +106,28 @@ def as_it_says_now(raw: bytes) -> bytes | None:
     return msgspec.json.encode({"type": event.get("type"), "sender": event.get("sender"), "content": edit["content"]})
 
 
+class Redacted(msgspec.Struct, frozen=True):
+    """What is left of a redacted event: its `type` and `sender`, and the redaction that took the rest."""
+
+    type: str
+    sender: UserID
+    by: EventID
+
+
+def read_redacted(raw: bytes) -> Redacted | None:
+    """The homeserver's answer to the question for an event, if that was redacted (spec: ``redacted_because`` of
+    ``unsigned``). Never raises."""
+    try:
+        event = _decode_any(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    by = _text(_dict(_dict(event.get("unsigned")).get("redacted_because")).get("event_id"), EventID)
+    type, sender = event.get("type"), _text(event.get("sender"), UserID)
+    if by is None or sender is None or not isinstance(type, str):
+        return None
+    return Redacted(type, sender, by)
+
+
 def mentioned_before(parts: Sequence[Version], ours: Collection[TxnID]) -> Mentions:
     """Whom a message, which takes these events, mentioned in any version before the edit with the transaction ids
     `ours`. Where a part of that edit is there already, because it is done again after a crash, whom it notified does
@@ -121,10 +146,14 @@ def edited_at(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID])
     return max(timestamp, *(part.edited_at + 1 for part in parts if part.key not in ours), 0)
 
 
-def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID], *, within_ms: int = 1_000) -> bool:
-    """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there. Those of so short a
-    time count as in order: of one second, as many networks count in seconds."""
-    return timestamp > 0 and any(part.edited_at - timestamp >= within_ms for part in parts if part.key not in ours)
+def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID], *, within_ms: int = SAME_MS) -> bool:
+    """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there."""
+    return any(is_older(timestamp, part.edited_at, within_ms=within_ms) for part in parts if part.key not in ours)
+
+
+def is_older(timestamp: int, than: int, *, within_ms: int = SAME_MS) -> bool:
+    """Whether this time (ms, 0: not known) is certainly before `than`. Those of so short a time count as in order."""
+    return timestamp > 0 and than - timestamp >= within_ms
 
 
 def kept(before: Mentions | None, now: Mentions) -> JSON:

@@ -305,7 +305,8 @@ class Bridge:
         self.inbox.on_member = self.calls.member
         self.logins.on_logout = self.calls.logging_out
         self.inbox.counters = self.sessions.counters = self.counters
-        self.starting.on_adopted = upgrades.on_moved = self.gaps.want
+        self.starting.on_adopted = self.gaps.want
+        upgrades.on_moved += [self.gaps.want, self.calls.room_replaced]
         self.inbox.on_activity = self.gaps.note_activity
         self.inbox.on_transaction = self.gaps.note_transaction
         self.inbox.on_own_event = self._reach.own_event

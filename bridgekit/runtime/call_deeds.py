@@ -13,6 +13,7 @@ from bridgekit.adapter.calls import CanCall
 from bridgekit.adapter.capabilities import capability
 from bridgekit.core.call import words
 from bridgekit.core.call.effects import CallRemote, InviteToRoom, Note, SendMatrix
+from bridgekit.core.call.memory import Setup
 from bridgekit.core.policy import End, Pause, Retry, judge_homeserver, judge_network
 from bridgekit.core.to_matrix import notice_content
 from bridgekit.core.txnid import event_txn_id
@@ -31,7 +32,7 @@ from bridgekit.model.calls import (
     MatrixCallUpdate,
     SDPType,
 )
-from bridgekit.model.ids import LegID, LoginID, PortalKey, RoomID, TxnID, UserID
+from bridgekit.model.ids import LegID, LoginID, PortalKey, RoomID, TxnID
 from bridgekit.ports import Homeserver, MediaGateway
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
@@ -61,7 +62,7 @@ class CallDeeds:
         sessions: Sessions,
         *,
         login_of: Callable[[CallKey], LoginID | None],
-        ghost_of: Callable[[CallKey], UserID | None],
+        setup_of: Callable[[CallKey], Setup | None],
         connection_errors: tuple[type[BaseException], ...],
         gateway: MediaGateway | None,
     ) -> None:
@@ -70,7 +71,7 @@ class CallDeeds:
         self._ghosts = ghosts
         self._sessions = sessions
         self._login_of = login_of
-        self._ghost_of = ghost_of
+        self._setup_of = setup_of
         self._connection_errors = connection_errors
         self._gateway = gateway
 
@@ -84,7 +85,9 @@ class CallDeeds:
         try:
             match task:
                 case SendMatrix():
-                    await self._send(errand.key, portal.room, task.type, task.content, task.key)
+                    setup = self._setup_of(errand.key)
+                    room = portal.room if setup is None or setup.room is None else setup.room
+                    await self._send(errand.key, room, task.type, task.content, task.key, left=room != portal.room)
                 case Note():
                     key = self._txn_id(errand.key, "", "note")
                     content = notice_content(words.line(task), key)
@@ -105,8 +108,12 @@ class CallDeeds:
         # By the whole of the key: two calls may send events of the same number.
         return event_txn_id(portal=portal, sender=sender, kind=f"call {which}", remote_id=call, occurrence=0, part=0)
 
-    async def _send(self, key: CallKey, room: RoomID, type: str, content: dict[str, Any], which: str) -> None:
-        user = self._ghost_of(key)
+    async def _send(
+        self, key: CallKey, room: RoomID, type: str, content: dict[str, Any], which: str, *, left: bool = False
+    ) -> None:
+        """`left`: the portal has left this room for another one."""
+        setup = self._setup_of(key)
+        user = setup.ghost if setup is not None else None
         ghost = await self._ghosts.by_user(user) if user is not None else None
         txn_id = self._txn_id(key, user or "", which)
         send: dict[str, Any] = {"txn_id": txn_id}
@@ -118,6 +125,11 @@ class CallDeeds:
         except MatrixRequestError as error:
             if error.status != 403 or ghost is None:
                 raise
+            if left:
+                # Spec, "Room Upgrades": people may not speak in the old room any more. Clients heed the bot, too, as
+                # they look at the party that it names.
+                await self._homeserver.send_event(room, type, content, txn_id=txn_id)
+                return
             # It was removed, or has not been here: bring it, once.
             await self._ghosts.ensure_joined(room, ghost, again=True)
             await self._homeserver.send_event(room, type, content, **send)

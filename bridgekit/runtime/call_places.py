@@ -75,7 +75,7 @@ class CallPlaces:
         session = self._sessions.session(record.login.id) if record is not None else None
         refuse = self._refusal(record, session, remote)
         limits = session.limits(portal.key) if session is not None else Limits()
-        place = _place(portal.key, sender, ghost, remote, limits, refuse=refuse)
+        place = _place(portal.key, sender, ghost, remote, limits, room, refuse=refuse)
         connecting = record is not None and record.state is LoginState.ACTIVE and session is None and bool(remote)
         return Found(place, record.login.id if record is not None else None, connecting)
 
@@ -121,7 +121,7 @@ class CallPlaces:
         if portal.room is not None:
             await self._ghosts.ensure_joined(portal.room, ghost)
             joined = await self.is_there(portal.room, record.user_id)
-        return _place(offer.portal, record.user_id, ghost.user_id, offer.sender, limits, joined=joined)
+        return _place(offer.portal, record.user_id, ghost.user_id, offer.sender, limits, portal.room, joined=joined)
 
     async def _portal(self, key: PortalKey, record: LoginRecord, session: Session | None) -> Portal:
         """Nothing that a call can do without is waited for: what the room says of the network, for one."""
@@ -166,6 +166,7 @@ def _place(
     ghost: UserID,
     remote: RemoteUserID,
     limits: Limits,
+    room: RoomID | None = None,
     *,
     joined: bool = True,
     refuse: CallEnd | None = None,
@@ -181,4 +182,5 @@ def _place(
         rings_first=limits.rings_first,
         ring_for=None if limits.ring_for is None else int(limits.ring_for.total_seconds() * 1000),
         refuse=refuse,
+        room=room,
     )

@@ -30,6 +30,10 @@ VITAL = frozenset({"m.call.invite", "m.call.answer", "m.call.select_answer"})
 """A call of which one of these cannot be sent is none. Without the others it goes on as it was."""
 
 
+OVERTAKEN_S = 1.0
+"""So long something may still take when its call is over: what is only slow keeps its place, and is not uncertain."""
+
+
 @dataclass(frozen=True, eq=False)
 class Errand:
     """One effect of a call. `until` is when it is given up, in ms since the epoch."""
@@ -92,13 +96,18 @@ class Errands:
         *,
         name: str,
         empty: Callable[[], None],
+        overtakes: bool = False,
     ) -> None:
-        """`empty` is called when the queue is empty, and nobody works at it any more."""
+        """`empty` is called when the queue is empty, and nobody works at it any more. `overtakes`: what hangs is given
+        up when its call is over."""
         self._do = do
         self._done = done
         self._clock = clock
         self._name = name
         self._empty = empty
+        self._overtakes = overtakes
+        self._hung: CallKey | None = None
+        """The last call of which something hung when it was over: the rest of it is not even tried."""
         self._queue: deque[Errand] = deque()
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -130,7 +139,11 @@ class Errands:
             return GiveUp(CallEnd.CONNECTION_FAILED, "what was to be done is too late now")
         while True:
             try:
-                await self._do(errand)
+                if self._is_overtaken(errand) and self._hung == errand.key:
+                    return None
+                if not await self._attempt(errand):
+                    log.warning("a call is over; left undone, as it hung: %s", _name(errand.task))
+                    self._hung = errand.key
                 return None
             except GiveUp as error:
                 return error
@@ -151,6 +164,29 @@ class Errands:
             if self._is_overtaken(errand):
                 return None
 
+    async def _attempt(self, errand: Errand) -> bool:
+        """Whether it was tried to its end. What hangs when its call is over is cancelled: nobody knows then whether it
+        has taken effect, and whatever says that the call is over follows."""
+        if not self._overtakes or errand.final:
+            await self._do(errand)
+            return True
+        attempt = asyncio.ensure_future(self._do(errand))
+        try:
+            while not attempt.done() and not self._is_overtaken(errand):
+                self._more.clear()
+                await either(asyncio.wait([attempt]), self._more.wait())
+            if not attempt.done():
+                await either(asyncio.wait([attempt]), self._clock.sleep(OVERTAKEN_S))
+        finally:
+            attempt.cancel()
+            await asyncio.wait([attempt])
+        if attempt.cancelled():
+            if self._is_overtaken(errand):
+                return False
+            raise TryAgain("a library cancelled a call of its own")
+        attempt.result()
+        return True
+
     def _is_overtaken(self, errand: Errand) -> bool:
         return not errand.final and any(other.final and other.key == errand.key for other in self._queue)
 
@@ -158,6 +194,10 @@ class Errands:
         """Not for longer than until something more is to be done: it may say that the call is over."""
         self._more.clear()
         await either(self._clock.sleep(seconds), self._more.wait())
+
+
+def _name(task: Task) -> str:
+    return type(task.value if isinstance(task, CallRemote) else task).__name__
 
 
 async def either(*waits: Coroutine[Any, Any, object]) -> None:

@@ -279,18 +279,24 @@ class MediaIn:
 
     # --- changes ----------------------------------------------------------------------------------------------------
     async def edit_caption(
-        self, record: MessageRecord, ghost: Ghost, key: TxnID, caption: JSON | None, already: Mentions | None
+        self,
+        record: MessageRecord,
+        ghost: Ghost,
+        key: TxnID,
+        caption: JSON | None,
+        already: Mentions | None,
+        *,
+        timestamp: int,
     ) -> bool:
         """Give a file another caption, or none; `caption` is a text's content, `already`: whom any version before
-        mentioned (None: not known). The file stays what it is now. False if it cannot have one, or had none and gets
-        none."""
+        mentioned (None: not known), `timestamp`: when the network says that was (ms, 0: it does not). The file stays
+        what it is now. False if it cannot have one, or had none and gets none."""
         async with self._jobs.locked(record.portal, record.remote_id):
-            id = job_id(record.portal, record.sender, record.remote_id, record.part)
-            job = await self._books.directory.media_job(id)
-            event = decode_note(job.payload).event if job is not None else await self._current(record)
+            job, event = await self._now(record)
             if event is None or not may_have_caption(event) or caption is event.caption is None:
                 return False
-            event = msgspec.structs.replace(event, caption=caption)
+            at = max(event.captioned_at, timestamp)
+            event = msgspec.structs.replace(event, caption=caption, captioned_at=at)
             now = read_mentions(caption or {}) or Mentions()
             newly = now.without(already) if already is not None else Mentions()
             content = replacement(event, record.event_id, key, newly=newly, more=kept(already, now))
@@ -300,6 +306,15 @@ class MediaIn:
                 note = msgspec.structs.replace(decode_note(job.payload), event=event)
                 await self._books.save(MediaJobSaved(with_note(job, note)))
         return True
+
+    async def captioned_at(self, record: MessageRecord) -> int:
+        """The network's time (ms) of the last edit of a file's caption; 0: there was none, or it is not known."""
+        _, event = await self._now(record)
+        return event.captioned_at if event is not None else 0
+
+    async def _now(self, record: MessageRecord) -> tuple[MediaJob | None, FileEvent | None]:
+        job = await self._books.directory.media_job(job_id(record.portal, record.sender, record.remote_id, record.part))
+        return job, decode_note(job.payload).event if job is not None else await self._current(record)
 
     async def _current(self, record: MessageRecord) -> FileEvent | None:
         """What a file's event shows now."""

@@ -8,7 +8,8 @@ import msgspec
 
 from bridgekit.core.from_matrix import ReadEdit, Unreadable
 from bridgekit.core.txnid import outgoing_nonce
-from bridgekit.core.versions import as_it_says_now
+from bridgekit.core.versions import as_it_says_now, read_redacted
+from bridgekit.model.ids import EventID
 from bridgekit.runtime.changes import change
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.message import Message
@@ -16,6 +17,13 @@ from bridgekit.runtime.relay import Voice
 from bridgekit.runtime.sending import Attempt, Connected
 
 log = logging.getLogger(__name__)
+
+
+THEIRS = (
+    "it was an edit, or something else that is no message of its own on the network, and stays as it is there;"
+    " delete the message itself"
+)
+"""Why what somebody of the network has changed cannot be taken back here: most networks let only that person do it."""
 
 
 async def restore(a: Attempt) -> Handled:
@@ -33,6 +41,8 @@ async def restore(a: Attempt) -> Handled:
     records = await a.o.books.message_by_remote(a.portal.key, remote_id) if remote_id is not None else []
     first = next((each for each in records if each.room == a.event.room_id), None)
     if first is None:
+        if await _is_theirs(a, target):
+            return await a.end(a.ending("not_supported", THEIRS))
         log.debug("nothing of a redacted event is on the network", extra={"event_id": target})
         return Handled()
     answer = await a.o.versions.raw(a.event.room_id, first.event_id)
@@ -59,3 +69,13 @@ async def restore(a: Attempt) -> Handled:
         return to
     again = ReadEdit(target=first.event_id, text=read.text, file=read.file)
     return await change(a, again, to, message.parts, by=first.sender)
+
+
+async def _is_theirs(a: Attempt, target: EventID) -> bool:
+    """Whether this redaction took something that a ghost had said, and that is no message of the network's. What is
+    redacted once more has been dealt with: by the network's deletion, or another redaction."""
+    answer = await a.o.versions.raw(a.event.room_id, target)
+    taken = read_redacted(answer) if answer is not None else None
+    if taken is None or taken.type != "m.room.message" or taken.by != a.event.event_id:
+        return False
+    return a.o.ghosts.namespace.is_ghost(taken.sender)

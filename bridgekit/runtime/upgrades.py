@@ -53,7 +53,7 @@ class Upgrades:
         self._ghosts = ghosts
         self._bot = bot
         self._flight = SingleFlight()
-        self.on_moved: Callable[[Portal], None] = lambda portal: None
+        self.on_moved: list[Callable[[Portal], None]] = []
 
     # --- what the lanes ask -----------------------------------------------------------------------------------------
     async def portal_of(self, room: RoomID) -> Portal | None:
@@ -121,7 +121,8 @@ class Upgrades:
         if moved is None:
             return False
         log.info("a portal has followed its room to %s", new, extra={"room_id": old})
-        self.on_moved(moved)
+        for listener in self.on_moved:
+            listener(moved)
         return True
 
     async def _why_not(self, portal: Portal, old: RoomID, new: RoomID) -> str | None:

@@ -164,6 +164,9 @@ class People:
 def bundled(event: JSON, timeline: Sequence[JSON], redacted: Collection[EventID]) -> JSON:
     """The event as the homeserver answers it (spec: Aggregations of child events): with its latest edit and the end of
     its thread, or without its content if it was redacted."""
+    because = next((each for each in timeline if _redacts(each, event["event_id"])), None)
+    if because is not None:
+        return {**event, "content": {}, "unsigned": {"redacted_because": because}}
     if event["event_id"] in redacted:
         return {**event, "content": {}}
     found: dict[str, list[JSON]] = {"m.replace": [], "m.thread": []}
@@ -181,6 +184,11 @@ def bundled(event: JSON, timeline: Sequence[JSON], redacted: Collection[EventID]
     if found["m.thread"]:
         relations["m.thread"] = {"latest_event": found["m.thread"][-1], "count": len(found["m.thread"])}
     return {**event, "unsigned": {**event.get("unsigned", {}), "m.relations": relations}} if relations else event
+
+
+def _redacts(event: JSON, event_id: EventID) -> bool:
+    target: object = event["content"].get("redacts", event.get("redacts"))
+    return event["type"] == "m.room.redaction" and target == event_id
 
 
 def raw(event: JSON) -> RawEvent:

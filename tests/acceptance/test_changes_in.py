@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridgekit.testing.client import ClientEvent
-from tests.support.scene import Talk
+from tests.support.scene import Scene, Talk
 
 
 async def replaced(talk: Talk, original: str, text: str) -> ClientEvent:
@@ -36,7 +36,7 @@ async def redacted(talk: Talk, event_id: str) -> ClientEvent:
     return await talk.alice.get_event(talk.room, event_id)
 
 
-async def test_an_edit_and_a_deletion(talk: Talk) -> None:
+async def test_an_edit_and_a_deletion(shared: Scene, talk: Talk) -> None:
     receipt = await talk.visitor.send(talk.chat, "teh word")
     event = await talk.alice.wait_for_text(talk.room, "teh word")
     await talk.visitor.edit(talk.chat, receipt.id, "teh wrd")
@@ -45,6 +45,12 @@ async def test_an_edit_and_a_deletion(talk: Talk) -> None:
     assert edit.sender == event.sender == talk.ghost
     bundled = await talk.alice.request("GET", f"client/v3/rooms/{talk.room}/event/{event.event_id}")
     assert bundled["unsigned"]["m.relations"]["m.replace"]["event_id"] == edit.event_id
+    async with shared.slot.client() as bot:
+        levels = await bot.get_state(talk.room, "m.room.power_levels") or {}
+        await bot.set_state(talk.room, "m.room.power_levels", {**levels, "users": {talk.alice.user_id: 50}})
+    await talk.alice.redact(talk.room, edit.event_id)
+    told = await talk.alice.wait_for(lambda e: "delete the message itself" in (e.body or ""), room_id=talk.room)
+    assert told.sender == talk.bot
     await talk.visitor.delete(talk.chat, receipt.id)
     assert (await redacted(talk, event.event_id)).content == {}
 

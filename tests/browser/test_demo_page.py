@@ -118,6 +118,19 @@ async def test_who_reads_and_writes_is_seen_on_both_sides(open_page: OpenPage, d
         await expect(message(here, "Seen?").last).to_contain_text(f"Read by {reader}")
 
 
+async def test_the_webchat_inside_may_use_microphone_and_camera(open_page: OpenPage, demo: DemoScene) -> None:
+    webchat = await webchat_side(await open_page(demo.link))
+    kinds = await webchat.evaluate(
+        """async () => {
+          const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+          const kinds = stream.getTracks().map((track) => track.kind).sort();
+          for (const track of stream.getTracks()) track.stop();
+          return kinds;
+        }"""
+    )
+    assert kinds == ["audio", "video"]
+
+
 async def test_only_who_has_the_link_gets_in(open_page: OpenPage, demo: DemoScene) -> None:
     origin = demo.link.partition("/#")[0]
     page = await open_page(origin, excused="403")

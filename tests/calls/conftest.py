@@ -153,6 +153,8 @@ def meet(new_device: NewDevice, new_person: NewPerson, open_chat: OpenChat) -> M
 
 
 @pytest.fixture
-async def bridged(caller: Caller, meet: Meet) -> Bridged:
+async def bridged(caller: Caller, meet: Meet) -> AsyncIterator[Bridged]:
     """New people's page and device on the shared bridge, without trickle ICE at the webchat."""
-    return await meet(caller)
+    bridged = await meet(caller)
+    yield bridged
+    await bridged.free()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -13,6 +16,7 @@ from example_bridge.webchat.client import CallHangUp, CallOffer
 from tests.browser.people import Person
 from tests.calls.conftest import NewPerson, OpenChat
 from tests.support.callpage import CallPage
+from tests.support.webchat import WebchatServer
 
 
 @dataclass
@@ -218,3 +222,68 @@ async def test_an_offer_behind_its_own_end_does_not_ring(two: Two) -> None:
     await tell(CallHangUp(call="late", chat=two.chat))
     await two.alice.line("Missed call from Vera")
     await two.talk()
+
+
+async def test_a_call_given_up_before_the_network_heard_of_it_rings_nowhere(two: Two) -> None:
+    """Its offer waits for the connection, and is not said any more when that is there."""
+    said = await two.vera.page.evaluate(
+        """async () => {
+          const { Calls } = await import("/static/call/calls.js");
+          const { NotNow } = await import("/static/kit/outbox.js");
+          const turn = () => new Promise((resolve) => setTimeout(resolve)); // all that is settled has been heeded
+          let [connected, offered, over] = [false];
+          const isOffered = new Promise((resolve) => (offered = resolve));
+          const isOver = new Promise((resolve) => (over = resolve));
+          const said = [];
+          const send = async ({ type }) => {
+            if (!connected) {
+              if (type === "call_offer") offered();
+              throw new NotNow("offline");
+            }
+            said.push(type);
+            if (type === "call_hang_up") over();
+          };
+          const calls = new Calls({ me: { id: "vera" }, trickle: false, send, bye() {}, changed() {} });
+          calls.place("chat", "audio");
+          await isOffered;
+          await turn();
+          calls.current.end();
+          await turn();
+          connected = true;
+          calls.ready();
+          await isOver;
+          calls.close();
+          return said;
+        }"""
+    )
+    assert said == ["call_hang_up"]  # should the network have heard after all
+
+
+async def test_the_networks_stun_and_turn_servers_are_used(tmp_path: Path, open_chat: OpenChat) -> None:
+    listed: list[dict[str, Any]] = [
+        {"urls": ["stun:127.0.0.1:9"]},
+        {"urls": ["turn:127.0.0.1:9?transport=udp"], "username": "web", "credential": "secret"},
+    ]
+    file = tmp_path / "ice.json"
+    file.write_text(json.dumps(listed))
+    async with WebchatServer(tmp_path / "webchat", ice_servers=file) as server:
+        vera, alice = Person(server, await server.account("Vera")), Person(server, await server.account("Alice"))
+        async with vera.client, alice.client:
+            chat = await vera.chat_with(alice)
+        at_vera = await open_chat(vera, chat)
+        await at_vera.page.evaluate(
+            """() => {
+              const Real = RTCPeerConnection;
+              window.RTCPeerConnection = class extends Real {
+                constructor(...given) {
+                  super(...given);
+                  window.made = this;
+                }
+              };
+            }"""
+        )
+        await at_vera.call()
+        await at_vera.until("() => window.made !== undefined", None)
+        used = await at_vera.page.evaluate("() => window.made.getConfiguration().iceServers")
+        assert [{key: one[key] for key in each} for each, one in zip(listed, used, strict=True)] == listed
+        await at_vera.page.context.close()  # it would complain of the server's end

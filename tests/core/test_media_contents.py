@@ -223,10 +223,12 @@ CAPTIONS = [
 
 
 @pytest.mark.parametrize("note", ["", "a <b> & c could not be transferred"])
+@pytest.mark.parametrize("at", [0, 1_700_000_000_000])
 @pytest.mark.parametrize("caption", CAPTIONS)
 @pytest.mark.parametrize("ref", [PHOTO, MediaRef("1", kind=MediaKind.VOICE, duration_ms=5)])
-def test_a_file_is_read_back_from_its_event(ref: MediaRef, caption: dict[str, Any] | None, note: str) -> None:
+def test_a_file_is_read_back_from_its_event(ref: MediaRef, caption: dict[str, Any] | None, note: str, at: int) -> None:
     event = FileEvent(base=file_content(ref), uri="" if note else "mxc://test/1", caption=caption, note=note)
+    event = msgspec.structs.replace(event, captioned_at=at)
     found = file_event({**event.content(), KEY: "k", "m.relates_to": {}})
     assert found is not None
     assert found.content() == event.content()

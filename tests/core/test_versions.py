@@ -13,11 +13,13 @@ from bridgekit.core.versions import (
     KEY,
     MAX_KEPT,
     MENTIONED,
+    Redacted,
     Version,
     edited_at,
     is_outdated,
     kept,
     mentioned_before,
+    read_redacted,
     read_version,
 )
 from bridgekit.model.content import Text
@@ -188,3 +190,19 @@ def test_what_is_older_than_the_latest_edit(says: int, before: int, outdated: bo
 
 def test_an_edit_that_is_done_again_has_its_own_date() -> None:
     assert edited_at(10, [Version(edited_at=10, key=TxnID("t0"))], [TxnID("t0"), TxnID("t1")]) == 10
+
+
+# --- what was redacted ------------------------------------------------------------------------------------------------
+def test_what_is_left_of_a_redacted_event() -> None:
+    because = {"type": "m.room.redaction", "event_id": "$gone"}
+    event = {"type": "m.room.message", "sender": "@a:b", "content": {}, "unsigned": {"redacted_because": because}}
+    assert read_redacted(msgspec.json.encode(event)) == Redacted("m.room.message", UserID("@a:b"), EventID("$gone"))
+
+
+@pytest.mark.parametrize("raw", [
+    b"", b"[]", b"\xff", b"{}", b'{"type":"m.room.message","sender":"@a:b","content":{}}',
+    b'{"type":"m.room.message","sender":"@a:b","unsigned":{"redacted_because":7}}',
+    b'{"type":7,"sender":"@a:b","unsigned":{"redacted_because":{"event_id":"$gone"}}}',
+])  # fmt: skip
+def test_what_does_not_say_by_what_it_was_redacted(raw: bytes) -> None:
+    assert read_redacted(raw) is None

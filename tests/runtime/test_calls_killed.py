@@ -37,7 +37,7 @@ async def is_over(scene: Scene) -> None:
     harness = scene.harness
     await harness.until(lambda: harness.bridge.calls.live == 0, within_s=300)
     await harness.settle(1)
-    assert [call for call in harness.bridge.calls._open.values() if call] == []
+    assert [call for call in harness.bridge.calls._steps._open.values() if call] == []
     assert len(scene.lines()) == 1
     assert await harness.store.dead_letters() == []
 

@@ -17,6 +17,8 @@ from bridgekit.model.remote import Login
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import Echo, FakeNetwork, Outcome, able
+from tests.runtime.changes import delete as network_delete
+from tests.runtime.changes import edit as network_edit
 
 BOB = UserID("@bob:test")
 SHORT = able(max_text_length=10)
@@ -506,6 +508,39 @@ async def test_a_moderator_redacts_an_edit(killed: bool) -> None:
     await harness.settle(30)
     assert [text for _, text in edited(harness)][-2:] == ["aaaaaaaaa", "bbbbbbbbb"]
     assert notices(harness, room) == [] and await harness.store.dead_letters() == []
+    await harness.kill()
+
+
+async def test_who_redacts_what_somebody_of_the_network_has_edited_is_told_that_it_stays_there() -> None:
+    harness, room = await started()
+    harness.network.say("chat", "friend", "one", id="theirs")
+    harness.network.emit(network_edit("theirs", "two"))
+    await harness.settle(5)
+    by_body = {e["content"].get("body"): EventID(e["event_id"]) for e in harness.homeserver.rooms[room].timeline}
+    redact(harness, room, by_body["* two"])
+    redact(harness, room, by_body["* two"])  # once more: it is gone
+    await harness.settle(5)
+    assert harness.network.edits == [] and harness.network.deletes == []
+    (notice,) = notices(harness, room)
+    assert "Your deletion was not carried out" in notice and "delete the message itself" in notice
+    redact(harness, room, by_body["one"])
+    await harness.settle(5)
+    assert [each.target for each in harness.network.deletes] == ["theirs"]
+    redact(harness, room, by_body["one"])
+    await harness.settle(5)
+    assert len(notices(harness, room)) == 1
+    await harness.kill()
+
+
+async def test_who_redacts_what_the_network_has_deleted_is_told_nothing() -> None:
+    harness, room = await started()
+    harness.network.say("chat", "friend", "one", id="theirs")
+    harness.network.emit(network_delete("theirs"))
+    await harness.settle(5)
+    (gone,) = harness.homeserver.redacted
+    redact(harness, room, gone)
+    await harness.settle(5)
+    assert notices(harness, room) == []
     await harness.kill()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -191,6 +192,45 @@ async def test_an_old_edit_that_is_retried_changes_nothing_after_a_newer_one() -
     harness.network.emit(edit("a", "fifth", "r5", timestamp=T0))
     await harness.settle()
     assert latest(harness, room) == ["hello", "hi", "fifth"]
+    await harness.kill()
+
+
+@pytest.mark.parametrize("newer", ["third", "x" * 20_000], ids=["caption", "behind"])
+@pytest.mark.parametrize("during", [True, False], ids=["while it comes", "when it is there"])
+async def test_an_old_edit_of_a_caption_that_is_retried_changes_nothing_after_a_newer_one(
+    during: bool, newer: str
+) -> None:
+    """Edits of the file itself come between, and have times of their own."""
+    harness = Harness()
+    await harness.start()
+    room = await ready(harness)
+    gate = asyncio.Event()
+    file = harness.network.add_remote_file(b"bytes", gate=gate, name="a.bin", known=False, says=None)
+    harness.network.say("chat", "friend", "first", id="f", at=T0, media=(file,))
+    await harness.until(lambda: harness.network.remote_files[file.id].open_now == 1)
+    if not during:
+        gate.set()
+        await harness.settle()
+
+    async def refused(text: str, revision: str, at: int) -> None:
+        sent = harness.homeserver.calls.count("send_event")
+        harness.homeserver.fail("send_event", MatrixRequestError(413, "M_TOO_LARGE", "no"))
+        harness.network.emit(edit("f", text, revision, timestamp=at))
+        await harness.until(lambda: harness.homeserver.calls.count("send_event") > sent)
+
+    await refused("second", "r2", T0 + 60_000)
+    harness.network.emit(edit("f", newer, "r3", timestamp=T0 + 120_000))
+    await harness.until(lambda: latest(harness, room)[-1] == newer)
+    gate.set()
+    await harness.settle()
+    await retry(harness)
+    after = ["hello", "hi", "third"] if newer == "third" else ["hello", "hi", "a.bin", newer]
+    assert latest(harness, room) == after
+    # The newest, retried, is carried out, whatever was edited of the file since.
+    await refused("fourth", "r4", T0 + 180_000)
+    await harness.settle()
+    await retry(harness)
+    assert latest(harness, room) == [*after[:-1], "fourth"]
     await harness.kill()
 
 

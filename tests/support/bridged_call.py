@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from bridgekit.testing.client import ClientEvent, MatrixClient
 from bridgekit.testing.synapse import MatrixUser
-from example_bridge.webchat.client import Credentials
+from example_bridge.webchat.client import CallHangUp, CallOffer, Credentials, WebchatClient
 from tests.browser.people import Person
-from tests.support.callpage import CallPage
+from tests.support.callpage import DEADLINE_S, CallPage
 from tests.support.device import Device
 from tests.support.scene import Scene
 
@@ -48,6 +49,17 @@ class Bridged:
         await self.page.rings()
         return call
 
+    async def network_rings(self) -> None:
+        """Until the webchat rings Alice's account, whether or not a bridge is there to hear it."""
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            WebchatClient(self.vera.server.url, self.alice.agent.token) as client,
+            aclosing(client.stream_and_signals()) as stream,
+        ):
+            async for item in stream:  # a call that rings already is told to whoever comes
+                if isinstance(item, CallOffer) and item.chat == self.chat:
+                    return
+
     async def vera_calls(self, *, video: bool = False) -> str:
         """Until it rings at Alice's; the id on Matrix."""
         await self.page.call(video=video)
@@ -66,6 +78,20 @@ class Bridged:
 
     async def media_flows(self, *kinds: str) -> None:
         await asyncio.gather(self.device.media_flows(*kinds), self.page.media_flows(*kinds))
+
+    async def free(self) -> None:
+        """The webchat has ended the call of Vera's page, if that is in one: Alice is not busy for the next test."""
+        if self.page.page.is_closed():
+            return
+        under_way = await self.page.page.evaluate(
+            """() => {
+              const { call } = document.querySelector("section.call") ?? {};
+              return call && !call.over ? [call.id, call.chat] : null;
+            }"""
+        )
+        if under_way is not None:
+            call, chat = under_way
+            await self.vera.client.tell_of_call(CallHangUp(call=call, chat=chat))
 
     # --- what is left ---------------------------------------------------------------------------------------------
     async def over(self, line: str) -> None:

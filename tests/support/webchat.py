@@ -18,13 +18,22 @@ from example_bridge.webchat.client import Credentials, WebchatClient
 class WebchatServer:
     """``python -m example_bridge.webchat.server``, on the same port over restarts."""
 
-    def __init__(self, directory: Path, *, dedupe: bool = True, max_upload_size: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        dedupe: bool = True,
+        max_upload_size: int | None = None,
+        ice_servers: Path | None = None,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._db = directory / "webchat.db"
         (self._port,) = free_ports(1)
         self._more = [] if dedupe else ["--no-dedupe"]
         if max_upload_size is not None:
             self._more += ["--max-upload-size", str(max_upload_size)]
+        if ice_servers is not None:
+            self._more += ["--ice-servers", str(ice_servers)]
         self._process: asyncio.subprocess.Process | None = None
         self.url = f"http://127.0.0.1:{self._port}"
 

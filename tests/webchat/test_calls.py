@@ -205,6 +205,15 @@ async def test_repeats_and_late_words_do_no_harm(two: Two) -> None:
     assert len(await two.lines()) == 1
 
 
+async def test_an_offer_behind_its_own_end_rings_nowhere(two: Two) -> None:
+    """A page that goes says that it is over by HTTP, which may overtake the offer on the stream."""
+    await two.vera.say(CallHangUp(call="k1", chat=two.chat, leg="page"))
+    with pytest.raises(webchat.Refused, match="over"):
+        await two.vera.say(CallOffer(call="k1", chat=two.chat, leg="page", sdp=SDP))
+    assert await two.lines() == []
+    await two.calls("k2")  # the next thing that Alice is told
+
+
 @pytest.mark.parametrize(
     "frame",
     [

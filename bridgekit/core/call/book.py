@@ -19,7 +19,7 @@ from bridgekit.core.call.machine import MIN_RING_MS, Call, Input
 from bridgekit.core.call.memory import Memory, Setup
 from bridgekit.core.call.states import Role, State
 from bridgekit.model.calls import CallEnd, CallKind, RemoteCall, RemoteCallOffer, Trickle
-from bridgekit.model.ids import CallID, PortalKey, RemoteUserID, UserID
+from bridgekit.model.ids import CallID, PortalKey, RemoteUserID, RoomID, UserID
 
 RING_MS: Final = 90_000
 """MSC2746: "The minimal recommended lifetime is 90 seconds"."""
@@ -34,9 +34,9 @@ MAX_LIVE: Final = 4
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """What the driver knows of a portal when a call begins there.
 
-    `user`: the person on Matrix who is called, or who may call; `joined`: whether they are in the portal's room.
-    `ghost`: the Matrix user that stands for `remote`, the other one. The limits are the session's, `ring_for` in ms.
-    `refuse`: why no call can be (a group, nobody's login, an adapter without `CanCall`).
+    `user`: the person on Matrix who is called, or who may call; `joined`: whether they are in the portal's room, which
+    is `room`. `ghost`: the Matrix user that stands for `remote`, the other one. The limits are the session's,
+    `ring_for` in ms. `refuse`: why no call can be (a group, nobody's login, an adapter without `CanCall`).
     """
 
     portal: PortalKey
@@ -49,6 +49,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     rings_first: bool = False
     ring_for: int | None = None
     refuse: CallEnd | None = None
+    room: RoomID | None = None
 
 
 class Book:
@@ -272,4 +273,5 @@ def _setup(
         expires_at=expires_at,
         trickle=place.trickle,
         rings_first=place.rings_first,
+        room=place.room,
     )

@@ -10,7 +10,7 @@ import msgspec
 from bridgekit.core.call.candidates import Gathering
 from bridgekit.core.call.states import Role, State
 from bridgekit.model.calls import CallEnd, CallKind, Candidate, Trickle
-from bridgekit.model.ids import CallID, LegID, PortalKey, RemoteUserID, UserID
+from bridgekit.model.ids import CallID, LegID, PortalKey, RemoteUserID, RoomID, UserID
 
 MAX_POOL: Final = 256
 """So many candidates of each side are kept; of more, the newest."""
@@ -23,7 +23,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     `matrix_id`: the call's id on Matrix; `party`: who the bridge is in it; `user`: the person on Matrix, `ghost` the
     Matrix user that stands for `remote`. `stream` names the media stream that comes from the network. `expires_at`:
-    until when it rings, in ms since the epoch. `began_at` likewise. `replaces` as in `MatrixCallOffer`.
+    until when it rings, in ms since the epoch. `began_at` likewise. `replaces` as in `MatrixCallOffer`. `room`: the
+    portal's, as it began (None: not known): clients do not take a call along when that is replaced.
     """
 
     portal: PortalKey
@@ -41,6 +42,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     trickle: Trickle = "none"
     rings_first: bool = False
     replaces: CallID | None = None
+    room: RoomID | None = None
 
 
 class Held(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from example_bridge.webchat.server.app import Config, start
+from example_bridge.webchat.server.ice import read_ice_servers
 
 
 def parse(arguments: list[str]) -> Config:
@@ -26,9 +27,19 @@ def parse(arguments: list[str]) -> Config:
     parser.add_argument(
         "--upload-seconds", type=int, default=86_400, help="how long a file may take to come (default: 86400)"
     )
+    parser.add_argument(
+        "--ice-servers",
+        type=Path,
+        metavar="FILE",
+        help="STUN and TURN servers for calls: JSON, a list of {urls, username?, credential?} (default: none)",
+    )
     parser.add_argument("--faults", action="store_true", help="for tests: let anybody break things over /api/faults")
     parser.add_argument("--framed-by", metavar="ORIGIN", help="a page that may show the webchat's inside itself")
     options = parser.parse_args(arguments)
+    try:
+        ice_servers = read_ice_servers(options.ice_servers) if options.ice_servers is not None else ()
+    except ValueError as error:
+        parser.error(f"argument --ice-servers: {error}")
     return Config(
         db=options.db,
         host=options.host,
@@ -37,6 +48,7 @@ def parse(arguments: list[str]) -> Config:
         max_text_length=options.max_text_length,
         max_upload_size=options.max_upload_size,
         upload_seconds=options.upload_seconds,
+        ice_servers=ice_servers,
         faults=options.faults,
         framed_by=options.framed_by or "'none'",
     )

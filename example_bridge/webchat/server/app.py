@@ -18,7 +18,7 @@ from example_bridge.webchat.server.http import NETWORK, add_routes, authenticate
 from example_bridge.webchat.server.hub import Hub
 from example_bridge.webchat.server.media_http import MEDIA_HEADERS, add_media_routes
 from example_bridge.webchat.server.network import Network, wall_clock_ms
-from example_bridge.webchat.server.protocol import MAX_FRAME_BYTES
+from example_bridge.webchat.server.protocol import MAX_FRAME_BYTES, IceServer
 from example_bridge.webchat.server.store import Store
 
 STATIC = Path(__file__).with_name("static")
@@ -59,6 +59,8 @@ class Config:
     """Bytes of one file."""
     upload_seconds: int = 86_400
     """How long the bytes of a file may take that was announced."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """STUN and TURN servers for the media of calls."""
     faults: bool = False
     """Whether tests may break things over /api/faults."""
     framed_by: str = "'none'"
@@ -110,6 +112,7 @@ async def start(config: Config) -> Server:
         dedupe_seconds=config.dedupe_seconds,
         max_upload_size=config.max_upload_size,
         upload_seconds=config.upload_seconds,
+        ice_servers=config.ice_servers,
         now=config.now,
     )
     runner = web.AppRunner(

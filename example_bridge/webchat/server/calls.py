@@ -201,6 +201,9 @@ class Calls:
 
     def _take(self, frame: CallFrame) -> None:
         call = self._calls.get(frame.call)
+        if call is None and isinstance(frame, CallHangUp) and frame.call not in self._over:
+            # A page that goes says so by another way than its offer, which may come behind: it must not ring then.
+            self._forget(frame.call, frame.reason)
         if call is None or frame.account not in call.people or frame.chat != call.offer.chat:
             if isinstance(frame, CallReject | CallHangUp):
                 return  # over is what it is to be

@@ -116,6 +116,7 @@ async def get_info(request: web.Request) -> web.Response:
             dedupe_seconds=network.dedupe_seconds,
             max_events=MAX_EVENTS,
             max_upload_size=network.max_upload_size,
+            ice_servers=network.ice_servers,
         )
     )
 

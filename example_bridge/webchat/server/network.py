@@ -34,7 +34,7 @@ from example_bridge.webchat.server.checks import check_act, check_draft
 from example_bridge.webchat.server.faults import Faults
 from example_bridge.webchat.server.files import Files
 from example_bridge.webchat.server.hub import Hub
-from example_bridge.webchat.server.protocol import Receipt, Refusal
+from example_bridge.webchat.server.protocol import IceServer, Receipt, Refusal
 from example_bridge.webchat.server.rows import once
 from example_bridge.webchat.server.store import Store, Written
 
@@ -68,6 +68,8 @@ class Network:
     """How long the bytes of a file may take that was announced."""
     now: Callable[[], int]
     """Milliseconds since 1970."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """For the media of calls."""
     awaited: dict[str, asyncio.Event] = field(default_factory=dict)
     """Files that somebody waits for; set when there is news of one."""
     unfinished: set[asyncio.Task[None]] = field(default_factory=set)

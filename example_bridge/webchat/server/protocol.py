@@ -255,6 +255,14 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
     retry_after_ms: int | None = None
 
 
+class IceServer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A STUN or TURN server, as in a browser's ``RTCIceServer``."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
 class Info(msgspec.Struct, frozen=True):
     """What holds for everybody on this server."""
 
@@ -268,3 +276,5 @@ class Info(msgspec.Struct, frozen=True):
     """The largest `limit` of a history request."""
     max_upload_size: int
     """Bytes of one file."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """For the media of calls. Anybody may read them, as anybody may have an account."""

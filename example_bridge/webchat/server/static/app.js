@@ -75,6 +75,7 @@ class Visit {
     this.calls = new Calls({
       me,
       trickle: new URLSearchParams(location.search).has("trickle"),
+      iceServers: info.ice_servers,
       send: (frame) => this.connection.send(frame),
       bye: ({ chat, ...frame }) => navigator.sendBeacon(`/api/chats/${encodeURIComponent(chat)}/acts?token=${encodeURIComponent(token)}`, JSON.stringify(frame)),
       changed: () => this.panel.draw(),

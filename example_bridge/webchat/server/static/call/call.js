@@ -21,8 +21,8 @@ export class Call {
   over = null; // {reason, mine}
 
   /** `say(frame)` sends one; `on`: changed(), over(). `offer` is what came in, if it did. */
-  constructor({ id, chat, kind, trickle, offer = null, say, on }) {
-    Object.assign(this, { id, chat, kind, offer, on, trickle: trickle || offer?.trickle === true });
+  constructor({ id, chat, kind, trickle, iceServers = [], offer = null, say, on }) {
+    Object.assign(this, { id, chat, kind, offer, on, iceServers, trickle: trickle || offer?.trickle === true });
     this.say = (frame) => say({ call: id, chat, ...frame });
     this.outgoing = offer === null;
     this.state = this.outgoing ? "calling" : "incoming";
@@ -46,8 +46,8 @@ export class Call {
     return Boolean(this.#peer?.pictures) && !this.theirs.video && !this.held && !this.heldByThem;
   }
 
-  bytes() {
-    return this.#peer.bytes();
+  async bytes() {
+    return this.#peer?.bytes() ?? null;
   }
 
   get ufrag() {
@@ -182,6 +182,7 @@ export class Call {
   #open({ polite }) {
     this.#peer = new Peer({
       trickle: this.trickle,
+      iceServers: this.iceServers,
       polite,
       on: {
         candidates: (candidates, complete) => this.over || this.say({ type: "call_candidates", candidates, complete }),

@@ -16,9 +16,9 @@ export class Calls {
   #known = new Set(); // ids of calls that are over
   current = null;
 
-  /** `send(frame)` resolves when the network has it; `bye(frame)` tells it while the page goes; `trickle`: how candidates go. */
-  constructor({ me, trickle, send, bye, changed }) {
-    Object.assign(this, { me, trickle, send, bye, changed });
+  /** `send(frame)` resolves when the network has it; `bye(frame)` tells it while the page goes; `trickle`: how candidates go; `iceServers`: who helps to find them. */
+  constructor({ me, trickle, iceServers, send, bye, changed }) {
+    Object.assign(this, { me, trickle, iceServers, send, bye, changed });
     this.leaves = () => this.#leave();
     window.addEventListener("pagehide", this.leaves);
   }
@@ -109,6 +109,7 @@ export class Calls {
   #with(parts) {
     return {
       trickle: this.trickle,
+      iceServers: this.iceServers,
       say: (frame) => this.#say({ leg: this.#leg, ...frame }),
       on: { changed: () => this.changed(), over: () => this.#over() },
       ...parts,
@@ -135,6 +136,8 @@ export class Calls {
   }
 
   async #trySaying(frame) {
+    // Given up before the network heard of it: it must not ring for a moment now. Should it have heard, this ends it.
+    if (frame.type === "call_hang_up") this.#unsaid = this.#unsaid.filter(({ call }) => call !== frame.call);
     if (this.#unsaid.length) return void this.#unsaid.push(frame);
     try {
       await this.send(frame);

@@ -11,7 +11,7 @@ export class NoRoute extends Error {}
 const hasCandidates = (sdp) => /^a=candidate:/m.test(sdp);
 
 export class Peer {
-  #pc = new RTCPeerConnection();
+  #pc;
   #turn = Promise.resolve(); // one negotiation after the other
   #waiting = []; // candidates that came before the description they belong to
   #directions = new Map(); // of the transceivers, before they were put on hold
@@ -21,10 +21,11 @@ export class Peer {
 
   /**
    * `polite`: takes its own offer back where two meet: whoever was called. `on`: candidates(found, complete),
-   * offer(sdp) to be sent, changed().
+   * offer(sdp) to be sent, changed(). `iceServers`: as in RTCPeerConnection's configuration.
    */
-  constructor({ trickle, polite, on }) {
+  constructor({ trickle, polite, iceServers, on }) {
     Object.assign(this, { trickle, polite, on });
+    this.#pc = new RTCPeerConnection({ iceServers });
     this.#pc.ontrack = ({ track }) => {
       this.remote.addTrack(track);
       track.onmute = track.onunmute = track.onended = () => on.changed();
