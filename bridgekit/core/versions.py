@@ -121,10 +121,10 @@ def edited_at(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID])
     return max(timestamp, *(part.edited_at + 1 for part in parts if part.key not in ours), 0)
 
 
-def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID], *, within_ms: int = 1_000) -> bool:
-    """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there. Those of so short a
-    time count as in order: of one second, as many networks count in seconds."""
-    return timestamp > 0 and any(part.edited_at - timestamp >= within_ms for part in parts if part.key not in ours)
+def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID]) -> bool:
+    """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there. Those of one second
+    count as in order, as many networks count in seconds."""
+    return timestamp > 0 and any(part.edited_at - timestamp >= 1_000 for part in parts if part.key not in ours)
 
 
 def kept(before: Mentions | None, now: Mentions) -> JSON:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from bridgekit.adapter.base import Session
 from bridgekit.core.catch_up import OLD_CHANGE_KIND
 from bridgekit.core.changes import marked_as_edited
-from bridgekit.core.lane import again_key
 from bridgekit.core.media_contents import edited_caption
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
@@ -82,6 +81,8 @@ class EditsIn:
         if not here:
             log.debug("an edit of a message in a room that the chat has left", extra={"lane": lane.key})
             return Handled()
+        if await self._targets.follows(entry, here[0].remote_id, lane):
+            return Handled()
         by_ghosts = [each for each in here if self._ghosts.namespace.is_ghost(each.sender)]
         ghost = await self._ghosts.by_user(by_ghosts[0].sender) if by_ghosts else None
         if ghost is not None:
@@ -114,10 +115,6 @@ class EditsIn:
         keys = [_key(edit, ghost.user_id, entry, part) for part in range(len(parts))]
         if entry.is_retried and is_outdated(edit.timestamp, known, keys):
             log.info("an edit that was retried is older than what the room says", extra={"lane": lane.key})
-            return ()
-        # It came before its message and was put behind that, and so behind edits that came after it.
-        if again_key(entry.dedupe) is None and is_outdated(edit.timestamp, known, keys, within_ms=1):
-            log.debug("an edit that waited for its message is older than what the room says", extra={"lane": lane.key})
             return ()
         first = found[0] or Version()
         contents = edit_contents(
@@ -228,7 +225,7 @@ class EditsIn:
                 log.debug("an edit of a message that was skipped, or is gone", extra={"lane": lane.key})
                 return Handled()
             case Claim.BEHIND:
-                await self._targets.once_more(entry)
+                await self._targets.once_more(entry, edit.target, lane)
                 return Handled()
             case Claim.SHUT_OUT:
                 portal = await self._portals.ensure(edit.portal, record, session)

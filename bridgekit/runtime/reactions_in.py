@@ -69,13 +69,15 @@ class ReactionsIn:
         records = await self._targets.find(reaction.portal, reaction.target, lane, room=room)
         if not records:
             if await self._targets.is_behind(reaction.portal, reaction.target, entry):
-                await self._targets.once_more(entry)
+                await self._targets.once_more(entry, reaction.target, lane)
             else:
                 log.debug("a reaction to a message that was not bridged", extra={"lane": lane.key})
             return Handled()
         target = records[0]
         if target.room != room:
             log.debug("a reaction in a room that the chat has left", extra={"lane": lane.key})
+            return Handled()
+        if await self._targets.follows(entry, target.remote_id, lane):
             return Handled()
         theirs = await self._of_sender(reaction, target)
         same = [each for each in theirs if _is_same(each, reaction)]

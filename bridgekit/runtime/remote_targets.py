@@ -11,7 +11,9 @@ from bridgekit.core.lane import again_key, matrix_lane, message_key, remote_lane
 from bridgekit.model.entry import Append, Completion, Direction, Entry, NewEntry
 from bridgekit.model.ids import DedupeKey, PortalKey, RemoteMessageID, RoomID
 from bridgekit.model.records import MessageRecord
+from bridgekit.model.remote import RemoteEdit, RemoteReaction
 from bridgekit.ports import Journal
+from bridgekit.runtime.addresses import decode
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import Lane, Lanes
 from bridgekit.runtime.lease import LeaseKeeper
@@ -154,11 +156,12 @@ class RemoteTargets:
         waiting = await self._waiting(entry, DedupeKey(message_key(portal, remote_id)))
         return waiting is not None and waiting.kind != SHUT_OUT
 
-    async def once_more(self, entry: Entry) -> bool:
-        """Put a change behind the message that it is about, once; False if that was done before."""
+    async def once_more(self, entry: Entry, target: RemoteMessageID, lane: Lane) -> bool:
+        """Put a change of `target` behind what it has to wait for, once; False if that was done before."""
         key = again_key(entry.dedupe)
         if key is None:
             return False
+        await self._put_behind(entry, lane)
         await self._append(
             NewEntry(
                 lane=entry.lane,
@@ -170,7 +173,37 @@ class RemoteTargets:
                 login=entry.login,
             )
         )
+        if lane.put_behind is not None:
+            lane.put_behind[key] = target
         return True
+
+    def has_its_turn(self, entry: Entry, lane: Lane) -> None:
+        """The entry is at the lane's head: nothing has to be put behind it any more."""
+        if lane.put_behind:
+            lane.put_behind.pop(entry.dedupe, None)
+
+    async def follows(self, entry: Entry, target: RemoteMessageID, lane: Lane) -> bool:
+        """Whether a change of `target`, which is at the lane's head, has to wait: one that came before it was put
+        behind the message, and so behind this. Then this was put behind that, now: changes of a message stay in the
+        order in which they came. A letter that was retried comes last anyhow."""
+        if entry.is_retried or target not in (await self._put_behind(entry, lane)).values():
+            return False
+        return await self.once_more(entry, target, lane)
+
+    async def _put_behind(self, entry: Entry, lane: Lane) -> dict[DedupeKey, RemoteMessageID]:
+        """What waits in the lane because it was put behind something."""
+        if lane.put_behind is None:
+            found: dict[DedupeKey, RemoteMessageID] = {}
+            after = entry.seq
+            while page := await self._journal.peek(entry.lane, after=after):
+                after = page[-1].seq
+                for each in page:
+                    if again_key(each.dedupe) is None and isinstance(
+                        change := decode(each.payload), RemoteEdit | RemoteReaction
+                    ):
+                        found[each.dedupe] = change.target
+            lane.put_behind = found
+        return lane.put_behind
 
     async def _append(self, new: NewEntry) -> bool:
         appended = await self._journal.append(Append(entries=(new,)), epoch=self._lease.epoch)
