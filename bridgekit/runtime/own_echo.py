@@ -21,7 +21,7 @@ from bridgekit.model.records import (
 from bridgekit.model.remote import RemoteEdit, RemoteMessage, RemoteReaction
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.own_changes import OwnChanges, OwnReaction
-from bridgekit.runtime.remote_targets import RemoteTargets
+from bridgekit.runtime.remote_targets import RemoteTargets, named
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.status import Status
 
@@ -57,17 +57,23 @@ class OwnEchoes:
             return None
         if message.nonce is not None and self.is_our_nonce(message.nonce):
             return tuple(await self._confirmed(message, message.nonce))
-        if await self._books.message_by_remote(message.portal, message.id):
-            return ()
+        if (names := await self._names(message)) is not None:
+            return names
         portal = await self._books.portal(message.portal)
         if message.nonce is None and portal is not None and portal.room is not None:
             # The network does not say which message this echoes: perhaps one whose send has not returned yet.
             await self._targets.sends_in_flight(portal.room)
-            if await self._books.message_by_remote(message.portal, message.id):
-                return ()
+            if (names := await self._names(message)) is not None:
+                return names
             if await self._sender_says_ours(message, record):
                 return ()
         return None
+
+    async def _names(self, message: RemoteMessage) -> tuple[AliasSaved, ...] | None:
+        """What to write down of the names of a message that is there, under any of them; None if it is not."""
+        if records := await self._books.message_by_remote(message.portal, message.id):
+            return named(message, records[0].remote_id)
+        return await self._targets.renamed(message)
 
     def _may_be_relayed(self, message: RemoteMessage, session: Session | None) -> bool:
         """Whether it may be the echo of a relayed message, which a network can show under a sender made up for it."""
@@ -97,11 +103,10 @@ class OwnEchoes:
         return False
 
     async def _confirmed(self, message: RemoteMessage, nonce: Nonce) -> list[Fact]:
-        facts: list[Fact] = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
         portal = await self._books.portal(message.portal)
-        known = await self._books.message_by_remote(message.portal, message.id)
+        names = await self._names(message)
         uncertain = await self._books.directory.uncertain(nonce)
-        if not known and uncertain is None and portal is not None and portal.room is not None:
+        if names is None and uncertain is None and portal is not None and portal.room is not None:
 
             async def is_uncertain() -> bool:
                 return await self._books.directory.uncertain(nonce) is not None
@@ -110,6 +115,8 @@ class OwnEchoes:
             # what comes behind it in the room may wait for this.
             await self._targets.sends_in_flight(portal.room, unless=is_uncertain)
             uncertain = await self._books.directory.uncertain(nonce)
+            names = await self._names(message)
+        facts: list[Fact] = [*(named(message, message.id) if names is None else names)]
         if uncertain is not None:
             log.info("a message with an unknown outcome has arrived after all", extra={"event_id": uncertain.event_id})
             record = MessageRecord(
