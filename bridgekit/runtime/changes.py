@@ -196,7 +196,7 @@ class _Edit:
             if outcome.code == "uncertain":
                 facts.append(self._a.uncertain(message, part, event_id=self._original))
             return outcome
-        return [self._a.sent(remote_id, part, event_id=self._original) for remote_id in outcome.ids]
+        return [*self._a.taken(message, part, outcome, event_id=self._original)]
 
     async def _its_thread(self) -> RemoteMessageID | None:
         """The thread that the message was said in, and what is added to it has to be."""

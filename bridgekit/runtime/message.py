@@ -257,7 +257,7 @@ class Message:
                     if part + 1 < len(parts):
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
                 return await a.end(outcome, tuple(facts))
-            facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
+            facts += a.taken(message, part, outcome)
             if message.media is not None:
                 facts += await self._o.files.sent(self._event.event_id)
             if part + 1 < len(parts):

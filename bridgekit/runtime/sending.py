@@ -327,6 +327,14 @@ class Attempt:
             )
         )
 
+    def taken(
+        self, message: MatrixMessage, part: int, taken: Sent, *, event_id: EventID | None = None
+    ) -> list[MessageSaved | UncertainSaved]:
+        """The network has taken a part, and says so. Where it does not say what it calls that, its echo will."""
+        if not taken.ids:
+            return [self.uncertain(message, part, event_id=event_id)]
+        return [self.sent(remote_id, part, event_id=event_id) for remote_id in taken.ids]
+
     def uncertain(self, message: MatrixMessage, part: int, *, event_id: EventID | None = None) -> UncertainSaved:
         """Whether the network has this part is unknown."""
         return UncertainSaved(

@@ -10,7 +10,8 @@ import pytest
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.content import Text
 from bridgekit.model.ids import RemoteMessageID
-from bridgekit.model.remote import Batch, RemoteEvent, RemoteMessage
+from bridgekit.model.matrix import MatrixMessage
+from bridgekit.model.remote import Batch, Login, RemoteEvent, RemoteMessage, Sent
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import FakeNetwork, Outcome
@@ -130,4 +131,35 @@ async def test_the_echo_of_what_was_sent_has_another_name(*, nonce: bool, early:
     harness.network.emit(delete("third", sender="mine"))
     await harness.settle()
     assert latest(harness, room) == ["hello"]
+    await harness.kill()
+
+
+class Unnamed(FakeNetwork):
+    """It does not say what it calls what it takes."""
+
+    async def take(self, login: Login, message: MatrixMessage) -> Sent:
+        await super().take(login, message)
+        return Sent(())
+
+
+@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize("early", [True, False], ids=["the echo before the answer", "after it"])
+async def test_only_the_echo_says_what_it_is_called(*, early: bool, killed: bool) -> None:
+    harness = Harness(Unnamed(echo="nonce" if early else "none"))
+    await harness.start()
+    room = await harness.portal()
+    harness.homeserver.say(room, ALICE, "typed")
+    await harness.settle()
+    if killed:
+        await harness.kill()
+        await harness.start()
+    if not early:
+        _, message = harness.network.spoken[-1]
+        harness.network.say("chat", "mine", "typed", id="s1", nonce=message.nonce)
+        await harness.settle()
+    harness.network.emit(react("s1", "👍"))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "typed"]
+    assert len(reactions(harness, room)) == 1
+    assert harness.homeserver.bodies(room, notices=True) == []
     await harness.kill()
