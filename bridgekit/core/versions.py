@@ -103,6 +103,15 @@ def as_it_says_now(raw: bytes) -> bytes | None:
     return msgspec.json.encode({"type": event.get("type"), "sender": event.get("sender"), "content": edit["content"]})
 
 
+def edited_event(raw: bytes) -> EventID | None:
+    """Which event an edit is of; None for what is no edit, or cannot be read. Never raises."""
+    try:
+        relation = _dict(_decode(raw).content.get("m.relates_to"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return _text(relation.get("event_id"), EventID) if relation.get("rel_type") == "m.replace" else None
+
+
 def mentioned_before(parts: Sequence[Version], ours: Collection[TxnID]) -> Mentions:
     """Whom a message, which takes these events, mentioned in any version before the edit with the transaction ids
     `ours`. Where a part of that edit is there already, because it is done again after a crash, whom it notified does

@@ -15,6 +15,7 @@ from bridgekit.core.quoting import excerpt, with_quotation
 from bridgekit.core.room_power import may_mention_room
 from bridgekit.core.text import downgrade, split_text
 from bridgekit.core.txnid import outgoing_nonce
+from bridgekit.core.versions import edited_event
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.content import MentionRole, MentionRoom, MentionTarget, MentionUser, Text
 from bridgekit.model.entry import Ending
@@ -155,8 +156,14 @@ class Message:
     async def _record(self, event_id: EventID | None) -> MessageRecord | None:
         if event_id is None:
             return None
-        targets = self._o.targets
-        records = await targets.records(event_id, self._portal, self._event.room_id, self._a.lane)
+        targets, room = self._o.targets, self._event.room_id
+        records = await targets.records(event_id, self._portal, room, self._a.lane)
+        if not records:
+            # Some clients answer the edit that they show.
+            raw = await self._o.versions.raw(room, event_id)
+            original = edited_event(raw) if raw is not None else None
+            if original is not None:
+                records = await targets.records(original, self._portal, room, self._a.lane)
         return next((record for record in records if record.portal == self._portal.key), None)
 
     async def _quoted_by(self, changed: EventID, limits: Limits) -> Quote | None:

@@ -11,6 +11,7 @@ import msgspec
 from bridgekit.core.lane import remote_lane
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.txnid import outgoing_nonce
+from bridgekit.core.versions import edited_event
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.ids import EventID, RoomID, UserID
 from bridgekit.model.raw import RawEvent
@@ -78,7 +79,7 @@ class Targets:
                 return Missing("gone", "the message was deleted", quiet=True)
             if seen is not None and seen.sender == self._bot:
                 return Missing("own", "the bridge itself has said that", quiet=True)
-            original = _original(content or {})
+            original = edited_event(seen.raw) if seen is not None else None
             if original is not None:
                 event_id, records = original, await self.records(original, portal, room, lane)
         if not records:
@@ -145,11 +146,3 @@ def _content(event: RawEvent) -> dict[str, Any] | None:
         return _decode(event.raw).content
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _original(content: dict[str, Any]) -> EventID | None:
-    relation = content.get("m.relates_to")
-    if not isinstance(relation, dict) or relation.get("rel_type") != "m.replace":
-        return None
-    event_id = relation.get("event_id")
-    return EventID(event_id) if isinstance(event_id, str) and event_id else None

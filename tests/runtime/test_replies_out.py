@@ -8,7 +8,7 @@ import pytest
 
 from bridgekit.errors import HomeserverUnreachable
 from bridgekit.model.content import MentionRoom, Run, Style
-from bridgekit.model.ids import EventID, RoomID
+from bridgekit.model.ids import EventID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
@@ -53,6 +53,25 @@ async def test_threads() -> None:
     root = await remote_id(harness, room, hello)
     assert (one.thread, one.reply_to) == (root, None)
     assert (two.thread, two.reply_to) == (root, await remote_id(harness, room, first))
+    await harness.kill()
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_an_answer_to_an_edit_is_one_to_its_message(*, away: bool) -> None:
+    """Some clients name the edit that they show."""
+    harness, room, hello = await started()
+    relation = {"rel_type": "m.replace", "event_id": hello}
+    new = {"msgtype": "m.text", "body": "hello again"}
+    ghost = UserID("@fake_friend:test")
+    edited = harness.homeserver.say(room, ghost, "* hello again", **{"m.new_content": new, "m.relates_to": relation})
+    if away:
+        harness.homeserver.fail("get_event", HomeserverUnreachable("gone"), times=3)
+    answer(harness, room, edited, "hi")
+    answer(harness, room, EventID("$nothing"), "who?")
+    await harness.settle(60)
+    (_, one), (_, two) = harness.network.spoken
+    assert (one.reply_to, two.reply_to) == (await remote_id(harness, room, hello), None)
+    assert await harness.store.dead_letters() == []
     await harness.kill()
 
 
