@@ -180,6 +180,19 @@ class OwnChanges:
                 return _reactions_saved(reaction.portal, expected)
         return ()
 
+    async def reacted_elsewhere(self, reaction: OwnReaction) -> tuple[Fact, ...]:
+        """The person has done this on another device: what to write down. The network says things in their order, so
+        whatever we told of the same reaction before has no echo any more."""
+        expected = await self._expected(reaction.portal)
+        bare = _bare(reaction)
+        of_it = [
+            each for each in expected if each.reaction.target == bare.target and bare.emoji in (each.reaction.emoji, "")
+        ]
+        if not of_it:
+            return ()
+        expected[:] = [each for each in expected if each not in of_it]
+        return _reactions_saved(reaction.portal, expected)
+
     async def _expected(self, portal: PortalKey) -> list[_Expected]:
         expected = self._reactions.get(portal)
         if expected is None:

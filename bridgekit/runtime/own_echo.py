@@ -161,6 +161,15 @@ class OwnEchoes:
         """The echo of a reaction is carried out: what to write down."""
         return await self._changes.echoed(reaction)
 
+    async def elsewhere(self, reaction: RemoteReaction) -> tuple[Fact, ...]:
+        """A reaction that is no echo is carried out: what to write down."""
+        if not self._books.is_own_account(reaction.sender):
+            return ()
+        target = await self._target(reaction)
+        return await self._changes.reacted_elsewhere(
+            OwnReaction(reaction.portal, target, reaction.emoji, reaction.added)
+        )
+
     async def _target(self, change: RemoteEdit | RemoteReaction) -> RemoteMessageID:
         records = await self._books.message_by_remote(change.portal, change.target)
         return records[0].remote_id if records else change.target

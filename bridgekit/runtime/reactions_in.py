@@ -6,6 +6,8 @@ import functools
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from bridgekit.adapter.base import Session
 from bridgekit.core.reactions import same_emoji
 from bridgekit.core.to_matrix import reaction_content
@@ -64,6 +66,12 @@ class ReactionsIn:
         if own is not None:
             facts = () if reaction.added else await self._mistaken(reaction, lane)
             return Handled(facts=(*facts, *await self._echoes.done(own)))
+        handled = await self._others(reaction, entry, lane, record, session)
+        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._echoes.elsewhere(reaction)))
+
+    async def _others(
+        self, reaction: RemoteReaction, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
+    ) -> Handled:
         portal = await self._books.portal(reaction.portal)
         room = portal.room if portal is not None else None
         records = await self._targets.find(reaction.portal, reaction.target, lane, room=room)

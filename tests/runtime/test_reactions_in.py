@@ -242,6 +242,25 @@ async def test_the_phone_takes_back_what_was_left_here() -> None:
     await harness.kill()
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_the_phone_takes_back_and_leaves_again_what_was_left_here(*, restarted: bool) -> None:
+    """Where nothing comes back of what was told, what the phone does after is no echo, however soon."""
+    harness = Harness(FakeNetwork(echo="none"))
+    await harness.start()
+    room = await ready(harness)
+    react_here(harness, room, "👍")
+    await harness.settle()
+    harness.network.emit(unreact("a", "👍", "1", sender="mine"))
+    await harness.settle(1)
+    if restarted:
+        await harness.kill()
+        await harness.start()
+    harness.network.emit(react("a", "👍", "2", sender="mine"))
+    await harness.settle()
+    assert emoji(harness, room) == [(MY_GHOST, "👍\ufe0f")]
+    await harness.kill()
+
+
 async def test_of_several_logins_one_counts() -> None:
     harness = Harness()
     await harness.start(login=Login(id=LoginID("one"), user=RemoteUserID("one")))
