@@ -12,7 +12,7 @@ from bridgekit.core.media_from_matrix import location_words
 from bridgekit.core.mentions import drop_answered, with_hidden
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.quoting import excerpt, with_quotation
-from bridgekit.core.room_power import may_mention_room
+from bridgekit.core.room_power import create_event, is_creator, may_mention_room
 from bridgekit.core.text import downgrade, split_text
 from bridgekit.core.txnid import outgoing_nonce
 from bridgekit.core.versions import edited_event
@@ -95,13 +95,16 @@ class Message:
     async def _may_mention_room(self, raw: bytes) -> bool:
         if b'"room"' not in raw:  # the usual case, in which nobody has to be asked
             return True
+        homeserver, room, sender = self._o.homeserver, self._event.room_id, self._event.sender
         try:
-            levels = await self._o.homeserver.get_state(self._event.room_id, "m.room.power_levels")
+            if may_mention_room(await homeserver.get_state(room, "m.room.power_levels"), sender):
+                return True
+            create = create_event(room)
+            return create is not None and is_creator(await homeserver.get_event(room, create), sender)
         except MatrixRequestError as error:
             if not isinstance(judge_homeserver(error), End):
                 raise
             return False  # the bot is not there any more
-        return may_mention_room(levels, self._event.sender)
 
     async def _voice(self, read: ReadText | ReadEdit | Unreadable) -> Voice | Refusal | Ignored:
         return await self._o.relay.voice(

@@ -164,6 +164,25 @@ async def test_only_who_may_mentions_the_room(level: int, mentioned: bool) -> No
     await harness.kill()
 
 
+@pytest.mark.parametrize("creates", ["is the sender", "is among others", "is somebody else"])
+async def test_a_rooms_creators_mention_it_whatever_the_levels_say(creates: str) -> None:
+    """Room version 12: they are not in the power levels, and stand above them. Who upgrades a room is one."""
+    harness, room, _ = await started()
+    more = {"room_version": "12", **({"additional_creators": [ALICE]} if creates == "is among others" else {})}
+    sender = ALICE if creates == "is the sender" else harness.homeserver.bot
+    harness.homeserver.rooms[room].timeline.insert(0, {
+        "event_id": f"${room[1:]}", "room_id": room, "sender": sender, "type": "m.room.create", "state_key": "",
+        "origin_server_ts": 1, "content": more,
+    })  # fmt: skip
+    harness.homeserver.rooms[room].state["m.room.power_levels", ""] = {"users_default": 0}
+    harness.homeserver.say(room, ALICE, "hey @room", **{"m.mentions": {"room": True}})
+    await harness.settle(5)
+    (_, message) = harness.network.spoken[-1]
+    may = creates != "is somebody else"
+    assert [mention.target for mention in message.text.mentions] == [MentionRoom()] * may
+    await harness.kill()
+
+
 async def test_whom_the_text_does_not_name() -> None:
     harness, room, _ = await started(hidden_mentions=True)
     harness.homeserver.say(room, ALICE, "hey", **{"m.mentions": {"user_ids": ["@fake_friend:test"]}})
