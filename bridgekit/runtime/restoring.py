@@ -8,7 +8,7 @@ import msgspec
 
 from bridgekit.core.from_matrix import ReadEdit, Unreadable
 from bridgekit.core.txnid import outgoing_nonce
-from bridgekit.core.versions import as_it_says_now
+from bridgekit.core.versions import as_it_says_now, read_version
 from bridgekit.runtime.changes import change
 from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.message import Message
@@ -58,4 +58,10 @@ async def restore(a: Attempt) -> Handled:
     if not isinstance(to, Connected):
         return to
     again = ReadEdit(target=first.event_id, text=read.text, file=read.file)
-    return await change(a, again, to, message.parts, by=first.sender)
+    handled = await change(a, again, to, message.parts, by=first.sender)
+    shown = read_version(answer) if answer is not None else None
+    if handled.dead is not None or remote_id is None or shown is None or shown.edit is None:
+        return handled
+    # That edit may be redacted next.
+    facts = await book.says_again(a.portal.key, remote_id, outgoing_nonce(secret, shown.edit, 0))
+    return msgspec.structs.replace(handled, facts=(*handled.facts, *facts))
