@@ -168,7 +168,7 @@ class _Edit:
             portal=self._a.portal.key,
             target=target,
             text=text,
-            nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
+            nonce=outgoing_nonce(self._a.o.books.secret, self._a.portal.key, self._a.event.event_id, step),
             timestamp=self._a.event.origin_server_ts,
             speaker=self._to.voice.speaker,
             hidden_mentions=self._hidden if step == 0 else (),
@@ -185,7 +185,7 @@ class _Edit:
         message = MatrixMessage(
             portal=self._a.portal.key,
             text=text,
-            nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
+            nonce=outgoing_nonce(self._a.o.books.secret, self._a.portal.key, self._a.event.event_id, step),
             timestamp=self._a.event.origin_server_ts,
             speaker=self._to.voice.speaker,
             thread=self._thread,
@@ -236,7 +236,7 @@ async def redact(a: Attempt) -> Handled | None:
     reaction = await a.o.targets.reaction(target, a.portal, a.event.room_id)
     if reaction is not None:
         return await _take_back(a, reaction)
-    if await a.o.books.directory.uncertain(outgoing_nonce(a.o.books.secret, target, 0)) is not None:
+    if await a.o.books.directory.uncertain(outgoing_nonce(a.o.books.secret, a.portal.key, target, 0)) is not None:
         # It may be there, under a name that the bridge was never told.
         reason = "it is not known whether that message was sent; if it was, delete it in the network's own app"
         return await a.end(a.ending("uncertain_target", reason))
@@ -309,7 +309,7 @@ async def _take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
         target=reaction.target,
         emoji=reaction.emoji,
         emoji_id=reaction.emoji_id,
-        nonce=outgoing_nonce(a.o.books.secret, a.event.event_id, 0),
+        nonce=outgoing_nonce(a.o.books.secret, a.portal.key, a.event.event_id, 0),
         timestamp=a.event.origin_server_ts,
     )
     outcome = await a.call(lambda: reactor.unreact(back), to)

@@ -249,7 +249,7 @@ class Message:
             message = MatrixMessage(
                 portal=self._portal.key,
                 text=parts[part],
-                nonce=outgoing_nonce(self._o.books.secret, self._event.event_id, part),
+                nonce=outgoing_nonce(self._o.books.secret, self._portal.key, self._event.event_id, part),
                 timestamp=self._event.origin_server_ts,
                 speaker=to.voice.speaker,
                 reply_to=reply_to if part == 0 else None,

@@ -43,9 +43,9 @@ class OwnEchoes:
         self._changes = changes
         self._status = status
 
-    def is_our_nonce(self, nonce: Nonce | None) -> bool:
-        """Whether the network gives back a nonce of ours."""
-        return nonce is not None and is_our_nonce(self._books.secret, nonce)
+    def _is_ours(self, said: RemoteMessage | RemoteEdit) -> bool:
+        """Whether the network gives back a nonce of ours, with which something was sent into this chat."""
+        return said.nonce is not None and is_our_nonce(self._books.secret, said.portal, said.nonce)
 
     # --- messages ---------------------------------------------------------------------------------------------------
     async def message(
@@ -53,10 +53,11 @@ class OwnEchoes:
     ) -> tuple[Fact, ...] | None:
         """What to write down for the echo of a message that we sent; None if it came from elsewhere (another person, or
         our person's own phone), and has to be bridged."""
-        if not self._books.is_own_account(message.sender) and not self._may_be_relayed(message, session):
+        is_own = self._books.is_own_account(message.sender)
+        if not is_own and not self._may_be_relayed(message, session):
             return None
-        if message.nonce is not None and self.is_our_nonce(message.nonce):
-            return tuple(await self._confirmed(message, message.nonce))
+        if message.nonce is not None and self._is_ours(message):
+            return await self._confirmed(message, message.nonce, is_own=is_own)
         if (names := await self._names(message)) is not None:
             return names
         portal = await self._books.portal(message.portal)
@@ -77,7 +78,7 @@ class OwnEchoes:
 
     def _may_be_relayed(self, message: RemoteMessage, session: Session | None) -> bool:
         """Whether it may be the echo of a relayed message, which a network can show under a sender made up for it."""
-        if self.is_our_nonce(message.nonce):
+        if self._is_ours(message):
             return True
         if self._books.relay(message.portal) is None:
             return False
@@ -102,7 +103,9 @@ class OwnEchoes:
             return bool(await self._books.message_by_remote(message.portal, message.id))
         return False
 
-    async def _confirmed(self, message: RemoteMessage, nonce: Nonce) -> list[Fact]:
+    async def _confirmed(self, message: RemoteMessage, nonce: Nonce, *, is_own: bool) -> tuple[Fact, ...] | None:
+        """The same of one with a nonce of ours. None if it is not `is_own`, but of somebody to whom no message of ours
+        can be ascribed: who has copied it, nonce and all."""
         portal = await self._books.portal(message.portal)
         names = await self._names(message)
         uncertain = await self._books.directory.uncertain(nonce)
@@ -116,6 +119,8 @@ class OwnEchoes:
             await self._targets.sends_in_flight(portal.room, unless=is_uncertain)
             uncertain = await self._books.directory.uncertain(nonce)
             names = await self._names(message)
+        if not is_own and names is None and uncertain is None:
+            return None
         facts: list[Fact] = [*(named(message, message.id) if names is None else names)]
         if uncertain is not None:
             log.info("a message with an unknown outcome has arrived after all", extra={"event_id": uncertain.event_id})
@@ -131,20 +136,21 @@ class OwnEchoes:
             facts += [MessageSaved(record), UncertainResolved(nonce)]
             await self._status.know(uncertain.room)
             facts += self._status.arrived_after_all(uncertain.room, uncertain.event_id)
-        return facts
+        return tuple(facts)
 
     # --- changes ----------------------------------------------------------------------------------------------------
     async def edit(self, edit: RemoteEdit) -> tuple[Fact, ...] | None:
         """What to write down for an edit that we made: it has our nonce, or says what we said last. None for others."""
-        ours = self.is_our_nonce(edit.nonce)
+        ours = self._is_ours(edit)
         # Where the network shows no nonce, it may show somebody made up for whom a relay speaks, too.
-        if not ours and not self._books.is_own_account(edit.sender) and self._books.relay(edit.portal) is None:
+        may_be = self._books.is_own_account(edit.sender) or self._books.relay(edit.portal) is not None
+        if not ours and not may_be:
             return None
         if not ours:
             await self._in_flight(edit)
         target = await self._target(edit)
         own = await self._changes.own_edit(edit.portal, target, edit.text, edit.nonce)
-        if own is None and ours and edit.nonce is not None:
+        if own is None and ours and may_be and edit.nonce is not None:
             self._changes.came_early(edit.nonce)
             return ()
         return own

@@ -26,11 +26,11 @@ async def restore(a: Attempt) -> Handled:
     """
     target = a.event.redacts
     assert target is not None
-    secret, book = a.o.books.secret, a.o.own_changes
+    secret, book, portal = a.o.books.secret, a.o.own_changes, a.portal.key
     # Its own nonce: an attempt that was cut short between two parts.
-    nonces = (outgoing_nonce(secret, target, 0), outgoing_nonce(secret, a.event.event_id, 0))
-    remote_id = await book.told_last(a.portal.key, nonces)
-    records = await a.o.books.message_by_remote(a.portal.key, remote_id) if remote_id is not None else []
+    nonces = (outgoing_nonce(secret, portal, target, 0), outgoing_nonce(secret, portal, a.event.event_id, 0))
+    remote_id = await book.told_last(portal, nonces)
+    records = await a.o.books.message_by_remote(portal, remote_id) if remote_id is not None else []
     first = next((each for each in records if each.room == a.event.room_id), None)
     if first is None:
         log.debug("nothing of a redacted event is on the network", extra={"event_id": target})
@@ -63,5 +63,5 @@ async def restore(a: Attempt) -> Handled:
     if handled.dead is not None or remote_id is None or shown is None or shown.edit is None:
         return handled
     # That edit may be redacted next.
-    facts = await book.says_again(a.portal.key, remote_id, outgoing_nonce(secret, shown.edit, 0))
+    facts = await book.says_again(portal, remote_id, outgoing_nonce(secret, portal, shown.edit, 0))
     return msgspec.structs.replace(handled, facts=(*handled.facts, *facts))

@@ -95,13 +95,13 @@ class Targets:
         if not records:
             await self._other_lane(portal, room, lane)
             records = await self._books.messages_by_event(room, event_id)
-        if not records and await self._has_shown_itself(event_id):
+        if not records and await self._has_shown_itself(portal, event_id):
             records = await self._books.messages_by_event(room, event_id)
         return records
 
-    async def _has_shown_itself(self, event_id: EventID) -> bool:
+    async def _has_shown_itself(self, portal: Portal, event_id: EventID) -> bool:
         """Whether a message whose send is uncertain has come back from the network while this waited, bounded."""
-        nonce, waited = outgoing_nonce(self._books.secret, event_id, 0), False
+        nonce, waited = outgoing_nonce(self._books.secret, portal.key, event_id, 0), False
         while (doubtful := await self._books.directory.uncertain(nonce)) is not None:
             if self._clock.now() - doubtful.at >= SHOWS_ITSELF_MS:
                 return False

@@ -163,3 +163,23 @@ async def test_only_the_echo_says_what_it_is_called(*, early: bool, killed: bool
     assert len(reactions(harness, room)) == 1
     assert harness.homeserver.bodies(room, notices=True) == []
     await harness.kill()
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("by, chat", [("mine", "other"), ("friend", "other"), ("friend", "chat")])
+async def test_what_somebody_copies_with_its_nonce_is_no_echo(harness: Harness, by: str, chat: str) -> None:
+    """Networks that keep the nonce in the message hand it on with a forwarded one."""
+    room = await harness.portal()
+    harness.homeserver.say(room, ALICE, "typed")
+    await harness.settle()
+    _, message = harness.network.spoken[-1]
+    harness.network.say("other", "friend", "elsewhere")
+    await harness.settle()
+    copied = harness.network.say(chat, by, "typed", id="copy", nonce=message.nonce)
+    harness.network.emit(edit("copy", "copied", sender=by, portal=copied.portal, nonce=message.nonce))
+    await harness.settle()
+    portal = await harness.store.portal(copied.portal)
+    assert portal is not None and portal.room is not None
+    assert latest(harness, portal.room)[-1] == "copied"
+    assert latest(harness, room)[:2] == ["hello", "typed"]
+    assert await harness.store.dead_letters() == []
