@@ -313,8 +313,10 @@ class Attempt:
         if self.entry.marked_at is not None:
             await self.note(None, self.progress)
 
-    def sent(self, remote_id: RemoteMessageID, part: int, *, event_id: EventID | None = None) -> MessageSaved:
-        """The network has a part of this event (or of `event_id`)."""
+    def sent(
+        self, remote_id: RemoteMessageID, part: int, *, event_id: EventID | None = None, file: bool = False
+    ) -> MessageSaved:
+        """The network has a part of this event (or of `event_id`). `file`: it is one."""
         return MessageSaved(
             MessageRecord(
                 portal=self.portal.key,
@@ -324,6 +326,7 @@ class Attempt:
                 event_id=event_id or self.event.event_id,
                 sender=self.event.sender,
                 timestamp=self.event.origin_server_ts,
+                file=file,
             )
         )
 
@@ -333,7 +336,8 @@ class Attempt:
         """The network has taken a part, and says so. Where it does not say what it calls that, its echo will."""
         if not taken.ids:
             return [self.uncertain(message, part, event_id=event_id)]
-        return [self.sent(remote_id, part, event_id=event_id) for remote_id in taken.ids]
+        is_file = message.media is not None
+        return [self.sent(remote_id, part, event_id=event_id, file=is_file) for remote_id in taken.ids]
 
     def uncertain(self, message: MatrixMessage, part: int, *, event_id: EventID | None = None) -> UncertainSaved:
         """Whether the network has this part is unknown."""
