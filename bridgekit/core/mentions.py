@@ -182,7 +182,8 @@ def with_hidden(
     in_block = any(run.end >= len(body) and run.style in BLOCK_STYLES for run in text.runs)
     spans = list(text.mentions)
     for index, (target, name) in enumerate(_called(wanted, names)):
-        body += "\n" if in_block and not index else " "
+        if body:  # nothing is said with most pictures
+            body += "\n" if in_block and not index else " "
         spans.append(Mention(len(body), len(body) + len(name), target))
         body += name
     if len(spans) == len(text.mentions):

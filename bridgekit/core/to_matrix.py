@@ -36,6 +36,16 @@ Users = Mapping[MentionTarget, UserID]
 """Which Matrix users the people are whom a text names."""
 
 
+MAX_TIMESTAMP = 2**53 - 1
+"""Homeservers refuse an event with a number above it (spec: Appendices, Canonical JSON)."""
+
+
+def sent_at(timestamp: int) -> int | None:
+    """The time with which an event is sent that the network dates `timestamp` (ms): None, for the present, where it
+    does not say (0) or says what no homeserver takes, as an adapter that counts in nanoseconds would."""
+    return timestamp if 0 < timestamp <= MAX_TIMESTAMP else None
+
+
 def encoded_size(content: JSON) -> int:
     """How many bytes the content takes as canonical JSON."""
     return len(msgspec.json.encode(content))

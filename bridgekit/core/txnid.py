@@ -58,26 +58,29 @@ def reply_txn_id(event_id: EventID, index: int) -> TxnID:
     return TxnID(_PREFIX + _base64url(hashlib.sha256(encode_fields("reply", event_id, index)).digest()))
 
 
-def outgoing_nonce(secret: bytes, event_id: EventID, part: int) -> Nonce:
-    """The nonce given to the network with part `part` (from 0) of a Matrix event.
+def outgoing_nonce(secret: bytes, portal: PortalKey, event_id: EventID, part: int) -> Nonce:
+    """The nonce given to the network with part `part` (from 0) of a Matrix event of this portal.
 
-    42 characters of ``[A-Za-z0-9_-]``: a hash of the event and part, then a keyed hash of that hash, so that an
-    echo is recognised as ours without looking anything up (`is_our_nonce`). Raises ValueError for an empty secret.
+    42 characters of ``[A-Za-z0-9_-]``: a hash of the event and part, then a keyed hash of that hash and of the portal,
+    so that an echo is recognised as ours without looking anything up (`is_our_nonce`), and what somebody has copied
+    into another chat is not. Raises ValueError for an empty secret.
     """
     fields = f"nonce {part} {event_id}".encode("utf-8", "surrogatepass")
     ident = hashlib.blake2b(fields, digest_size=_NONCE_ID_BYTES).digest()
-    return Nonce(_NONCE_PREFIX + _base64url(ident + _nonce_mac(secret, ident)))
+    return Nonce(_NONCE_PREFIX + _base64url(ident + _nonce_mac(secret, portal, ident)))
 
 
-def is_our_nonce(secret: bytes, nonce: str) -> bool:
-    """Whether `outgoing_nonce` with this secret made the nonce. Any string may be asked about; constant time."""
+def is_our_nonce(secret: bytes, portal: PortalKey, nonce: str) -> bool:
+    """Whether `outgoing_nonce` with this secret and portal made the nonce. Any string may be asked about; constant
+    time."""
     if _NONCE.fullmatch(nonce) is None:
         return False
     raw = base64.urlsafe_b64decode(nonce[len(_NONCE_PREFIX) :])
-    return hmac.compare_digest(_nonce_mac(secret, raw[:_NONCE_ID_BYTES]), raw[_NONCE_ID_BYTES:])
+    return hmac.compare_digest(_nonce_mac(secret, portal, raw[:_NONCE_ID_BYTES]), raw[_NONCE_ID_BYTES:])
 
 
-def _nonce_mac(secret: bytes, ident: bytes) -> bytes:
+def _nonce_mac(secret: bytes, portal: PortalKey, ident: bytes) -> bytes:
     if not secret:
         raise ValueError("the secret must not be empty")
-    return hashlib.blake2b(ident, digest_size=_NONCE_MAC_BYTES, key=secret[:64], person=b"bridgekit nonce").digest()
+    named = ident + encode_fields(portal.chat, portal.receiver)
+    return hashlib.blake2b(named, digest_size=_NONCE_MAC_BYTES, key=secret[:64], person=b"bridgekit nonce").digest()

@@ -128,6 +128,15 @@ def read_redacted(raw: bytes) -> Redacted | None:
     return Redacted(type, sender, by)
 
 
+def edited_event(raw: bytes) -> EventID | None:
+    """Which event an edit is of; None for what is no edit, or cannot be read. Never raises."""
+    try:
+        relation = _dict(_decode(raw).content.get("m.relates_to"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return _text(relation.get("event_id"), EventID) if relation.get("rel_type") == "m.replace" else None
+
+
 def mentioned_before(parts: Sequence[Version], ours: Collection[TxnID]) -> Mentions:
     """Whom a message, which takes these events, mentioned in any version before the edit with the transaction ids
     `ours`. Where a part of that edit is there already, because it is done again after a crash, whom it notified does
@@ -146,14 +155,14 @@ def edited_at(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID])
     return max(timestamp, *(part.edited_at + 1 for part in parts if part.key not in ours), 0)
 
 
-def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID], *, within_ms: int = SAME_MS) -> bool:
+def is_outdated(timestamp: int, parts: Iterable[Version], ours: Collection[TxnID]) -> bool:
     """Whether an edit of this time (ms, 0: not known) is certainly older than one that is there."""
-    return any(is_older(timestamp, part.edited_at, within_ms=within_ms) for part in parts if part.key not in ours)
+    return any(is_older(timestamp, part.edited_at) for part in parts if part.key not in ours)
 
 
-def is_older(timestamp: int, than: int, *, within_ms: int = SAME_MS) -> bool:
-    """Whether this time (ms, 0: not known) is certainly before `than`. Those of so short a time count as in order."""
-    return timestamp > 0 and than - timestamp >= within_ms
+def is_older(timestamp: int, than: int) -> bool:
+    """Whether this time (ms, 0: not known) is certainly before `than`. Those of one second count as in order."""
+    return timestamp > 0 and than - timestamp >= SAME_MS
 
 
 def kept(before: Mentions | None, now: Mentions) -> JSON:

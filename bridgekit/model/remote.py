@@ -273,7 +273,8 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Sent(msgspec.Struct, frozen=True):
     """The network took a message.
 
-    `ids` are those that it gave it, several where it made several messages of it, none where it does not say.
+    `ids` are those that it gave it, several where it made several messages of it, none where it does not say: then only
+    an echo with the message's nonce does, and until it comes nothing can change the message on either side.
     `timestamp` is the network's, in ms since the epoch, None if it says none.
     """
 

@@ -218,7 +218,7 @@ class Addresses:
             # Of a chat that is gone every login speaks for itself.
             key = DedupeKey(self._stateful_key(event, login, payload))
         if isinstance(event, RemoteMessage) and self._books.identities.same(event.sender, record.login.user):
-            ours = event.nonce is not None and is_our_nonce(self._books.secret, event.nonce)
+            ours = event.nonce is not None and is_our_nonce(self._books.secret, event.portal, event.nonce)
             self.echoes.note(event.portal, event.id, ours=ours)
             if ours:
                 # The echo of what this login sent: only this login's copy has the nonce, and it says nothing in the

@@ -9,7 +9,7 @@ import msgspec
 
 from bridgekit.core import catch_up
 from bridgekit.core.catch_up import OLD_KIND, Progress, Verdict
-from bridgekit.core.to_matrix import notice_content
+from bridgekit.core.to_matrix import notice_content, sent_at
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import LaneKey, RoomID, UserID
@@ -161,7 +161,7 @@ class CatchingUp:
             notice_content(catch_up.notice(progress), key),
             txn_id=key,
             user=self._bot,
-            timestamp=progress.last if progress.last > 0 else None,
+            timestamp=sent_at(progress.last),
         )
 
 

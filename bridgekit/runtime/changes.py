@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bridgekit.adapter.capabilities import CanDelete, CanEdit, CanReact, CanSend, capability
-from bridgekit.core.from_matrix import ReadEdit
+from bridgekit.core.from_matrix import ReadEdit, ReadText, read_message
 from bridgekit.core.txnid import outgoing_nonce
 from bridgekit.model.content import MentionTarget, Text
 from bridgekit.model.entry import Ending
@@ -30,7 +30,7 @@ from bridgekit.runtime.lanes import Handled
 from bridgekit.runtime.own_changes import OwnReaction
 from bridgekit.runtime.relay import Voice
 from bridgekit.runtime.sending import Attempt, Connected, checked
-from bridgekit.runtime.targets import Missing
+from bridgekit.runtime.targets import Found, Missing
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts, *, by:
     if a.entry.is_retried and await _is_outdated(a, found.event_id):
         log.info("an edit that was retried is older than the next one", extra={"event_id": a.event.event_id})
         return Handled()
+    if (other_kind := await _other_kind(a, read, found)) is not None:
+        return await a.end(other_kind)
     limits = to.session.limits(a.portal.key)
     too_late = _late(a, found.records, limits.edit_within, "changed")
     if too_late is not None:
@@ -70,6 +72,22 @@ async def change(a: Attempt, read: ReadEdit, to: Connected, parts: Parts, *, by:
         texts = tuple(text for text in texts if text.body.strip())
     await a.keep_voice(to.voice)
     return await _Edit(a, to, editor, found.event_id, records, hidden).carry_out(texts, counted)
+
+
+async def _other_kind(a: Attempt, read: ReadEdit, found: Found) -> Ending | None:
+    """How it ends if a text shall become a file, a file a text, or another file: no network changes that."""
+    if read.file is None:
+        is_file = any(record.file for record in found.records)
+        return a.ending("not_supported", "a file cannot be changed into a text") if is_file else None
+    raw = await a.o.versions.raw(a.event.room_id, found.event_id)
+    was = read_message(raw, resolve=lambda user: None) if raw is not None else None
+    if not isinstance(was, ReadText):
+        return None
+    if was.file is None:
+        return a.ending("not_supported", "a text cannot be changed into a file")
+    if was.file.uri != read.file.uri:
+        return a.ending("not_supported", "of a file, only what is said of it can be changed")
+    return None
 
 
 async def _is_outdated(a: Attempt, original: EventID) -> bool:
@@ -168,7 +186,7 @@ class _Edit:
             portal=self._a.portal.key,
             target=target,
             text=text,
-            nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
+            nonce=outgoing_nonce(self._a.o.books.secret, self._a.portal.key, self._a.event.event_id, step),
             timestamp=self._a.event.origin_server_ts,
             speaker=self._to.voice.speaker,
             hidden_mentions=self._hidden if step == 0 else (),
@@ -185,7 +203,7 @@ class _Edit:
         message = MatrixMessage(
             portal=self._a.portal.key,
             text=text,
-            nonce=outgoing_nonce(self._a.o.books.secret, self._a.event.event_id, step),
+            nonce=outgoing_nonce(self._a.o.books.secret, self._a.portal.key, self._a.event.event_id, step),
             timestamp=self._a.event.origin_server_ts,
             speaker=self._to.voice.speaker,
             thread=self._thread,
@@ -196,7 +214,7 @@ class _Edit:
             if outcome.code == "uncertain":
                 facts.append(self._a.uncertain(message, part, event_id=self._original))
             return outcome
-        return [self._a.sent(remote_id, part, event_id=self._original) for remote_id in outcome.ids]
+        return [*self._a.taken(message, part, outcome, event_id=self._original)]
 
     async def _its_thread(self) -> RemoteMessageID | None:
         """The thread that the message was said in, and what is added to it has to be."""
@@ -236,7 +254,7 @@ async def redact(a: Attempt) -> Handled | None:
     reaction = await a.o.targets.reaction(target, a.portal, a.event.room_id)
     if reaction is not None:
         return await _take_back(a, reaction)
-    if await a.o.books.directory.uncertain(outgoing_nonce(a.o.books.secret, target, 0)) is not None:
+    if await a.o.books.directory.uncertain(outgoing_nonce(a.o.books.secret, a.portal.key, target, 0)) is not None:
         # It may be there, under a name that the bridge was never told.
         reason = "it is not known whether that message was sent; if it was, delete it in the network's own app"
         return await a.end(a.ending("uncertain_target", reason))
@@ -309,7 +327,7 @@ async def _take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
         target=reaction.target,
         emoji=reaction.emoji,
         emoji_id=reaction.emoji_id,
-        nonce=outgoing_nonce(a.o.books.secret, a.event.event_id, 0),
+        nonce=outgoing_nonce(a.o.books.secret, a.portal.key, a.event.event_id, 0),
         timestamp=a.event.origin_server_ts,
     )
     outcome = await a.call(lambda: reactor.unreact(back), to)

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from bridgekit.adapter.base import Session
 from bridgekit.core.catch_up import OLD_CHANGE_KIND
 from bridgekit.core.changes import marked_as_edited
-from bridgekit.core.lane import again_key
 from bridgekit.core.media_contents import edited_caption
 from bridgekit.core.rooms import known_room
 from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
 from bridgekit.core.txnid import event_txn_id
-from bridgekit.core.versions import SAME_MS, Version, edited_at, is_older, is_outdated, mentioned_before
+from bridgekit.core.versions import Version, edited_at, is_older, is_outdated, mentioned_before
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import TxnID, UserID
 from bridgekit.model.records import Fact, Ghost, LoginRecord, MessageDeleted, MessageRecord, PartsDeleted
@@ -82,6 +81,8 @@ class EditsIn:
         if not here:
             log.debug("an edit of a message in a room that the chat has left", extra={"lane": lane.key})
             return Handled()
+        if await self._targets.follows(entry, here[0].remote_id, lane):
+            return Handled()
         by_ghosts = [each for each in here if self._ghosts.namespace.is_ghost(each.sender)]
         ghost = await self._ghosts.by_user(by_ghosts[0].sender) if by_ghosts else None
         if ghost is not None:
@@ -112,14 +113,12 @@ class EditsIn:
         found = [await self._versions.of(room, each.event_id) for each in parts]
         known = [each for each in found if each is not None]
         keys = [_key(edit, ghost.user_id, entry, part) for part in range(len(parts))]
-        late = _late_by(entry)
         # What is dated after the message itself, an edit has added.
         added = [each.timestamp for each in parts if each.timestamp > all_parts[0].timestamp]
-        if late is not None and (
-            is_outdated(edit.timestamp, known, keys, within_ms=late)
-            or is_older(edit.timestamp, max(added, default=0), within_ms=late)
+        if entry.is_retried and (
+            is_outdated(edit.timestamp, known, keys) or is_older(edit.timestamp, max(added, default=0))
         ):
-            log.info("a late edit is older than what the room says", extra={"lane": lane.key})
+            log.info("an edit that was retried is older than what the room says", extra={"lane": lane.key})
             return ()
         first = found[0] or Version()
         contents = edit_contents(
@@ -163,9 +162,8 @@ class EditsIn:
     ) -> tuple[Fact, ...]:
         """The text of a message that is files alone is the first one's caption, or stands behind them where it can be
         none. The files stay."""
-        late = _late_by(entry)
-        if late is not None and is_older(edit.timestamp, await self._files.captioned_at(first), within_ms=late):
-            log.info("a late edit is older than the caption in the room", extra={"lane": lane.key})
+        if entry.is_retried and is_older(edit.timestamp, await self._files.captioned_at(first)):
+            log.info("an edit that was retried is older than the caption in the room", extra={"lane": lane.key})
             return ()
         names = await self._people.named(edit.text)
         may_mention_room = await self._people.may_mention_room(edit.text, first.room, ghost.user_id)
@@ -234,7 +232,7 @@ class EditsIn:
                 log.debug("an edit of a message that was skipped, or is gone", extra={"lane": lane.key})
                 return Handled()
             case Claim.BEHIND:
-                await self._targets.once_more(entry)
+                await self._targets.once_more(entry, edit.target, lane)
                 return Handled()
             case Claim.SHUT_OUT:
                 portal = await self._portals.ensure(edit.portal, record, session)
@@ -266,13 +264,6 @@ class EditsIn:
         if delete.sender is not None and self._ghosts.namespace.user_id(delete.sender) != record.sender:
             by = None  # somebody with the right to do that; here it is the bot that has it
         await self._posting.redact(delete.portal, record.room, record.event_id, by=by)
-
-
-def _late_by(entry: Entry) -> int | None:
-    """How much older (ms) than what is there an edit must be to be left out; None: it comes in its place."""
-    if again_key(entry.dedupe) is None:
-        return 1  # it came before its message and was put behind that, and so behind edits that came after it
-    return SAME_MS if entry.is_retried else None
 
 
 def _key(edit: RemoteEdit, sender: UserID, entry: Entry, part: int) -> TxnID:

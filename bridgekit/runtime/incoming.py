@@ -121,6 +121,7 @@ class Incoming:
         """Carry out the head of a remote lane. Raises `RetryLater`, `WaitFor`."""
         if entry.kind == SHUT_OUT or self._targets.was_dropped(entry):
             return Handled()
+        self._targets.has_its_turn(entry, lane)
         event = decode(entry.payload)
         handled = await self._handle(event, entry, lane)
         if handled.dead is not None and not isinstance(event, RemoteProfile):

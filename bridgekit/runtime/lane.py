@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import msgspec
 
 from bridgekit.model.entry import Ending, Entry
-from bridgekit.model.ids import DedupeKey, LaneKey
+from bridgekit.model.ids import DedupeKey, LaneKey, RemoteMessageID
 from bridgekit.model.records import Fact
 
 AHEAD_OF_COMMIT = 64
@@ -70,6 +70,8 @@ class Lane:
         self.rest_s = 0.0  # after an unforeseen failure
         self.asked_to_wait = False  # the head backs off for as long as the other side said
         self.recovered = recovered  # left behind by an earlier process, and not looked at yet
+        # What was put behind something that it had to wait for: None until an earlier process's are looked up.
+        self.put_behind: dict[DedupeKey, RemoteMessageID] | None = None if recovered else {}
         self._suspects: frozenset[DedupeKey] = frozenset()
         self._open: set[DedupeKey] = set()
         self._step: asyncio.Event | None = None  # made by who waits: few do, and every entry steps

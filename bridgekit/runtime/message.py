@@ -12,9 +12,10 @@ from bridgekit.core.media_from_matrix import location_words
 from bridgekit.core.mentions import drop_answered, with_hidden
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.quoting import excerpt, with_quotation
-from bridgekit.core.room_power import may_mention_room
+from bridgekit.core.room_power import create_event, is_creator, may_mention_room
 from bridgekit.core.text import downgrade, split_text
 from bridgekit.core.txnid import outgoing_nonce
+from bridgekit.core.versions import edited_event
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.content import MentionRole, MentionRoom, MentionTarget, MentionUser, Text
 from bridgekit.model.entry import Ending
@@ -95,13 +96,16 @@ class Message:
     async def _may_mention_room(self, raw: bytes) -> bool:
         if b'"room"' not in raw:  # the usual case, in which nobody has to be asked
             return True
+        homeserver, room, sender = self._o.homeserver, self._event.room_id, self._event.sender
         try:
-            levels = await self._o.homeserver.get_state(self._event.room_id, "m.room.power_levels")
+            if may_mention_room(await homeserver.get_state(room, "m.room.power_levels"), sender):
+                return True
+            create = create_event(room)
+            return create is not None and is_creator(await homeserver.get_event(room, create), sender)
         except MatrixRequestError as error:
             if not isinstance(judge_homeserver(error), End):
                 raise
             return False  # the bot is not there any more
-        return may_mention_room(levels, self._event.sender)
 
     async def _voice(self, read: ReadText | ReadEdit | Unreadable) -> Voice | Refusal | Ignored:
         return await self._o.relay.voice(
@@ -156,8 +160,14 @@ class Message:
     async def _record(self, event_id: EventID | None) -> MessageRecord | None:
         if event_id is None:
             return None
-        targets = self._o.targets
-        records = await targets.records(event_id, self._portal, self._event.room_id, self._a.lane)
+        targets, room = self._o.targets, self._event.room_id
+        records = await targets.records(event_id, self._portal, room, self._a.lane)
+        if not records:
+            # Some clients answer the edit that they show.
+            raw = await self._o.versions.raw(room, event_id)
+            original = edited_event(raw) if raw is not None else None
+            if original is not None:
+                records = await targets.records(original, self._portal, room, self._a.lane)
         return next((record for record in records if record.portal == self._portal.key), None)
 
     async def _quoted_by(self, changed: EventID, limits: Limits) -> Quote | None:
@@ -240,7 +250,7 @@ class Message:
             message = MatrixMessage(
                 portal=self._portal.key,
                 text=parts[part],
-                nonce=outgoing_nonce(self._o.books.secret, self._event.event_id, part),
+                nonce=outgoing_nonce(self._o.books.secret, self._portal.key, self._event.event_id, part),
                 timestamp=self._event.origin_server_ts,
                 speaker=to.voice.speaker,
                 reply_to=reply_to if part == 0 else None,
@@ -258,7 +268,7 @@ class Message:
                     if part + 1 < len(parts):
                         outcome = msgspec.structs.replace(outcome, reason=outcome.reason + PARTLY)
                 return await a.end(outcome, tuple(facts))
-            facts += [a.sent(remote_id, part) for remote_id in outcome.ids]
+            facts += a.taken(message, part, outcome)
             if message.media is not None:
                 facts += await self._o.files.sent(self._event.event_id)
             if part + 1 < len(parts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from bridgekit.adapter.base import Session
@@ -25,6 +26,8 @@ from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.remote_targets import RemoteTargets
 from bridgekit.runtime.saved import saved
 from bridgekit.runtime.versions import Versions
+
+log = logging.getLogger(__name__)
 
 
 class MessagesIn:
@@ -60,6 +63,8 @@ class MessagesIn:
         """Carry it out. Raises `HomeserverError`, `StoreError`, `WaitFor`."""
         if not await self._is_begun(message, entry):
             facts = await self._echoes.message(message, record, session)
+            if facts is None and message.aliases:
+                facts = await self._under_another_name(message, entry, lane)
             if facts is not None:
                 return Handled(facts=facts)
         turn = await self._catching_up.turn(message, entry, lane)
@@ -72,6 +77,15 @@ class MessagesIn:
         if turn.ended is not None:
             return turn.ended
         return Handled(facts=await self.post(message, room, entry, lane, session, quiet=turn.quiet))
+
+    async def _under_another_name(self, message: RemoteMessage, entry: Entry, lane: Lane) -> tuple[Fact, ...] | None:
+        """What to write down of a message that has come before, by another of its names; None if it has not."""
+        await lane.settle()
+        names = await self._targets.renamed(message)
+        if names is None and await self._targets.is_ended(message, entry, lane):
+            log.debug("a message that was ended under another name", extra={"lane": lane.key})
+            return ()
+        return names
 
     async def _is_begun(self, message: RemoteMessage, entry: Entry) -> bool:
         """Whether an earlier attempt has put a part of it into the room, so that its rest is due."""

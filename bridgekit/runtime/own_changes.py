@@ -25,6 +25,9 @@ TEXTS = 20
 EARLY = 1_000
 """So many edits that came back before their call are remembered, over all chats, until it returns."""
 
+AGAIN = "="
+"""Before a nonce: of an edit that was not told now, but says what was. It may be told yet, or its echo be due."""
+
 REACTIONS = 200
 """So many reactions of each chat, added or taken back, are remembered at most, on disk."""
 
@@ -126,12 +129,23 @@ class OwnChanges:
         return _edits_saved(portal, edits)
 
     async def told_last(self, portal: PortalKey, nonces: Collection[Nonce]) -> RemoteMessageID | None:
-        """The message that the edit with one of these nonces has changed, and that was told no other edit since; None
+        """The message that the edit with one of these nonces has changed, and that was told no other text since; None
         if it is not known, or says something else by now."""
         for target, told in (await self._known_edits(portal)).items():
-            if told and told[-1][0] in nonces:
-                return RemoteMessageID(target)
+            for nonce, digest in reversed(told):
+                if digest != told[-1][1]:
+                    break
+                if nonce.removeprefix(AGAIN) in nonces:
+                    return RemoteMessageID(target)
         return None
+
+    async def says_again(self, portal: PortalKey, target: RemoteMessageID, nonce: Nonce) -> tuple[Fact, ...]:
+        """What the message was told last is what the edit with this nonce had told: what to write down."""
+        edits = await self._known_edits(portal)
+        told = edits.get(target, [])
+        if told:
+            edits[target] = [*told, (f"{AGAIN}{nonce}", told[-1][1])][-TEXTS:]
+        return _edits_saved(portal, edits)
 
     def came_early(self, nonce: Nonce) -> None:
         """An edit with a nonce of ours has come back, of which we do not know yet that we told it."""
@@ -179,6 +193,19 @@ class OwnChanges:
                 expected.remove(each)
                 return _reactions_saved(reaction.portal, expected)
         return ()
+
+    async def reacted_elsewhere(self, reaction: OwnReaction) -> tuple[Fact, ...]:
+        """The person has done this on another device: what to write down. The network says things in their order, so
+        whatever we told of the same reaction before has no echo any more."""
+        expected = await self._expected(reaction.portal)
+        bare = _bare(reaction)
+        of_it = [
+            each for each in expected if each.reaction.target == bare.target and bare.emoji in (each.reaction.emoji, "")
+        ]
+        if not of_it:
+            return ()
+        expected[:] = [each for each in expected if each not in of_it]
+        return _reactions_saved(reaction.portal, expected)
 
     async def _expected(self, portal: PortalKey) -> list[_Expected]:
         expected = self._reactions.get(portal)

@@ -21,7 +21,7 @@ from bridgekit.model.records import (
 from bridgekit.model.remote import RemoteEdit, RemoteMessage, RemoteReaction
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.own_changes import OwnChanges, OwnReaction
-from bridgekit.runtime.remote_targets import RemoteTargets
+from bridgekit.runtime.remote_targets import RemoteTargets, named
 from bridgekit.runtime.sessions import Sessions
 from bridgekit.runtime.status import Status
 
@@ -43,9 +43,9 @@ class OwnEchoes:
         self._changes = changes
         self._status = status
 
-    def is_our_nonce(self, nonce: Nonce | None) -> bool:
-        """Whether the network gives back a nonce of ours."""
-        return nonce is not None and is_our_nonce(self._books.secret, nonce)
+    def _is_ours(self, said: RemoteMessage | RemoteEdit) -> bool:
+        """Whether the network gives back a nonce of ours, with which something was sent into this chat."""
+        return said.nonce is not None and is_our_nonce(self._books.secret, said.portal, said.nonce)
 
     # --- messages ---------------------------------------------------------------------------------------------------
     async def message(
@@ -53,25 +53,32 @@ class OwnEchoes:
     ) -> tuple[Fact, ...] | None:
         """What to write down for the echo of a message that we sent; None if it came from elsewhere (another person, or
         our person's own phone), and has to be bridged."""
-        if not self._books.is_own_account(message.sender) and not self._may_be_relayed(message, session):
+        is_own = self._books.is_own_account(message.sender)
+        if not is_own and not self._may_be_relayed(message, session):
             return None
-        if message.nonce is not None and self.is_our_nonce(message.nonce):
-            return tuple(await self._confirmed(message, message.nonce))
-        if await self._books.message_by_remote(message.portal, message.id):
-            return ()
+        if message.nonce is not None and self._is_ours(message):
+            return await self._confirmed(message, message.nonce, is_own=is_own)
+        if (names := await self._names(message)) is not None:
+            return names
         portal = await self._books.portal(message.portal)
         if message.nonce is None and portal is not None and portal.room is not None:
             # The network does not say which message this echoes: perhaps one whose send has not returned yet.
             await self._targets.sends_in_flight(portal.room)
-            if await self._books.message_by_remote(message.portal, message.id):
-                return ()
+            if (names := await self._names(message)) is not None:
+                return names
             if await self._sender_says_ours(message, record):
                 return ()
         return None
 
+    async def _names(self, message: RemoteMessage) -> tuple[AliasSaved, ...] | None:
+        """What to write down of the names of a message that is there, under any of them; None if it is not."""
+        if records := await self._books.message_by_remote(message.portal, message.id):
+            return named(message, records[0].remote_id)
+        return await self._targets.renamed(message)
+
     def _may_be_relayed(self, message: RemoteMessage, session: Session | None) -> bool:
         """Whether it may be the echo of a relayed message, which a network can show under a sender made up for it."""
-        if self.is_our_nonce(message.nonce):
+        if self._is_ours(message):
             return True
         if self._books.relay(message.portal) is None:
             return False
@@ -96,12 +103,13 @@ class OwnEchoes:
             return bool(await self._books.message_by_remote(message.portal, message.id))
         return False
 
-    async def _confirmed(self, message: RemoteMessage, nonce: Nonce) -> list[Fact]:
-        facts: list[Fact] = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
+    async def _confirmed(self, message: RemoteMessage, nonce: Nonce, *, is_own: bool) -> tuple[Fact, ...] | None:
+        """The same of one with a nonce of ours. None if it is not `is_own`, but of somebody to whom no message of ours
+        can be ascribed: who has copied it, nonce and all."""
         portal = await self._books.portal(message.portal)
-        known = await self._books.message_by_remote(message.portal, message.id)
+        names = await self._names(message)
         uncertain = await self._books.directory.uncertain(nonce)
-        if not known and uncertain is None and portal is not None and portal.room is not None:
+        if names is None and uncertain is None and portal is not None and portal.room is not None:
 
             async def is_uncertain() -> bool:
                 return await self._books.directory.uncertain(nonce) is not None
@@ -110,6 +118,10 @@ class OwnEchoes:
             # what comes behind it in the room may wait for this.
             await self._targets.sends_in_flight(portal.room, unless=is_uncertain)
             uncertain = await self._books.directory.uncertain(nonce)
+            names = await self._names(message)
+        if not is_own and names is None and uncertain is None:
+            return None
+        facts: list[Fact] = [*(named(message, message.id) if names is None else names)]
         if uncertain is not None:
             log.info("a message with an unknown outcome has arrived after all", extra={"event_id": uncertain.event_id})
             record = MessageRecord(
@@ -124,20 +136,21 @@ class OwnEchoes:
             facts += [MessageSaved(record), UncertainResolved(nonce)]
             await self._status.know(uncertain.room)
             facts += self._status.arrived_after_all(uncertain.room, uncertain.event_id)
-        return facts
+        return tuple(facts)
 
     # --- changes ----------------------------------------------------------------------------------------------------
     async def edit(self, edit: RemoteEdit) -> tuple[Fact, ...] | None:
         """What to write down for an edit that we made: it has our nonce, or says what we said last. None for others."""
-        ours = self.is_our_nonce(edit.nonce)
+        ours = self._is_ours(edit)
         # Where the network shows no nonce, it may show somebody made up for whom a relay speaks, too.
-        if not ours and not self._books.is_own_account(edit.sender) and self._books.relay(edit.portal) is None:
+        may_be = self._books.is_own_account(edit.sender) or self._books.relay(edit.portal) is not None
+        if not ours and not may_be:
             return None
         if not ours:
             await self._in_flight(edit)
         target = await self._target(edit)
         own = await self._changes.own_edit(edit.portal, target, edit.text, edit.nonce)
-        if own is None and ours and edit.nonce is not None:
+        if own is None and ours and may_be and edit.nonce is not None:
             self._changes.came_early(edit.nonce)
             return ()
         return own
@@ -153,6 +166,15 @@ class OwnEchoes:
     async def done(self, reaction: OwnReaction) -> tuple[Fact, ...]:
         """The echo of a reaction is carried out: what to write down."""
         return await self._changes.echoed(reaction)
+
+    async def elsewhere(self, reaction: RemoteReaction) -> tuple[Fact, ...]:
+        """A reaction that is no echo is carried out: what to write down."""
+        if not self._books.is_own_account(reaction.sender):
+            return ()
+        target = await self._target(reaction)
+        return await self._changes.reacted_elsewhere(
+            OwnReaction(reaction.portal, target, reaction.emoji, reaction.added)
+        )
 
     async def _target(self, change: RemoteEdit | RemoteReaction) -> RemoteMessageID:
         records = await self._books.message_by_remote(change.portal, change.target)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from bridgekit.core.to_matrix import JSON
+from bridgekit.core.to_matrix import JSON, sent_at
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.core.versions import KEY
 from bridgekit.errors import HomeserverError, MatrixRequestError
@@ -105,7 +105,7 @@ class Posting:
     async def send(
         self, room: RoomID, ghost: Ghost, type: str, content: JSON, txn_id: TxnID, timestamp: int
     ) -> EventID:
-        """Send one event, as a ghost that was in the room; 0: with the present time."""
+        """Send one event, as a ghost that was in the room. `timestamp`: see `sent_at`."""
         send = functools.partial(
             self._homeserver.send_event,
             room,
@@ -114,7 +114,7 @@ class Posting:
             txn_id=txn_id,
             user=ghost.user_id,
             device_id=ghost.device_id,
-            timestamp=timestamp if timestamp > 0 else None,
+            timestamp=sent_at(timestamp),
         )
         try:
             return await send()

@@ -63,7 +63,7 @@ async def react(a: Attempt) -> Handled:
         target=target,
         emoji=emoji,
         emoji_id=emoji_id,
-        nonce=outgoing_nonce(a.o.books.secret, a.event.event_id, 0),
+        nonce=outgoing_nonce(a.o.books.secret, a.portal.key, a.event.event_id, 0),
         timestamp=a.event.origin_server_ts,
     )
     outcome = await a.call(lambda: reactor.react(reaction), to)

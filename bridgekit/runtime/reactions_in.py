@@ -6,6 +6,8 @@ import functools
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from bridgekit.adapter.base import Session
 from bridgekit.core.reactions import same_emoji
 from bridgekit.core.to_matrix import reaction_content
@@ -64,18 +66,26 @@ class ReactionsIn:
         if own is not None:
             facts = () if reaction.added else await self._mistaken(reaction, lane)
             return Handled(facts=(*facts, *await self._echoes.done(own)))
+        handled = await self._others(reaction, entry, lane, record, session)
+        return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._echoes.elsewhere(reaction)))
+
+    async def _others(
+        self, reaction: RemoteReaction, entry: Entry, lane: Lane, record: LoginRecord, session: Session | None
+    ) -> Handled:
         portal = await self._books.portal(reaction.portal)
         room = portal.room if portal is not None else None
         records = await self._targets.find(reaction.portal, reaction.target, lane, room=room)
         if not records:
             if await self._targets.is_behind(reaction.portal, reaction.target, entry):
-                await self._targets.once_more(entry)
+                await self._targets.once_more(entry, reaction.target, lane)
             else:
                 log.debug("a reaction to a message that was not bridged", extra={"lane": lane.key})
             return Handled()
         target = records[0]
         if target.room != room:
             log.debug("a reaction in a room that the chat has left", extra={"lane": lane.key})
+            return Handled()
+        if await self._targets.follows(entry, target.remote_id, lane):
             return Handled()
         theirs = await self._of_sender(reaction, target)
         same = [each for each in theirs if _is_same(each, reaction)]

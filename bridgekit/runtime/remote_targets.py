@@ -7,21 +7,26 @@ import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
+import msgspec
+
 from bridgekit.core.lane import again_key, matrix_lane, message_key, remote_lane, user_lane
 from bridgekit.model.entry import Append, Completion, Direction, Entry, NewEntry
 from bridgekit.model.ids import DedupeKey, PortalKey, RemoteMessageID, RoomID
-from bridgekit.model.records import MessageRecord
+from bridgekit.model.records import AliasSaved, MessageRecord
+from bridgekit.model.remote import RemoteEdit, RemoteMessage, RemoteReaction
 from bridgekit.ports import Journal
+from bridgekit.runtime.addresses import decode
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import Lane, Lanes
 from bridgekit.runtime.lease import LeaseKeeper
+from bridgekit.runtime.media_note import NO_SLOTS
 from bridgekit.runtime.retrying import Retrying
 
 log = logging.getLogger(__name__)
 
 SHUT_OUT = "shut_out"
 """The journal's kind of an entry that stands in a message's place, and does nothing: a change came before the message
-and has said what there was to say, so the message itself must not appear any more."""
+and has said what there was to say, or the message came under another name, so it must not appear any more."""
 
 DROPPED = 10_000
 """So many messages that were ended before their turn are remembered until it comes."""
@@ -109,9 +114,41 @@ class RemoteTargets:
             if resolved is not None:
                 resolved.cancel()
 
+    # --- messages of several names ----------------------------------------------------------------------------------
+    async def renamed(self, message: RemoteMessage) -> tuple[AliasSaved, ...] | None:
+        """What to write down of a message that is there under another of its names; None if it is not."""
+        for alias in message.aliases:
+            records = await self._books.message_by_remote(message.portal, alias)
+            if records and records[0].remote_id != message.id:
+                return named(message, records[0].remote_id)
+        return None
+
+    async def is_ended(self, message: RemoteMessage, entry: Entry, lane: Lane) -> bool:
+        """Whether the message, which is at the lane's head, was ended under another of its names: skipped, deleted
+        before it came. If not, nothing appears under those any more."""
+        # Whatever an earlier attempt has ended was this one's.
+        ours = entry.is_retried or entry.progress is not None
+        ended, behind = False, []
+        for alias in message.aliases:
+            match await self.shut_out(message.portal, alias, entry) if alias != message.id else Claim.SHUT_OUT:
+                case Claim.ENDED:
+                    ended = not ours
+                case Claim.BEHIND:
+                    behind.append(alias)
+        if behind and not ended and not ours:
+            # Before they end, or after a crash this one would be theirs.
+            await self._journal.mark(
+                entry.lane, entry.seq, at=entry.marked_at, progress=NO_SLOTS, epoch=self._lease.epoch
+            )
+            lane.noted(msgspec.structs.replace(entry, progress=NO_SLOTS))
+        for alias in behind:
+            await self.drop_behind(message.portal, alias, entry)
+        return ended
+
     # --- changes that come before their message ---------------------------------------------------------------------
     async def shut_out(self, portal: PortalKey, remote_id: RemoteMessageID, entry: Entry) -> Claim:
-        """Keep the message from appearing after the change in `entry`, which is at the lane's head."""
+        """Keep a message from appearing after what is in `entry`, which is at the lane's head: a change of it, or the
+        same message under another name."""
         key = DedupeKey(message_key(portal, remote_id))
         stand_in = NewEntry(
             lane=entry.lane,
@@ -154,11 +191,12 @@ class RemoteTargets:
         waiting = await self._waiting(entry, DedupeKey(message_key(portal, remote_id)))
         return waiting is not None and waiting.kind != SHUT_OUT
 
-    async def once_more(self, entry: Entry) -> bool:
-        """Put a change behind the message that it is about, once; False if that was done before."""
+    async def once_more(self, entry: Entry, target: RemoteMessageID, lane: Lane) -> bool:
+        """Put a change of `target` behind what it has to wait for, once; False if that was done before."""
         key = again_key(entry.dedupe)
         if key is None:
             return False
+        await self._put_behind(entry, lane)
         await self._append(
             NewEntry(
                 lane=entry.lane,
@@ -170,7 +208,37 @@ class RemoteTargets:
                 login=entry.login,
             )
         )
+        if lane.put_behind is not None:
+            lane.put_behind[key] = target
         return True
+
+    def has_its_turn(self, entry: Entry, lane: Lane) -> None:
+        """The entry is at the lane's head: nothing has to be put behind it any more."""
+        if lane.put_behind:
+            lane.put_behind.pop(entry.dedupe, None)
+
+    async def follows(self, entry: Entry, target: RemoteMessageID, lane: Lane) -> bool:
+        """Whether a change of `target`, which is at the lane's head, has to wait: one that came before it was put
+        behind the message, and so behind this. Then this was put behind that, now: changes of a message stay in the
+        order in which they came. A letter that was retried comes last anyhow."""
+        if entry.is_retried or target not in (await self._put_behind(entry, lane)).values():
+            return False
+        return await self.once_more(entry, target, lane)
+
+    async def _put_behind(self, entry: Entry, lane: Lane) -> dict[DedupeKey, RemoteMessageID]:
+        """What waits in the lane because it was put behind something."""
+        if lane.put_behind is None:
+            found: dict[DedupeKey, RemoteMessageID] = {}
+            after = entry.seq
+            while page := await self._journal.peek(entry.lane, after=after):
+                after = page[-1].seq
+                for each in page:
+                    if again_key(each.dedupe) is None and isinstance(
+                        change := decode(each.payload), RemoteEdit | RemoteReaction
+                    ):
+                        found[each.dedupe] = change.target
+            lane.put_behind = found
+        return lane.put_behind
 
     async def _append(self, new: NewEntry) -> bool:
         appended = await self._journal.append(Append(entries=(new,)), epoch=self._lease.epoch)
@@ -183,3 +251,9 @@ class RemoteTargets:
     async def _waiting(self, entry: Entry, key: DedupeKey) -> Entry | None:
         waiting = await self._journal.waiting(entry.lane, key)
         return waiting if waiting is not None and waiting.seq > entry.seq else None
+
+
+def named(message: RemoteMessage, known_as: RemoteMessageID) -> tuple[AliasSaved, ...]:
+    """The names of a message that is `known_as` one of them, or has become known so now."""
+    names = dict.fromkeys((message.id, *message.aliases))
+    return tuple(AliasSaved(message.portal, name, known_as) for name in names if name != known_as)

@@ -8,7 +8,7 @@ import msgspec
 
 from bridgekit.core.from_matrix import ReadEdit, Unreadable
 from bridgekit.core.txnid import outgoing_nonce
-from bridgekit.core.versions import as_it_says_now, read_redacted
+from bridgekit.core.versions import as_it_says_now, read_redacted, read_version
 from bridgekit.model.ids import EventID
 from bridgekit.runtime.changes import change
 from bridgekit.runtime.lanes import Handled
@@ -34,11 +34,11 @@ async def restore(a: Attempt) -> Handled:
     """
     target = a.event.redacts
     assert target is not None
-    secret, book = a.o.books.secret, a.o.own_changes
+    secret, book, portal = a.o.books.secret, a.o.own_changes, a.portal.key
     # Its own nonce: an attempt that was cut short between two parts.
-    nonces = (outgoing_nonce(secret, target, 0), outgoing_nonce(secret, a.event.event_id, 0))
-    remote_id = await book.told_last(a.portal.key, nonces)
-    records = await a.o.books.message_by_remote(a.portal.key, remote_id) if remote_id is not None else []
+    nonces = (outgoing_nonce(secret, portal, target, 0), outgoing_nonce(secret, portal, a.event.event_id, 0))
+    remote_id = await book.told_last(portal, nonces)
+    records = await a.o.books.message_by_remote(portal, remote_id) if remote_id is not None else []
     first = next((each for each in records if each.room == a.event.room_id), None)
     if first is None:
         if await _is_theirs(a, target):
@@ -68,7 +68,13 @@ async def restore(a: Attempt) -> Handled:
     if not isinstance(to, Connected):
         return to
     again = ReadEdit(target=first.event_id, text=read.text, file=read.file)
-    return await change(a, again, to, message.parts, by=first.sender)
+    handled = await change(a, again, to, message.parts, by=first.sender)
+    shown = read_version(answer) if answer is not None else None
+    if handled.dead is not None or remote_id is None or shown is None or shown.edit is None:
+        return handled
+    # That edit may be redacted next.
+    facts = await book.says_again(portal, remote_id, outgoing_nonce(secret, portal, shown.edit, 0))
+    return msgspec.structs.replace(handled, facts=(*handled.facts, *facts))
 
 
 async def _is_theirs(a: Attempt, target: EventID) -> bool:

@@ -290,8 +290,10 @@ class Attempt:
         if self.entry.marked_at is not None:
             await self.note(None, self.progress)
 
-    def sent(self, remote_id: RemoteMessageID, part: int, *, event_id: EventID | None = None) -> MessageSaved:
-        """The network has a part of this event (or of `event_id`)."""
+    def sent(
+        self, remote_id: RemoteMessageID, part: int, *, event_id: EventID | None = None, file: bool = False
+    ) -> MessageSaved:
+        """The network has a part of this event (or of `event_id`). `file`: it is one."""
         return MessageSaved(
             MessageRecord(
                 portal=self.portal.key,
@@ -301,8 +303,18 @@ class Attempt:
                 event_id=event_id or self.event.event_id,
                 sender=self.event.sender,
                 timestamp=self.event.origin_server_ts,
+                file=file,
             )
         )
+
+    def taken(
+        self, message: MatrixMessage, part: int, taken: Sent, *, event_id: EventID | None = None
+    ) -> list[MessageSaved | UncertainSaved]:
+        """The network has taken a part, and says so. Where it does not say what it calls that, its echo will."""
+        if not taken.ids:
+            return [self.uncertain(message, part, event_id=event_id)]
+        is_file = message.media is not None
+        return [self.sent(remote_id, part, event_id=event_id, file=is_file) for remote_id in taken.ids]
 
     def uncertain(self, message: MatrixMessage, part: int, *, event_id: EventID | None = None) -> UncertainSaved:
         """Whether the network has this part is unknown."""

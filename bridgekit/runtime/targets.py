@@ -11,6 +11,7 @@ import msgspec
 from bridgekit.core.lane import remote_lane
 from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.txnid import outgoing_nonce
+from bridgekit.core.versions import edited_event
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.ids import EventID, RoomID, UserID
 from bridgekit.model.raw import RawEvent
@@ -78,7 +79,7 @@ class Targets:
                 return Missing("gone", "the message was deleted", quiet=True)
             if seen is not None and seen.sender == self._bot:
                 return Missing("own", "the bridge itself has said that", quiet=True)
-            original = _original(content or {})
+            original = edited_event(seen.raw) if seen is not None else None
             if original is not None:
                 event_id, records = original, await self.records(original, portal, room, lane)
         if not records:
@@ -94,13 +95,13 @@ class Targets:
         if not records:
             await self._other_lane(portal, room, lane)
             records = await self._books.messages_by_event(room, event_id)
-        if not records and await self._has_shown_itself(event_id):
+        if not records and await self._has_shown_itself(portal, event_id):
             records = await self._books.messages_by_event(room, event_id)
         return records
 
-    async def _has_shown_itself(self, event_id: EventID) -> bool:
+    async def _has_shown_itself(self, portal: Portal, event_id: EventID) -> bool:
         """Whether a message whose send is uncertain has come back from the network while this waited, bounded."""
-        nonce, waited = outgoing_nonce(self._books.secret, event_id, 0), False
+        nonce, waited = outgoing_nonce(self._books.secret, portal.key, event_id, 0), False
         while (doubtful := await self._books.directory.uncertain(nonce)) is not None:
             if self._clock.now() - doubtful.at >= SHOWS_ITSELF_MS:
                 return False
@@ -145,11 +146,3 @@ def _content(event: RawEvent) -> dict[str, Any] | None:
         return _decode(event.raw).content
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _original(content: dict[str, Any]) -> EventID | None:
-    relation = content.get("m.relates_to")
-    if not isinstance(relation, dict) or relation.get("rel_type") != "m.replace":
-        return None
-    event_id = relation.get("event_id")
-    return EventID(event_id) if isinstance(event_id, str) and event_id else None

@@ -66,6 +66,8 @@ class FakeHomeserver(People, FakeMedia):
         def effect() -> EventID:
             if txn_id not in self._transactions:
                 where = self._joined(room, user or self.bot)
+                if timestamp is not None and not 0 <= timestamp < 2**53:
+                    raise MatrixRequestError(400, "M_BAD_JSON", "JSON integer out of range")
                 more = {} if timestamp is None else {"origin_server_ts": timestamp}
                 self._transactions[txn_id] = self._event(where, user or self.bot, type, dict(content), **more)
             return self._transactions[txn_id]

@@ -174,7 +174,7 @@ def bundled(event: JSON, timeline: Sequence[JSON], redacted: Collection[EventID]
         relation = each["content"].get("m.relates_to")
         if isinstance(relation, dict) and relation.get("event_id") == event["event_id"]:
             kind = relation.get("rel_type")
-            if kind in found and each["event_id"] not in redacted:
+            if isinstance(kind, str) and kind in found and each["event_id"] not in redacted:
                 found[kind].append(each)
     # Spec, "Validity of replacement events" and "Server-side aggregation of m.replace relationships".
     edits = [each for each in found["m.replace"] if (each["sender"], each["type"]) == (event["sender"], event["type"])]

@@ -117,6 +117,7 @@ def test_appended_behind_a_block_has_a_line_of_its_own() -> None:
 
 def test_whom_the_network_has_no_name_for_is_not_appended() -> None:
     assert with_hidden(Text("hi"), (VERA,), lambda target: " \n", Limits()) == (Text("hi"), ())
+    assert with_hidden(Text(), (VERA,), names, Limits()) == (over("@Vera", ("@Vera", VERA)), ())
 
 
 @mapped("`room: true` and `@room` in the text", "`Mention` of the whole room over the first `@room` that is no code")

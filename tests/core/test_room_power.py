@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridgekit.core.power import ROOM_LEVEL, with_roles
-from bridgekit.core.room_power import may_mention_room, raised
-from bridgekit.model.ids import UserID
+from bridgekit.core.room_power import create_event, is_creator, may_mention_room, raised
+from bridgekit.model.ids import EventID, RoomID, UserID
+from bridgekit.model.raw import RawEvent
 from bridgekit.model.remote import Role
 
 ALICE = UserID("@alice:test")
@@ -33,6 +35,27 @@ ALICE = UserID("@alice:test")
 )
 def test_may_mention_room(levels: dict[str, Any] | None, may: bool) -> None:
     assert may_mention_room(levels, ALICE) is may
+
+
+def created(content: object, sender: UserID = ALICE) -> RawEvent:
+    raw = msgspec.json.encode({"type": "m.room.create", "sender": sender, "content": content})
+    return RawEvent(
+        raw=raw, event_id=EventID("$x"), room_id=RoomID("!x"), sender=sender, type="m.room.create", state_key="",
+        redacts=None, origin_server_ts=1,
+    )  # fmt: skip
+
+
+def test_the_creators_of_a_room_since_version_12() -> None:
+    carl = UserID("@carl:test")
+    assert is_creator(created({"room_version": "12"}), ALICE)
+    assert not is_creator(created({"room_version": "12"}), carl)
+    assert is_creator(created({"additional_creators": [5, carl]}), carl)
+    for odd in ("@carl:test", {carl: 1}, None, [[carl]]):
+        assert not is_creator(created({"additional_creators": odd}), carl)
+    assert is_creator(created([]), ALICE) and not is_creator(created([]), carl)
+    assert not is_creator(None, ALICE)
+    assert create_event(RoomID("!abc")) == "$abc"
+    assert create_event(RoomID("!abc:test")) is None
 
 
 BOT, ADA = UserID("@bot:test"), UserID("@g_ada:test")

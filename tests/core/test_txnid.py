@@ -16,6 +16,7 @@ numbers = st.integers(0, 3)
 Event = tuple[str, str | None, str, str, str, int, int]
 events = st.tuples(few, receivers, few, few, few, numbers, numbers)
 SECRET = b"secret"
+CHAT = PortalKey(ChatID("chat"))
 
 
 def txn_id(event: Event) -> str:
@@ -51,7 +52,7 @@ def test_ids_never_change() -> None:
     """They are on disk and on homeservers: another value after an upgrade would double every message in flight."""
     assert txn_id(("chat", None, "@g:s", "message", "m1", 0, 0)) == "bk_yYVfJ0S0pFQlc-oMym7eVWhwtFDBo4v8OsymtgUVu20"
     assert reply_txn_id(EventID("$e"), 0) == "bk_gWcU4C6ySx3iTw1idpBeQPvlZSx7k7JsigX_zw-4_1U"
-    assert outgoing_nonce(SECRET, EventID("$e"), 0) == "bkWQy9cA2oN4o2Jrwh5MWfoQk8q-8nZOIZnOUXqd2_"
+    assert outgoing_nonce(SECRET, CHAT, EventID("$e"), 0) == "bkWQy9cA2oN4o2Jrwh5MWfoQk8hybGHNG-cIPCsXzL"
 
 
 @given(few, numbers, few, numbers)
@@ -72,32 +73,41 @@ def test_encoding_is_injective_and_no_prefix_of_another(
 
 @given(anything, st.integers(0, 1000), st.binary(min_size=1))
 def test_our_nonces_are_known(event_id: str, part: int, secret: bytes) -> None:
-    nonce = outgoing_nonce(secret, EventID(event_id), part)
+    nonce = outgoing_nonce(secret, CHAT, EventID(event_id), part)
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", nonce)
-    assert is_our_nonce(secret, nonce)
-    assert not is_our_nonce(secret + b"x", nonce)
+    assert is_our_nonce(secret, CHAT, nonce)
+    assert not is_our_nonce(secret + b"x", CHAT, nonce)
+
+
+@given(anything, st.none() | anything, anything, st.none() | anything)
+def test_a_nonce_is_ours_in_its_own_chat_only(one: str, see: str | None, other: str, sees: str | None) -> None:
+    chats = ((one, see), (other, sees))
+    portals = [PortalKey(ChatID(chat), None if login is None else LoginID(login)) for chat, login in chats]
+    nonce = outgoing_nonce(SECRET, portals[0], EventID("$e"), 0)
+    assert is_our_nonce(SECRET, portals[0], nonce)
+    assert is_our_nonce(SECRET, portals[1], nonce) == (portals[0] == portals[1])
 
 
 @given(few, numbers, few, numbers)
 def test_different_parts_have_different_nonces(one: str, part: int, other: str, other_part: int) -> None:
-    same = outgoing_nonce(SECRET, EventID(one), part) == outgoing_nonce(SECRET, EventID(other), other_part)
+    same = outgoing_nonce(SECRET, CHAT, EventID(one), part) == outgoing_nonce(SECRET, CHAT, EventID(other), other_part)
     assert same == ((one, part) == (other, other_part))
 
 
 @given(st.integers(0, 41), st.sampled_from("ABab01_-\n\u0661é\ud800"))
 def test_a_changed_nonce_is_not_ours(index: int, char: str) -> None:
-    nonce = outgoing_nonce(SECRET, EventID("$e"), 0)
+    nonce = outgoing_nonce(SECRET, CHAT, EventID("$e"), 0)
     changed = nonce[:index] + char + nonce[index + 1 :]
-    assert is_our_nonce(SECRET, changed) == (changed == nonce)
-    assert not is_our_nonce(SECRET, nonce + char)
-    assert not is_our_nonce(SECRET, nonce[:index])
+    assert is_our_nonce(SECRET, CHAT, changed) == (changed == nonce)
+    assert not is_our_nonce(SECRET, CHAT, nonce + char)
+    assert not is_our_nonce(SECRET, CHAT, nonce[:index])
 
 
 @given(st.text(st.characters(codec=None)))
 def test_any_string_may_be_asked_about(nonce: str) -> None:
-    assert not is_our_nonce(SECRET, nonce)
+    assert not is_our_nonce(SECRET, CHAT, nonce)
 
 
 def test_an_empty_secret_is_refused() -> None:
     with pytest.raises(ValueError, match="secret"):
-        outgoing_nonce(b"", EventID("$e"), 0)
+        outgoing_nonce(b"", CHAT, EventID("$e"), 0)

@@ -16,6 +16,7 @@ from bridgekit.core.versions import (
     Redacted,
     Version,
     edited_at,
+    edited_event,
     is_outdated,
     kept,
     mentioned_before,
@@ -139,6 +140,16 @@ def test_a_reply_notifies_those_without_a_pill() -> None:
     fallback = {"rel_type": "m.thread", "event_id": "$root", "is_falling_back": True, **relation}
     found = version(content | {"m.relates_to": fallback})
     assert (found.answers, found.thread) == (False, "$root")
+
+
+@pytest.mark.parametrize("rel_type, event_id, of", [
+    ("m.replace", "$a", "$a"), ("m.thread", "$a", None), ("m.replace", "", None), ("m.replace", 5, None),
+    ([], "$a", None), (None, None, None),
+])  # fmt: skip
+def test_which_event_an_edit_is_of(rel_type: Any, event_id: Any, of: str | None) -> None:
+    assert edited_event(seen({"m.relates_to": {"rel_type": rel_type, "event_id": event_id}})) == of
+    assert edited_event(seen({"m.relates_to": rel_type})) is None
+    assert edited_event(b"{") is None
 
 
 def test_the_end_of_a_thread() -> None:

@@ -96,6 +96,12 @@ class Events:
         assert content(read) == {**text("x"), "more": {"of": [1, None]}}
         assert await hs.get_event(room.id, EventID("$nothing-has-this-id")) is None
 
+    async def test_a_time_that_is_none_is_refused(self, room: Room) -> None:
+        send = room.homeserver.send_event
+        await send(room.id, "m.room.message", text("x"), txn_id=txn(), timestamp=2**53 - 1)
+        for timestamp in (2**53, 2**63, 10**30, -1):
+            await refused(send(room.id, "m.room.message", text("x"), txn_id=txn(), timestamp=timestamp), 400)
+
     async def test_who_is_not_there_sends_nothing(self, room: Room) -> None:
         hs = room.homeserver
         stranger = await hs.register(localpart(room.mod) + "x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.model.ids import EventID, TxnID, UserID
 from bridgekit.testing.homeserver import FakeHomeserver
 from tests.conftest import NewUser
-from tests.matrix.homeserver_contract import Contract, Room
+from tests.matrix.homeserver_contract import Contract, Room, content
 from tests.matrix.test_homeserver import connect
 from tests.support.homeserver import AppserviceSlot
 from tests.support.homeserver import Homeserver as Shared
@@ -24,6 +25,14 @@ class TestFake(Contract):
         room = Room(fake, "g_", "a_")
         await room.make(fake.bot)
         return room
+
+    async def test_a_relation_may_be_anything(self, room: Room) -> None:
+        send = functools.partial(room.homeserver.send_event, room.id, "m.room.message")
+        event = await send({"body": "x"}, txn_id=TxnID("1"))
+        anything: tuple[object, ...] = ([], {}, None, 5)
+        for number, rel_type in enumerate(anything):
+            await send({"m.relates_to": {"event_id": event, "rel_type": rel_type}}, txn_id=TxnID(f"r{number}"))
+        assert content(await room.homeserver.get_event(room.id, event)) == {"body": "x"}
 
     async def test_what_the_test_sees(self, room: Room) -> None:
         fake = room.homeserver

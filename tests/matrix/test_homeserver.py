@@ -11,6 +11,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from bridgekit.core.room_power import create_event, is_creator
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.model.ids import ContentURI, EventID, RoomAlias, RoomID, TxnID, UserID
@@ -129,6 +130,15 @@ async def test_what_is_sent_is_what_is_read(hs: Homeserver, room: RoomID) -> Non
     assert (event.room_id, event.type, event.state_key) == (room, "m.room.message", None)
     assert event.origin_server_ts == 1_600_000_000_000
     assert await hs.get_event(room, EventID("$unknown")) is None
+
+
+async def test_what_made_a_room_of_version_12_is_found_by_the_rooms_id(hs: Homeserver) -> None:
+    room = await hs.create_room(room_version="12")
+    id = create_event(room)
+    event = await hs.get_event(room, id) if id is not None else None
+    assert event is not None and (event.type, event.sender) == ("m.room.create", hs.bot)
+    assert is_creator(event, hs.bot)
+    assert create_event(await hs.create_room(room_version="11")) is None
 
 
 @pytest.mark.parametrize("key", ["", "a/b", "..", ".", "x@y:z", "é \U0001f600", "a?b#c%2Fd;e=f&g"])

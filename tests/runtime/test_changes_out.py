@@ -471,7 +471,7 @@ async def test_a_message_says_again_what_it_said_before_a_redacted_edit(echo: Ec
     await harness.settle(5)
     redact(harness, room, second)
     await harness.settle(5)
-    assert [text for _, text in edited(harness)][:3] == ["two", "three", "two"]
+    assert [text for _, text in edited(harness)] == ["two", "three", "two", "one"]
     redact(harness, room, event)
     await harness.settle(5)
     assert len(harness.network.deletes) == 1
@@ -488,6 +488,45 @@ async def test_a_redacted_edit_that_was_not_the_last_changes_nothing() -> None:
     redact(harness, room, second)
     await harness.settle(5)
     assert [text for _, text in edited(harness)] == ["two", "three"]
+    await harness.kill()
+
+
+@pytest.mark.parametrize("echo", ["nonce", "plain", "none"])
+async def test_all_edits_are_redacted_one_after_the_other(echo: Echo) -> None:
+    """The oldest first does nothing; each that is shown then gives way to the one before it, also in several parts,
+    over a restart, and where two said the same."""
+    harness, room = await started(FakeNetwork(echo=echo, limits=SHORT))
+    event = await said(harness, room, "aaaaaaaaa bbbbbbbbb")
+    edits = [edit(harness, room, event, body) for body in ("ccccccccc ddddddddd", "e", "f", "e", "g")]
+    await harness.settle(1)
+    for which in (0, 4, 3, 2, 1):
+        before = len(edited(harness))
+        redact(harness, room, edits[which])
+        await harness.settle(5)
+        shown = {0: [], 4: ["e"], 3: ["f"], 2: ["e"], 1: ["aaaaaaaaa"]}[which]
+        assert [text for _, text in edited(harness)][before:] == shown
+        await harness.kill()
+        await harness.start()
+        await harness.settle(1)
+    assert [message.text.body for _, message in harness.network.spoken][-1] == "bbbbbbbbb"
+    assert notices(harness, room) == [] and await harness.store.dead_letters() == []
+    await harness.kill()
+
+
+async def test_an_edit_that_a_redaction_has_told_ahead_can_be_redacted_too() -> None:
+    """The room shows the third already when the second is redacted."""
+    harness, room = await started(FakeNetwork(echo="none"))
+    event = await said(harness, room, "one")
+    second = edit(harness, room, event, "two")
+    await harness.settle(1)
+    redact(harness, room, second)
+    third, fourth = edit(harness, room, event, "three"), edit(harness, room, event, "four")
+    await harness.settle(5)
+    redact(harness, room, fourth)
+    await harness.settle(5)
+    redact(harness, room, third)
+    await harness.settle(5)
+    assert [text for _, text in edited(harness)] == ["two", "four", "three", "four", "three", "one"]
     await harness.kill()
 
 

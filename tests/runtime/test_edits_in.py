@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -378,16 +379,45 @@ async def test_killed_anywhere(point: str, forgets: bool) -> None:
     assert hits >= 2
 
 
-async def test_an_edit_that_came_before_its_message_does_not_undo_a_later_one(harness: Harness) -> None:
-    """The first is put behind the message, where it finds that the second has been there."""
+@pytest.mark.parametrize("times", [(1, 2), (0, 0), (2, 1), None], ids=["in order", "the same", "wrong", "none"])
+@pytest.mark.parametrize("order", [*itertools.permutations("m12"), *itertools.permutations("m123")], ids="".join)
+async def test_edits_that_came_before_their_message_keep_their_order(
+    harness: Harness, order: tuple[str, ...], times: tuple[int, int] | None
+) -> None:
+    """What is put behind the message stands behind what came after it: that waits in turn, whatever their times are."""
     room = await harness.portal()
     message = harness.network.say("chat", "friend", "one", id="never", at=T0)
     await harness.settle()
-    early = edit("a", "uno", timestamp=T0 + 1)
-    message = msgspec.structs.replace(message, id=RemoteMessageID("a"))
-    harness.network.emit(Batch(events=(early, message, edit("a", "eins", "r2", timestamp=T0 + 2))))
+    at = [T0 + 1000 * each for each in (*times, times[1])] if times is not None else [0, 0, 0]
+    said = {number: edit("a", number, number, timestamp=at[int(number) - 1]) for number in "123"}
+    said_first = msgspec.structs.replace(message, id=RemoteMessageID("a"))
+    harness.network.emit(Batch(events=tuple(said.get(each, said_first) for each in order)))
     await harness.settle()
-    assert latest(harness, room) == ["hello", "one", "eins"]
+    assert latest(harness, room) == ["hello", "one", next(each for each in reversed(order) if each != "m")]
+
+
+async def test_what_waits_behind_its_message_is_looked_up_after_a_crash() -> None:
+    """The first edit was put behind the message already; the second must see it there."""
+    harness = Harness()
+    await harness.start()
+    room = await harness.portal()
+    message = harness.network.say("chat", "friend", "one", id="never", at=T0)
+    await harness.settle()
+    gate = harness.homeserver.gate("send_event")
+    message = msgspec.structs.replace(message, id=RemoteMessageID("a"))
+    others = (edit("never", f"{number}", f"{number}") for number in range(150))  # more than are looked at together
+    harness.network.emit(
+        Batch(events=(edit("a", "uno"), message, react("a", "👍", "1"), edit("a", "eins", "r2"), *others))
+    )
+    await harness.settle()
+    await harness.kill()
+    assert latest(harness, room) == ["hello", "one"]
+    gate.set()
+    await harness.start()
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "149", "eins"]
+    assert len(reactions(harness, room)) == 1
+    await harness.kill()
 
 
 # --- catching up ------------------------------------------------------------------------------------------------------

@@ -196,6 +196,35 @@ async def test_an_edited_caption(start: Start, captions: bool) -> None:
     assert len(given(harness)) == 1
 
 
+@pytest.mark.parametrize("captions", [True, False])
+@pytest.mark.parametrize(
+    "before, after, words",
+    [
+        ("text", "file", "a text cannot be changed into a file"),
+        ("file", "text", "a file cannot be changed into a text"),
+        ("file", "other", "only what is said of it can be changed"),
+    ],
+)
+async def test_what_no_edit_can_do_is_said(
+    start: Start, before: str, after: str, words: str, *, captions: bool
+) -> None:
+    """Such an edit emptied the message at the network, or changed nothing there, without a word."""
+    harness, room = await start(FakeNetwork(limits=Limits(captions=captions)))
+    uris = {"file": harness.homeserver.add_file(DATA), "other": harness.homeserver.add_file(DATA)}
+    contents: dict[str, dict[str, Any]] = {"text": {"msgtype": "m.text", "body": "typed"}}
+    for name, uri in uris.items():
+        contents[name] = {"msgtype": "m.file", "url": uri, "filename": "cat.png", "body": "look"}
+    event = harness.homeserver.emit(room, ALICE, "m.room.message", contents[before])
+    await harness.settle(1)
+    relation = {"m.new_content": contents[after], "m.relates_to": {"rel_type": "m.replace", "event_id": event}}
+    harness.homeserver.emit(room, ALICE, "m.room.message", contents[after] | relation)
+    await harness.settle(1)
+    assert harness.network.edits == []
+    (notice,) = harness.homeserver.bodies(room, notices=True)
+    assert words in notice
+    assert len(given(harness)) == (before == "file")
+
+
 def _body(value: Any) -> str:
     return value.text.body if hasattr(value, "text") else ""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ChatID, LoginID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
 from bridgekit.model.records import LoginRecord, ReactionRemoved
-from bridgekit.model.remote import Batch, Login
+from bridgekit.model.remote import Batch, Login, RemoteEvent
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import Echo, FakeNetwork, Outcome, able
@@ -240,6 +241,25 @@ async def test_the_phone_takes_back_what_was_left_here() -> None:
     await harness.kill()
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_the_phone_takes_back_and_leaves_again_what_was_left_here(*, restarted: bool) -> None:
+    """Where nothing comes back of what was told, what the phone does after is no echo, however soon."""
+    harness = Harness(FakeNetwork(echo="none"))
+    await harness.start()
+    room = await ready(harness)
+    react_here(harness, room, "👍")
+    await harness.settle()
+    harness.network.emit(unreact("a", "👍", "1", sender="mine"))
+    await harness.settle(1)
+    if restarted:
+        await harness.kill()
+        await harness.start()
+    harness.network.emit(react("a", "👍", "2", sender="mine"))
+    await harness.settle()
+    assert emoji(harness, room) == [(MY_GHOST, "👍\ufe0f")]
+    await harness.kill()
+
+
 async def test_of_several_logins_one_counts() -> None:
     harness = Harness()
     await harness.start(login=Login(id=LoginID("one"), user=RemoteUserID("one")))
@@ -253,6 +273,25 @@ async def test_of_several_logins_one_counts() -> None:
     await harness.settle(60)
     assert [key for _, key in emoji(harness, room)] == ["🎉"]
     await harness.kill()
+
+
+@pytest.mark.parametrize("occurrences", [True, False])
+@pytest.mark.parametrize("order", ["+m-", "+-m", "+-m+", "+m-+", "+m-+-", "m+-"])
+async def test_what_came_before_its_message_keeps_its_order(harness: Harness, order: str, *, occurrences: bool) -> None:
+    """A reaction that is put behind its message may stand behind its own taking back."""
+    room = await harness.portal()
+    message = harness.network.say("chat", "friend", "one", id="never", at=T0)
+    await harness.settle()
+    said: list[RemoteEvent] = []
+    for number, each in enumerate(order):
+        occurrence = str(number) if occurrences else ""
+        if each == "m":
+            said.append(msgspec.structs.replace(message, id=RemoteMessageID("a")))
+        else:
+            said.append((react if each == "+" else unreact)("a", "👍", occurrence))
+    harness.network.emit(Batch(events=tuple(said)))
+    await harness.settle()
+    assert len(reactions(harness, room)) == (order.replace("m", "")[-1] == "+")
 
 
 async def test_to_what_is_not_there(harness: Harness) -> None:

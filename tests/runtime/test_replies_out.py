@@ -8,7 +8,7 @@ import pytest
 
 from bridgekit.errors import HomeserverUnreachable
 from bridgekit.model.content import MentionRoom, Run, Style
-from bridgekit.model.ids import EventID, RoomID
+from bridgekit.model.ids import EventID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
@@ -53,6 +53,25 @@ async def test_threads() -> None:
     root = await remote_id(harness, room, hello)
     assert (one.thread, one.reply_to) == (root, None)
     assert (two.thread, two.reply_to) == (root, await remote_id(harness, room, first))
+    await harness.kill()
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_an_answer_to_an_edit_is_one_to_its_message(*, away: bool) -> None:
+    """Some clients name the edit that they show."""
+    harness, room, hello = await started()
+    relation = {"rel_type": "m.replace", "event_id": hello}
+    new = {"msgtype": "m.text", "body": "hello again"}
+    ghost = UserID("@fake_friend:test")
+    edited = harness.homeserver.say(room, ghost, "* hello again", **{"m.new_content": new, "m.relates_to": relation})
+    if away:
+        harness.homeserver.fail("get_event", HomeserverUnreachable("gone"), times=3)
+    answer(harness, room, edited, "hi")
+    answer(harness, room, EventID("$nothing"), "who?")
+    await harness.settle(60)
+    (_, one), (_, two) = harness.network.spoken
+    assert (one.reply_to, two.reply_to) == (await remote_id(harness, room, hello), None)
+    assert await harness.store.dead_letters() == []
     await harness.kill()
 
 
@@ -162,6 +181,25 @@ async def test_only_who_may_mentions_the_room(level: int, mentioned: bool) -> No
     await harness.settle(5)
     ((_, message),) = harness.network.spoken
     assert [span.target for span in message.text.mentions] == ([MentionRoom()] if mentioned else [])
+    await harness.kill()
+
+
+@pytest.mark.parametrize("creates", ["is the sender", "is among others", "is somebody else"])
+async def test_a_rooms_creators_mention_it_whatever_the_levels_say(creates: str) -> None:
+    """Room version 12: they are not in the power levels, and stand above them. Who upgrades a room is one."""
+    harness, room, _ = await started()
+    more = {"room_version": "12", **({"additional_creators": [ALICE]} if creates == "is among others" else {})}
+    sender = ALICE if creates == "is the sender" else harness.homeserver.bot
+    harness.homeserver.rooms[room].timeline.insert(0, {
+        "event_id": f"${room[1:]}", "room_id": room, "sender": sender, "type": "m.room.create", "state_key": "",
+        "origin_server_ts": 1, "content": more,
+    })  # fmt: skip
+    harness.homeserver.rooms[room].state["m.room.power_levels", ""] = {"users_default": 0}
+    harness.homeserver.say(room, ALICE, "hey @room", **{"m.mentions": {"room": True}})
+    await harness.settle(5)
+    (_, message) = harness.network.spoken[-1]
+    may = creates != "is somebody else"
+    assert [mention.target for mention in message.text.mentions] == [MentionRoom()] * may
     await harness.kill()
 
 

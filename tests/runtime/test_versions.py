@@ -15,7 +15,7 @@ from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login, Role
 from bridgekit.runtime import points
 from bridgekit.testing.harness import ALICE, Harness
-from tests.runtime.changes import T0, edit, event_of, events, latest
+from tests.runtime.changes import T0, edit, event_of, events, latest, react, reactions
 
 FRIEND, VERA = UserID("@fake_friend:test"), UserID("@fake_vera:test")
 LONG = "x" * 50_000
@@ -162,6 +162,20 @@ async def test_edits_of_the_same_moment_are_shown_in_their_order(harness: Harnes
     sent = [each for each in events(harness, room) if "m.new_content" in each["content"]]
     assert [each["content"]["m.new_content"]["body"] for each in sent] == [f"version {number}" for number in range(4)]
     assert [each["origin_server_ts"] for each in sent] == [T0 + 5, T0 + 6, T0 + 7, T0 + 8]
+
+
+@pytest.mark.parametrize("at", [-1, 0, 2**53, T0 * 1_000_000, 10**30])
+async def test_a_time_that_matrix_has_not_costs_no_message(harness: Harness, at: int) -> None:
+    """As from an adapter that counts in nanoseconds: what is sent has the present time."""
+    room = await harness.portal()
+    harness.network.say("chat", "friend", "one", id="a", at=at)
+    for number in range(2):
+        harness.network.emit(edit("a", f"version {number}", f"r{number}", timestamp=at))
+    harness.network.emit(react("a", "👍", "1", timestamp=at))
+    await harness.settle()
+    assert latest(harness, room) == ["hello", "version 1"]
+    assert len(reactions(harness, room)) == 1
+    assert await harness.store.dead_letters() == []
 
 
 async def retry(harness: Harness) -> None:
