@@ -19,6 +19,7 @@ from bridgekit.core.media_contents import (
     file_event,
     file_parts,
     may_have_caption,
+    quietly,
     replacement,
     shown_content,
 )
@@ -26,7 +27,7 @@ from bridgekit.core.media_info import file_content, kind_of
 from bridgekit.core.mentions import Mentions, Person, read_mentions
 from bridgekit.core.policy import End
 from bridgekit.core.reservation import Answer, Place, judge_create
-from bridgekit.core.to_matrix import JSON, as_notice
+from bridgekit.core.to_matrix import JSON
 from bridgekit.core.versions import kept
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.entry import Direction, Entry
@@ -139,27 +140,35 @@ class MediaIn:
         *,
         quiet: bool,
     ) -> tuple[Fact, ...]:
-        """Put a message with files into its room: what to write down; `begun` must be told when that is on disk."""
+        """Put a message with files into its room: what to write down; `begun` must be told when that is on disk.
+        `quiet`: without notifying anybody."""
         slots = await self._arranged(message, ghost, entry, lane)
-        events = [_shown(ref, slots[number]) for number, ref in enumerate(message.media)]
-        parts = file_parts(message, events, **words)
-        contents = [(part.key, as_notice(part.content) if quiet else part.content) for part in parts]
+        files = [_shown(ref, slots[number]) for number, ref in enumerate(message.media)]
+        events = files
+        if quiet:
+            events = [quietly(file, coming_words(ref)) for file, ref in zip(files, message.media, strict=True)]
+        parts = file_parts(message, events, **words, quiet=quiet)
+        contents = [(part.key, part.content) for part in parts]
         types = [part.type for part in parts]
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
-        files = sum(not part.is_text for part in parts)
+        no_texts = sum(not part.is_text for part in parts)
 
         def facts(sent: Sequence[EventID]) -> tuple[Fact, ...]:
             at = message.timestamp
-            return (*aliases, *saved(message.portal, message.id, room, ghost, sent, timestamp=at, files=files))
+            return (*aliases, *saved(message.portal, message.id, room, ghost, sent, timestamp=at, files=no_texts))
 
         sent = await self._posting.post(
             room, ghost, contents, entry, lane, timestamp=message.timestamp, types=types, facts=facts
         )
         points.reach(points.MEDIA_SENT)
         jobs = [
-            MediaJobSaved(self._job(message, entry, part, number, slots[part.file], room, event_id, ghost.user_id))
+            MediaJobSaved(
+                self._job(
+                    message, entry, part, number, slots[part.file], files[part.file], room, event_id, ghost.user_id
+                )
+            )
             for number, (part, event_id) in enumerate(zip(parts, sent, strict=True))
-            if part.file is not None and slots[part.file].is_open
+            if part.file is not None and (slots[part.file].is_open or events[part.file] != files[part.file])
         ]
         return (*facts(sent), *jobs)
 
@@ -179,6 +188,7 @@ class MediaIn:
         part: Part,
         number: int,
         slot: Slot,
+        file: FileEvent,
         room: RoomID,
         event_id: EventID,
         sender: UserID,
@@ -186,6 +196,7 @@ class MediaIn:
         assert part.file is not None
         assert part.event is not None
         assert entry.login is not None
+        is_there = not slot.is_open  # then words stand in its place, and nothing is left but to edit it in
         note = FileNote(
             message=msgspec.structs.replace(message, cursor=None),
             file=part.file,
@@ -193,9 +204,12 @@ class MediaIn:
             room=room,
             event_id=event_id,
             sender=sender,
-            event=part.event,
+            event=msgspec.structs.replace(file, caption=part.event.caption) if is_there else part.event,
             place=slot.place,
             thumbnail=slot.thumbnail,
+            revision=int(is_there),
+            announce=is_there,
+            settled=is_there,
         )
         return MediaJob(
             id=part.key,
