@@ -64,6 +64,7 @@ class Files:
 
         self.jobs = MediaJobs(
             books,
+            journal,
             lease,
             clock,
             sessions,

@@ -32,6 +32,7 @@ from bridgekit.runtime.media_carrier import (
     Refused,
     as_decided,
     as_exception,
+    is_readable,
 )
 from bridgekit.runtime.media_jobs import MediaJobs
 from bridgekit.runtime.media_late import LateWords
@@ -87,6 +88,9 @@ class FileCarrier:
     def urgent_at(self, job: MediaJob) -> int | None:
         note = decode_note(job.payload)
         return min((at for at in (note.urgent_at, self._late.at(job, note)) if at is not None), default=None)
+
+    def can_read(self, job: MediaJob) -> bool:
+        return is_readable(job, decode_note)
 
     def reserved(self, job: MediaJob) -> None:
         """A job has begun to exist, or was found on disk."""

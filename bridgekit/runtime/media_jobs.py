@@ -13,9 +13,10 @@ import msgspec
 from bridgekit.core.backoff import Backoff
 from bridgekit.core.policy import INTERNAL_ERROR, Retry, expired
 from bridgekit.errors import LeaseLost, StoreUnavailable
-from bridgekit.model.ids import LoginID, PortalKey
+from bridgekit.model.entry import Append, NewDeadLetter
+from bridgekit.model.ids import DedupeKey, LoginID, PortalKey
 from bridgekit.model.records import Direction, LoginState, MediaJob, MediaJobEnded, MediaJobSaved
-from bridgekit.ports import Clock
+from bridgekit.ports import Clock, Journal
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.media_carrier import Carrier, JobLater, JobWaits, is_forever
@@ -30,6 +31,12 @@ AGAIN_S = 1.0
 
 FAR_MS = 2 * 3_600_000
 """No job waits so long: where it seems so, the clock was set back."""
+
+
+UNREADABLE = (
+    "what the database says of a file that was still to be carried cannot be read: the file will not come, and its "
+    "message stays as it is"
+)
 
 
 class _Waiting(msgspec.Struct):
@@ -49,6 +56,7 @@ class MediaJobs:
     def __init__(
         self,
         books: Books,
+        journal: Journal,
         lease: LeaseKeeper,
         clock: Clock,
         sessions: Sessions,
@@ -60,6 +68,7 @@ class MediaJobs:
     ) -> None:
         """`is_away`: whether the homeserver answers nothing at all now."""
         self._books = books
+        self._journal = journal
         self._lease = lease
         self._clock = clock
         self._sessions = sessions
@@ -84,10 +93,29 @@ class MediaJobs:
         after = 0
         while page := await self._books.directory.media_jobs(after=after):
             for job in page:
-                if job.direction in self.carriers:
-                    self.carriers[job.direction].reserved(job)
+                carrier = self.carriers.get(job.direction)
+                if carrier is not None and not carrier.can_read(job):
+                    await self._set_aside(job)
+                    continue
+                if carrier is not None:
+                    carrier.reserved(job)
                 self._add(job)
             after = page[-1].number
+
+    async def _set_aside(self, job: MediaJob) -> None:
+        """One that cannot be read must not keep the bridge from starting, and is kept for whoever can read it."""
+        log.error("%s (%s)", UNREADABLE, job.id, extra={"lane": job.portal.chat})
+        letter = NewDeadLetter(
+            lane=None,
+            direction=job.direction,
+            kind="file",
+            payload=job.payload,
+            received_at=job.created_at,
+            code="unreadable",
+            reason=UNREADABLE,
+            dedupe=DedupeKey(f"file:{job.id}"),
+        )
+        await self._journal.append(Append(dead=(letter,), facts=(MediaJobEnded(job.id),)), epoch=self._lease.epoch)
 
     def start(self) -> None:
         """Begin to carry."""

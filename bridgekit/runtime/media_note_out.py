@@ -30,7 +30,7 @@ class UploadNote(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(UploadNote).decode
+decode_upload = msgspec.msgpack.Decoder(UploadNote).decode
 
 
 def upload_id(event_id: EventID) -> str:
@@ -39,7 +39,7 @@ def upload_id(event_id: EventID) -> str:
 
 
 def note_of(job: MediaJob) -> UploadNote:
-    return _decode(job.payload)
+    return decode_upload(job.payload)
 
 
 def noted(job: MediaJob, note: UploadNote) -> MediaJob:

@@ -24,10 +24,10 @@ from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.counters import Counters
 from bridgekit.runtime.lanes import WaitFor, is_being_cancelled
-from bridgekit.runtime.media_carrier import JobLater, JobWaits
+from bridgekit.runtime.media_carrier import JobLater, JobWaits, is_readable
 from bridgekit.runtime.media_jobs import MediaJobs
 from bridgekit.runtime.media_note import job_id
-from bridgekit.runtime.media_note_out import UploadNote, note_of, noted, payload, upload_id
+from bridgekit.runtime.media_note_out import UploadNote, decode_upload, note_of, noted, payload, upload_id
 from bridgekit.runtime.media_open import NOT_YET, HomeserverSays, fitting, media_of, too_large
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.media_stream import SourceFailed, Watch
@@ -196,6 +196,9 @@ class MediaOut:
     # --- the carrier ------------------------------------------------------------------------------------------------
     def urgent_at(self, job: MediaJob) -> int | None:
         return None
+
+    def can_read(self, job: MediaJob) -> bool:
+        return is_readable(job, decode_upload)
 
     def reserved(self, job: MediaJob) -> None:
         """Nothing is reserved at the homeserver for it."""

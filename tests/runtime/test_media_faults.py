@@ -18,6 +18,7 @@ from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, Rejected, Transient, Uncertain
 from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
 from bridgekit.model.media import MediaKind, MediaRef, MediaStream
+from bridgekit.model.records import Direction, MediaJobSaved
 from bridgekit.model.remote import RemoteDelete
 from bridgekit.runtime.media_rules import MediaMode, MediaRules
 from bridgekit.runtime.media_stream import SourceFailed, Transfers
@@ -287,3 +288,33 @@ async def test_a_homeserver_may_take_its_time_to_store_a_file(size: int | None) 
     carrying = asyncio.ensure_future(transfers(clock).carry(MediaRef("f", size=size), opener(512), slowly, limit=None))
     await clock.advance(250)
     assert (await carrying)[0] == DATA
+
+
+# --- what is on disk ------------------------------------------------------------------------------------------------
+async def test_a_job_that_cannot_be_read_does_not_keep_the_bridge_from_starting(start: Start) -> None:
+    harness, room = await start()
+    gate = asyncio.Event()
+    first = harness.network.add_remote_file(DATA, gate=gate)
+    harness.network.say("chat", "friend", "", media=(first,))
+    harness.network.gates["a.bin"] = gate
+    uri = harness.homeserver.add_file(DATA)
+    harness.homeserver.emit(room, ALICE, "m.room.message", {"msgtype": "m.file", "body": "a.bin", "url": uri})
+    await harness.until(lambda: harness.network.upload_tries == ["a.bin"])
+    await harness.until(lambda: harness.network.remote_files[first.id].open_now == 1)
+    jobs = await harness.store.media_jobs()
+    assert len(jobs) == 2
+    broken = [MediaJobSaved(msgspec.structs.replace(job, payload=b"\xc1" + job.payload)) for job in jobs]
+    await harness.bridge.books.save(*broken)
+    await harness.kill()
+    gate.set()
+    harness.network.say("chat", "friend", "", media=(harness.network.add_remote_file(b"more"),))
+    await harness.start()
+    await harness.until(lambda: words(harness, room) == ["hello", None, b"more"])
+    await harness.until(
+        lambda: [each.data for each in harness.network.given] == [DATA]
+    )  # its message still waited, and begins anew
+    letters = await harness.store.dead_letters()
+    assert [(each.code, each.kind, each.payload[:1]) for each in letters] == [("unreadable", "file", b"\xc1")] * 2
+    assert {each.direction for each in letters} == set(Direction)
+    assert "cannot be read" in letters[0].reason
+    assert await harness.store.media_jobs() == []
