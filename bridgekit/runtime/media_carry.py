@@ -116,6 +116,7 @@ class FileCarrier:
         if note.settled:
             await self._end(job)
             return
+        await self._inherit(job)
         try:
             note = await self._renewed(job, note)
             async with self._late.meanwhile(job, note):
@@ -141,6 +142,20 @@ class FileCarrier:
         # The bytes are there, or known not to come; it is the event that cannot be edited.
         log.error("the event of a file could not be edited: %s", reason, extra={"lane": job.portal.chat})
         await self._end(job)
+
+    async def _inherit(self, job: MediaJob) -> None:
+        """Where the account that received it has logged out, another one that sees the chat fetches it. Raises
+        `JobWaits` for its turn."""
+        if self._books.login(job.login) is not None:
+            return
+        logins = [record.login.id for record in await self._books.portal_logins(job.portal)]
+        if not logins:
+            return
+        heir = next((login for login in logins if self._sessions.session(login) is not None), logins[0])
+        async with self._jobs.locked(job.portal, job.message):
+            stored, _ = await self._stored(job)
+            await self._books.save(MediaJobSaved(msgspec.structs.replace(stored, login=heir)))
+        raise JobWaits
 
     async def _fetch(self, job: MediaJob, note: FileNote) -> tuple[ContentURI, ContentURI | None, MediaRef]:
         """Bring the bytes over. Raises `Refused`, `Gone`, `JobLater`, `JobWaits`."""

@@ -247,11 +247,14 @@ class MediaJobs:
         self._of_login[job.login] += 1
         task = asyncio.create_task(self._run(job), name=f"file {job.id}")
         self._running[job.id] = (portal, job, task)
-        task.add_done_callback(lambda task: self._over(portal, job, task))
+        login = job.login  # the next time it may be another
+        task.add_done_callback(lambda task: self._over(portal, job, login, task))
 
-    def _over(self, portal: PortalKey, job: _Waiting, task: asyncio.Task[None]) -> None:
+    def _over(self, portal: PortalKey, job: _Waiting, login: LoginID, task: asyncio.Task[None]) -> None:
         del self._running[job.id]
-        self._of_login[job.login] -= 1
+        self._of_login[login] -= 1
+        if not self._of_login[login]:
+            del self._of_login[login]
         error = None if task.cancelled() else task.exception()
         if isinstance(error, LeaseLost):
             self._lease.declare_lost()
@@ -357,6 +360,7 @@ class MediaJobs:
         except StoreUnavailable:
             pass  # what is known of it is good enough to look again
         portal, waiting, _ = self._running[job.id]
+        waiting.login = stored.login
         self._rest(waiting, not_before, carrier.urgent_at(stored))
         self._put(portal, waiting)
 
