@@ -16,16 +16,18 @@ import pytest
 from bridgekit.adapter.capabilities import CanDelete
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, Rejected, Transient, Uncertain
+from bridgekit.model.content import Text
 from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
 from bridgekit.model.media import MediaKind, MediaRef, MediaStream
 from bridgekit.model.records import Direction, MediaJobSaved
-from bridgekit.model.remote import RemoteDelete
+from bridgekit.model.remote import RemoteDelete, RemoteEdit
 from bridgekit.runtime.media_rules import MediaMode, MediaRules
 from bridgekit.runtime.media_stream import SourceFailed, Transfers
 from bridgekit.testing.clock import ManualClock
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import FakeNetwork
-from tests.runtime.files import settled, shown, words
+from tests.runtime.files import bytes_of, settled, shown, words
+from tests.runtime.test_upgrades import replaced
 
 DATA = bytes(range(256)) * 2
 DAY_S = 24 * 3600
@@ -318,3 +320,62 @@ async def test_a_job_that_cannot_be_read_does_not_keep_the_bridge_from_starting(
     assert {each.direction for each in letters} == set(Direction)
     assert "cannot be read" in letters[0].reason
     assert await harness.store.media_jobs() == []
+
+
+# --- what happens meanwhile -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", [MediaKind.IMAGE, MediaKind.FILE, MediaKind.STICKER])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_room_that_is_replaced_while_a_file_comes(start: Start, kind: MediaKind, fails: bool) -> None:
+    harness, old = await start()
+    gate = asyncio.Event()
+    file = harness.network.add_remote_file(DATA, name="a.bin", says=None, known=False, gate=gate, kind=kind)
+    harness.network.say("chat", "friend", "", id="f", media=(file,))
+    await harness.until(lambda: harness.network.remote_files[file.id].open_now == 1)
+    new = replaced(harness, old)
+    forbidden = MatrixRequestError(403, "M_FORBIDDEN", "You don't have permission to post that to the room")
+    for call in ("send_event", "redact", "join", "invite"):
+        harness.homeserver.fail(call, forbidden, times=OFTEN, when=lambda arguments: arguments.get("room") == old)
+    await harness.settle(60)
+    assert (portal := await harness.store.portal(PortalKey(ChatID("chat")))) is not None
+    assert portal.room == new
+    if fails:
+        harness.network.remote_files[file.id].cut_after = 0
+        harness.network.remote_files[file.id].errors.append(Rejected("deleted there"))
+    gate.set()
+    await harness.settle(60)
+    assert await harness.store.media_jobs() == []
+    if kind is MediaKind.STICKER and not fails:
+        assert (bytes_of(harness, shown(harness, old)[1]), shown(harness, new)) == (
+            DATA,
+            [],
+        )  # nothing was to be edited
+        return
+    assert words(harness, new) == ["a.bin could not be transferred: deleted there" if fails else DATA]
+    (record,) = await harness.store.message_by_remote(PortalKey(ChatID("chat")), RemoteMessageID("f"))
+    assert record.room == new
+
+
+@pytest.mark.parametrize("seed", [1, 5, 8])
+async def test_a_caption_that_is_edited_while_its_file_arrives(start: Start, seed: int) -> None:
+    harness, room = await start(seed=seed)
+    gate = asyncio.Event()
+    file = harness.network.add_remote_file(DATA, known=False, gate=gate)
+    harness.network.say("chat", "friend", "before", id="f", media=(file,))
+    await harness.until(lambda: harness.network.remote_files[file.id].open_now == 1)
+    edits = harness.homeserver.gate("send_event")
+    gate.set()
+    await harness.until(lambda: harness.homeserver.calls.count("send_event") == 4)  # what is known of it now
+    harness.network.emit(
+        RemoteEdit(
+            portal=PortalKey(ChatID("chat")),
+            target=RemoteMessageID("f"),
+            sender=RemoteUserID("friend"),
+            timestamp=1_700_000_000_500,
+            revision="2",
+            text=Text("behind"),
+        )
+    )
+    await harness.settle(1)
+    edits.set()
+    await harness.until(lambda: shown(harness, room)[-1]["body"] == "behind")
+    await settled(harness, room, DATA)
