@@ -197,10 +197,9 @@ class FileCarrier:
             if shown.note and kind_of(ref) is MediaKind.STICKER:
                 ref = msgspec.structs.replace(ref, kind=MediaKind.IMAGE)  # an edit keeps the event's type
             event = msgspec.structs.replace(shown, base=file_content(ref, thumbnail), uri=uri, note="")
-            if event == shown or (event.type != "m.room.message" and event.uri == shown.uri):
-                await self._end(job)
-                return
-            await self._events.settle(stored, note, event)
+            is_true = event == shown or (event.type != "m.room.message" and event.uri == shown.uri)
+            if not is_true:
+                await self._events.settle(stored, note, event)
         await self._events.announce(job)
         await self._end(job)
 
@@ -216,4 +215,5 @@ class FileCarrier:
         await self._end(job)
 
     async def _end(self, job: MediaJob) -> None:
-        await self._books.save(MediaJobEnded(job.id))
+        async with self._jobs.locked(job.portal, job.message):  # or who edits the caption would write it down once more
+            await self._books.save(MediaJobEnded(job.id))

@@ -180,10 +180,11 @@ class MediaJobs:
             held += [each for each, _ in running]
             for each in held:
                 self._portals.get(portal, {}).pop(each.id, None)  # one that was just putting itself back
-            found = [await self._books.directory.media_job(each.id) for each in held]
-            jobs = [job for job in found if job is not None]
-            if jobs:
-                await self._books.save(*(MediaJobEnded(job.id) for job in jobs))
+            async with self.locked(portal, message):  # or who edits the caption would write one down once more
+                found = [await self._books.directory.media_job(each.id) for each in held]
+                jobs = [job for job in found if job is not None]
+                if jobs:
+                    await self._books.save(*(MediaJobEnded(job.id) for job in jobs))
         except BaseException:
             for each in held:
                 if each.id not in self._running:
