@@ -207,7 +207,8 @@ class MediaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         msgspec.Meta(
             gt=0,
             le=TEN_YEARS_S,
-            description="A transfer of which nothing has moved for so long is broken off and tried again, in seconds.",
+            description="A transfer of which nothing has moved for so long, or less than 1 KiB/s over that time, is "
+            "broken off and tried again, in seconds.",
         ),
     ] = 60
     at_once: Annotated[

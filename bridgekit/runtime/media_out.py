@@ -239,7 +239,7 @@ class MediaOut:
         watch = Watch(self._clock, self._rules.stall_timeout_s)
 
         def moved(size: int) -> None:
-            watch.seen()
+            watch.seen(size)
             self._counters.media_bytes[Direction.MATRIX] += size
             points.reach(points.MEDIA_HALF)
 

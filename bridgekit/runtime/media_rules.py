@@ -14,7 +14,7 @@ DEFAULT_MODE: MediaMode = "async"
 
 class MediaRules(msgspec.Struct, frozen=True, kw_only=True):
     """`mode`: whether a file's event goes out before its bytes (``async``), or waits for them in its place (``wait``).
-    `stall_timeout_s`: a transfer without any progress for so long is broken off, and tried again. `at_once`,
+    `stall_timeout_s`: a transfer without any progress for so long, or almost any, is broken off, and tried again. `at_once`,
     `per_login`: how many files are carried at the same time, at most. `directory`: where a file of unknown size is kept
     meanwhile, None for the system's. `offload`: whether that is written by another thread.
     """

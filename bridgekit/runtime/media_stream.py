@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,13 +17,21 @@ from bridgekit.runtime import points
 from bridgekit.runtime.lanes import is_being_cancelled
 from bridgekit.runtime.media_rules import MediaRules
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 ANSWER_S = 300.0
 """How long the homeserver may take to store a file that it has got whole: see `bridgekit.matrix.upload`."""
 
 PIECE = 64 * 1024
-"""Bytes that are read of a spooled file at once."""
+"""Bytes that are handed on at once, at most: how far it has got shows after each."""
+
+LEAST_PER_S = 1024
+"""A transfer that is slower, over `MediaRules.stall_timeout_s`, counts as stalled: it holds a place of its login's."""
+
+CLOSE_S = 15.0
+"""How long one that is broken off may take to let go, before it is told once more, and then is left to itself."""
 
 Opener = Callable[[], AbstractAsyncContextManager[MediaStream]]
 Send = Callable[[AsyncIterator[bytes], int, MediaRef], Awaitable[T]]
@@ -117,9 +126,11 @@ class Transfers:
     async def _source(self, chunks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
         try:
             async for chunk in chunks:
-                watch.seen()
                 self._moved(len(chunk))
-                yield chunk
+                for start in range(0, len(chunk), PIECE):
+                    piece = chunk[start : start + PIECE]
+                    watch.seen(len(piece))
+                    yield piece
         except (GeneratorExit, SourceFailed):
             raise
         except asyncio.CancelledError as error:
@@ -144,16 +155,16 @@ class Transfers:
             held = chunk
         if count != size:
             raise _WrongSize(count)
-        watch.seen(ANSWER_S)
+        watch.complete()
         if held:
             yield held
 
     async def _read(self, file: IO[bytes], watch: Watch) -> AsyncIterator[bytes]:
         while piece := await self._offloaded(functools.partial(file.read, PIECE)):
             yield piece
-            watch.seen()
+            watch.seen(len(piece))
             points.reach(points.MEDIA_HALF)
-        watch.seen(ANSWER_S)
+        watch.complete()
 
     async def _offloaded(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work) if self._rules.offload else work()
@@ -192,16 +203,26 @@ async def _opened(open: Opener) -> AsyncIterator[MediaStream]:
 
 
 class Watch:
-    """Breaks a piece of work off when it has not moved for a while."""
+    """Breaks a piece of work off when it has not moved for a while, or moves so slowly that it would hold its place for
+    ever."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
         self._last = clock.monotonic()
+        self._since: float | None = None  # from when on `_moved` counts; None: nothing has come yet, or all has
+        self._moved = 0
 
-    def seen(self, patience_s: float = 0.0) -> None:
-        """Something has moved, and so long it may be quiet now, beyond the usual."""
-        self._last = self._clock.monotonic() + patience_s
+    def seen(self, size: int = 0) -> None:
+        """So many bytes have moved."""
+        self._last = self._clock.monotonic()
+        if size and self._since is None:
+            self._since, self._moved = self._last, 0
+        self._moved += size
+
+    def complete(self) -> None:
+        """There are no more bytes, and whoever got them may take `ANSWER_S` beyond the usual for them."""
+        self._last, self._since = self._clock.monotonic() + ANSWER_S, None
 
     async def over(self, work: Awaitable[T]) -> T:
         """Do it. Raises `SourceFailed` with a `TimeoutError` if it has stalled."""
@@ -211,15 +232,35 @@ class Watch:
             await asyncio.wait((task, watching), return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            raise SourceFailed(TimeoutError(f"nothing has moved for {self._seconds:g} s"))
+            raise SourceFailed(TimeoutError(watching.result()))
         finally:
             watching.cancel()
             if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await self._break_off(task)
 
-    async def _stalled(self) -> None:
-        while (rest := self._last + self._seconds - self._clock.monotonic()) > 0:
+    async def _break_off(self, task: asyncio.Future[T]) -> None:
+        """Cancel it. What does not end then, such as a connection that cannot be closed, must not hold its place."""
+        for _ in range(2):
+            task.cancel()
+            timer = asyncio.ensure_future(self._clock.sleep(CLOSE_S))
+            try:
+                await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                timer.cancel()
+            if task.done():
+                if not task.cancelled():
+                    task.exception()  # of no interest any more
+                return
+        log.error("a file that was broken off does not end; the adapter holds on to it")
+
+    async def _stalled(self) -> str:
+        """Returns when it has, and says how."""
+        while True:
+            now = self._clock.monotonic()
+            if (rest := self._last + self._seconds - now) <= 0:
+                return f"nothing has moved for {self._seconds:g} s"
+            if self._since is not None and (passed := now - self._since) >= self._seconds:
+                if self._moved < LEAST_PER_S * passed:
+                    return f"only {self._moved} bytes have moved in {passed:.0f} s"
+                self._since, self._moved = now, 0
             await self._clock.sleep(rest)

@@ -22,7 +22,7 @@ from bridgekit.model.media import MediaKind, MediaRef, MediaStream
 from bridgekit.model.records import Direction, MediaJobSaved
 from bridgekit.model.remote import RemoteDelete, RemoteEdit
 from bridgekit.runtime.media_rules import MediaMode, MediaRules
-from bridgekit.runtime.media_stream import SourceFailed, Transfers
+from bridgekit.runtime.media_stream import SourceFailed, Transfers, Watch
 from bridgekit.testing.clock import ManualClock
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import FakeNetwork
@@ -379,3 +379,97 @@ async def test_a_caption_that_is_edited_while_its_file_arrives(start: Start, see
     edits.set()
     await harness.until(lambda: shown(harness, room)[-1]["body"] == "behind")
     await settled(harness, room, DATA)
+
+
+def trickling(clock: ManualClock, size: int, *, every_s: float, total: int) -> Callable[[], Any]:
+    """A file that comes so many bytes at a time."""
+
+    @asynccontextmanager
+    async def open() -> AsyncIterator[MediaStream]:
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(0, total, size):
+                await clock.sleep(every_s)
+                yield b"x" * size
+
+        yield MediaStream(chunks())
+
+    return open
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_source_that_trickles_does_not_hold_its_place_for_ever(known: bool) -> None:
+    clock, total = ManualClock(), 100_000
+    ref = MediaRef("f", size=total if known else None)
+    slow = transfers(clock).carry(ref, trickling(clock, 1, every_s=59, total=total), taken, limit=None)
+    carrying = asyncio.ensure_future(slow)
+    await clock.advance(300)
+    with pytest.raises(SourceFailed, match="bytes have moved in"):
+        await carrying
+    enough = transfers(clock).carry(ref, trickling(clock, 1000, every_s=0.9, total=total), taken, limit=None)
+    carrying = asyncio.ensure_future(enough)
+    await clock.advance(300)
+    assert len((await carrying)[0]) == total
+
+
+async def test_a_homeserver_that_takes_a_large_piece_slowly_has_not_stalled() -> None:
+    """An adapter may give a whole file at once; that it moves is seen in smaller pieces."""
+    clock, total = ManualClock(), 2 * 1024 * 1024
+
+    async def slowly(chunks: AsyncIterator[bytes], size: int, ref: MediaRef) -> int:
+        got = 0
+        async for chunk in chunks:
+            await clock.sleep(len(chunk) / 4096)
+            got += len(chunk)
+        return got
+
+    carried = transfers(clock).carry(
+        MediaRef("f", size=total), trickling(clock, total // 2, every_s=0, total=total), slowly, limit=None
+    )
+    carrying = asyncio.ensure_future(carried)
+    await clock.advance(800)
+    assert (await carrying)[0] == total
+
+
+async def test_a_connection_that_cannot_be_closed_does_not_hold_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    clock, told = ManualClock(), 0
+    forever = asyncio.Event()
+
+    @asynccontextmanager
+    async def open() -> AsyncIterator[MediaStream]:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"x"
+            await forever.wait()
+
+        try:
+            yield MediaStream(chunks(), size=2)
+        finally:
+            while not forever.is_set():
+                try:
+                    await forever.wait()
+                except asyncio.CancelledError:
+                    nonlocal told
+                    told += 1
+
+    carrying = asyncio.ensure_future(transfers(clock).carry(MediaRef("f", size=2), open, taken, limit=None))
+    await clock.advance(100)
+    with pytest.raises(SourceFailed, match="nothing has moved"):
+        await carrying
+    assert told == 1
+    assert "the adapter holds on to it" in caplog.text
+    forever.set()
+
+
+async def test_a_reader_that_trickles_does_not_hold_its_place_for_ever() -> None:
+    """The same from Matrix: what the network takes."""
+    clock = ManualClock()
+    watch = Watch(clock, 60)
+
+    async def reading() -> None:
+        while True:
+            await clock.sleep(59)
+            watch.seen(1)
+
+    watching = asyncio.ensure_future(watch.over(reading()))
+    await clock.advance(300)
+    with pytest.raises(SourceFailed, match="bytes have moved in"):
+        await watching
