@@ -177,6 +177,7 @@ class App:
                 at_once=config.media.at_once,
                 per_login=config.media.per_login,
                 directory=(directory / config.media.directory) if config.media.directory else None,
+                spool_bytes=config.media.spool_mib * 1024 * 1024,
             ),
             status=StatusRules(
                 receipts=config.status.receipts, events=config.status.events, notices=config.status.notices

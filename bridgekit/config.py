@@ -11,7 +11,7 @@ from bridgekit.adapter.base import Adapter
 from bridgekit.core.loops import DEFAULT_IGNORE
 from bridgekit.core.permissions import BadPermission, Permissions, default_permissions
 from bridgekit.logs import redact
-from bridgekit.runtime.media_rules import DEFAULT_MODE, MediaMode
+from bridgekit.runtime.media_rules import DEFAULT_MODE, DEFAULT_SPOOL_MIB, MediaMode
 from bridgekit.settings import Document, Problem, load_yaml, problems_as_error, read
 
 HTTP_URL = r"^https?://[^/\s]+(/\S*)?\Z"
@@ -222,6 +222,15 @@ class MediaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "memory. Left out: the system's directory for temporary files."
         ),
     ] = ""
+    spool_mib: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=2**40,
+            description="How much all such files may take there together, in MiB. One that is larger is not bridged; "
+            "the others wait until there is room.",
+        ),
+    ] = DEFAULT_SPOOL_MIB
 
 
 class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

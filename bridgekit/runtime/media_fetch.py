@@ -15,10 +15,10 @@ from bridgekit.model.ids import ContentURI, LoginID, UserID
 from bridgekit.model.media import MediaRef
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.media_carrier import JobLater, JobWaits, Refused, as_decided, as_exception
+from bridgekit.runtime.media_carrier import NO_ROOM, JobLater, JobWaits, Refused, as_decided, as_exception
 from bridgekit.runtime.media_note import FileNote
-from bridgekit.runtime.media_stream import SourceFailed, TooLarge, Transfers
-from bridgekit.runtime.media_words import too_large
+from bridgekit.runtime.media_stream import NoRoom, SourceFailed, TooLarge, TooLargeToKeep, Transfers
+from bridgekit.runtime.media_words import too_large, too_large_to_keep
 from bridgekit.runtime.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,11 @@ class Fetcher:
             return await self._transfers.carry(ref, opener, send, limit=limit)
         except TooLarge as error:
             raise Refused(too_large(limit)) from error
+        except TooLargeToKeep as error:
+            raise Refused(too_large_to_keep(self._transfers.spool_bytes)) from error
+        except NoRoom as error:
+            words = "other files take the room on the bridge's disk"
+            raise JobLater(Retry(code=NO_ROOM, reason=words, forever=True)) from error
         except SourceFailed as failed:
             cause = as_exception(failed.error)
             match verdict := judge_network(cause, connection_errors=self._connection_errors, repeatable=True):

@@ -47,11 +47,15 @@ class SourceFailed(Exception):
 
 
 class TooLarge(Exception):
-    """The file is larger than the homeserver takes. `ref`: what is known of it."""
+    """The file is larger than the homeserver takes."""
 
-    def __init__(self, ref: MediaRef) -> None:
-        super().__init__("too large")
-        self.ref = ref
+
+class TooLargeToKeep(Exception):
+    """The file is larger than what the bridge may keep on its disk."""
+
+
+class NoRoom(Exception):
+    """Other files have what the bridge may keep on its disk."""
 
 
 class _WrongSize(Exception):
@@ -69,12 +73,18 @@ class Transfers:
         self._clock = clock
         self._rules = rules
         self._moved = moved
-        self._progress = 0.0
+        self._kept = 0  # bytes on disk
+
+    @property
+    def spool_bytes(self) -> int:
+        """How much of files may be on disk."""
+        return self._rules.spool_bytes
 
     async def carry(self, ref: MediaRef, open: Opener, send: Send[T], *, limit: int | None) -> tuple[T, MediaRef]:
         """Open the file and send it. Returns what `send` did, and what is known of the file now.
 
-        Raises `SourceFailed`, `TooLarge`, and whatever `send` raises.
+        Raises `SourceFailed`, `TooLarge`, `TooLargeToKeep`, `NoRoom`, `OSError` of the disk, and whatever `send`
+        raises.
         """
         watch = Watch(self._clock, self._rules.stall_timeout_s)
         return await watch.over(self._carry(ref, open, send, limit, watch))
@@ -88,7 +98,7 @@ class Transfers:
                 size = stream.size if stream.size is not None else ref.size
                 if size is not None and size >= 0:
                     known = with_learnt(ref, stream, size)
-                    _check(known, size, limit)
+                    _check(size, limit)
                     return await send(self._verified(stream.chunks, size, watch), size, known), known
                 return await self._spooled(ref, stream, send, limit, watch)
         except _WrongSize as wrong:
@@ -112,16 +122,27 @@ class Transfers:
         # Without a name from the beginning: whatever happens to the process, nothing of it is left.
         with tempfile.TemporaryFile(dir=self._rules.directory) as file:
             size = 0
-            async for chunk in self._source(stream.chunks, watch):
-                size += len(chunk)
-                _check(with_learnt(ref, stream, size), size, limit)
-                await self._offloaded(functools.partial(file.write, chunk))
-            if expected is not None and size != expected:
-                # A wrong length is wrong in the same way each time; a connection breaks somewhere.
-                raise SourceFailed(ConnectionAbortedError(f"it had {expected} bytes, then {size}"))
-            await self._offloaded(functools.partial(file.seek, 0))
-            known = with_learnt(ref, stream, size)
-            return await send(self._read(file, watch), size, known), known
+            try:
+                async for chunk in self._source(stream.chunks, watch):
+                    size += len(chunk)
+                    self._kept += len(chunk)
+                    _check(size, limit)
+                    self._check_room(size)
+                    await self._offloaded(functools.partial(file.write, chunk))
+                if expected is not None and size != expected:
+                    # A wrong length is wrong in the same way each time; a connection breaks somewhere.
+                    raise SourceFailed(ConnectionAbortedError(f"it had {expected} bytes, then {size}"))
+                await self._offloaded(functools.partial(file.seek, 0))
+                known = with_learnt(ref, stream, size)
+                return await send(self._read(file, watch), size, known), known
+            finally:
+                self._kept -= size
+
+    def _check_room(self, size: int) -> None:
+        if size > self._rules.spool_bytes:
+            raise TooLargeToKeep
+        if self._kept > self._rules.spool_bytes:
+            raise NoRoom  # one of those that are under way lets go of its own, so the last of them has room
 
     async def _source(self, chunks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
         try:
@@ -170,9 +191,9 @@ class Transfers:
         return await asyncio.to_thread(work) if self._rules.offload else work()
 
 
-def _check(ref: MediaRef, size: int, limit: int | None) -> None:
+def _check(size: int, limit: int | None) -> None:
     if limit is not None and size > limit:
-        raise TooLarge(ref)
+        raise TooLarge
 
 
 @asynccontextmanager

@@ -115,6 +115,30 @@ async def test_a_disk_that_is_full_for_a_while(start: Start, monkeypatch: pytest
     await settled(harness, room, DATA)
 
 
+@pytest.mark.parametrize("mode", ["async", "wait"])
+@pytest.mark.parametrize("says", [None, 100])
+async def test_a_file_of_unknown_size_that_never_ends(start: Start, mode: MediaMode, says: int | None) -> None:
+    """Where the homeserver has no limit, the bridge's disk has one. `says`: the length is a lie."""
+    harness, room = await start(media=MediaRules(mode=mode, spool_bytes=500))
+    harness.homeserver.media_limit_bytes = None
+    file = harness.network.add_remote_file(DATA, name="a.bin", says=says, known=False)
+    harness.network.say("chat", "friend", "", media=(file,))
+    why = "the network does not say its size, and it is larger than the 500 bytes that this bridge keeps"
+    await settled(harness, room, f"a.bin could not be transferred: {why}")
+    harness.network.say(
+        "chat", "friend", "", media=(harness.network.add_remote_file(DATA[:500], says=None, known=False),)
+    )
+    await harness.until(lambda: words(harness, room)[-1] == DATA[:500])
+
+
+async def test_files_of_unknown_size_share_the_disk(start: Start) -> None:
+    harness, room = await start(media=MediaRules(spool_bytes=600))
+    files = [harness.network.add_remote_file(DATA, says=None, known=False) for _ in range(6)]
+    harness.network.say("chat", "friend", "", media=tuple(files))
+    await settled(harness, room, *[DATA] * 6)
+    assert any(harness.network.remote_files[file.id].opened > 1 for file in files)
+
+
 async def test_a_bug_of_ours_does_not_try_for_ever(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     harness, room = await start()
 
