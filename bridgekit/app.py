@@ -135,6 +135,7 @@ class App:
             clock=clock,
             random=random.random,
             stall_timeout_s=config.media.stall_timeout_s,
+            private_hosts=config.media.private_hosts,
         )
         listen = f"http://{config.appservice.host}:{config.appservice.port}"
         self._pinger = Pinger(

@@ -17,6 +17,7 @@ from bridgekit.settings import Document, Problem, load_yaml, problems_as_error, 
 HTTP_URL = r"^https?://[^/\s]+(/\S*)?\Z"
 # As `core.permissions` and `core.namespace` have them; here the mistake gets the name of its key.
 SERVER_NAME = r"^([0-9A-Za-z.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z"
+HOST = r"^([0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?)\Z"
 PREFIX = r"^[a-z0-9._-]*\Z"
 IN_A_PREFIX = {"kind": "text of a-z, 0-9, and . _ -"}
 
@@ -231,6 +232,14 @@ class MediaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "the others wait until there is room.",
         ),
     ] = DEFAULT_SPOOL_MIB
+    private_hosts: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=HOST, extra={"kind": "a host without a port"})], ...],
+        msgspec.Meta(
+            description="Hosts at private addresses to which the homeserver may redirect whoever downloads a file, "
+            "such as an object store in its own network: names or IP addresses, without ports. Its own host need not "
+            "be named. Left out: none, and such a redirect is refused."
+        ),
+    ] = ()
 
 
 class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -330,6 +330,21 @@ async def test_to_a_private_address_by_name(world: World) -> None:
     assert world.beside.seen == []
 
 
+async def test_to_private_addresses_that_the_admin_trusts(world: World) -> None:
+    world.hs.downloads._private_hosts = frozenset({"store.internal"})
+    beside = world.beside.url.rpartition(":")[2]
+    world.names.addresses["store.internal"] = ["127.0.0.1"]
+    world.home.otherwise = redirect(f"http://store.internal:{beside}/x")
+    world.beside.otherwise = file()
+    assert await read(world) == FILE
+    assert world.tokens(world.beside) == [False]
+    world.beside.otherwise = redirect(f"http://cdn.test:{world.port}/x")
+    world.names.addresses["cdn.test"] = ["127.0.0.2"]
+    world.away.otherwise = redirect(f"http://store.internal:{beside}/y")
+    await refused(world, "BAD_REDIRECT")
+    assert len(world.beside.seen) == 2
+
+
 async def test_a_name_that_changes_its_mind(world: World) -> None:
     """DNS rebinding: public when it is judged, private when it is used."""
     world.names.addresses["rebinding.test"] = ["127.0.0.2", "127.0.0.1"]
