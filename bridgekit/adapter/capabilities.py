@@ -138,6 +138,7 @@ class CanUploadMedia(Capability):
 
         Optional. ``""``, what it returns unless overridden: the network cannot, and the message waits for its file, in
         its place. Raises what `CanSend.send` raises; repeated after a crash, when what it gave before may stay unused.
+        A message whose file then never comes is deleted, with `CanDelete`.
         """
         return ""
 

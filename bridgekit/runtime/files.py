@@ -21,6 +21,7 @@ from bridgekit.runtime.media_event import FileEvents
 from bridgekit.runtime.media_fetch import Fetcher
 from bridgekit.runtime.media_in import MediaIn
 from bridgekit.runtime.media_jobs import MediaJobs
+from bridgekit.runtime.media_orphans import Orphans
 from bridgekit.runtime.media_out import MediaOut
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.media_stream import Transfers
@@ -80,12 +81,15 @@ class Files:
         events = FileEvents(books, ghosts, self.jobs, posting)
         carrier = FileCarrier(books, homeserver, sessions, self.jobs, fetcher, events, clock, counters)
         self.jobs.carriers[Direction.REMOTE] = carrier
+        orphans = Orphans(
+            books, homeserver, sessions, self.jobs, status, clock, rules, connection_errors=connection_errors
+        )
         self.outgoing = MediaOut(
             books,
             homeserver,
             sessions,
             self.jobs,
-            status,
+            orphans,
             clock,
             rules,
             counters,

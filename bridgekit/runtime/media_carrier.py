@@ -15,7 +15,7 @@ from bridgekit.runtime.media_words import too_large
 QUOTA = "reserve"
 """`Retry.code`: as many places are reserved as the homeserver gives."""
 
-NO_ROOM = "no room"
+NO_ROOM = "no_room"
 """`Retry.code`: other files have the room on the bridge's disk."""
 
 _ITS_OWN = frozenset({"M_LIMIT_EXCEEDED", QUOTA, NO_ROOM})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from bridgekit.adapter.capabilities import CanUploadMedia
+from bridgekit.adapter.capabilities import CanDelete, CanUploadMedia
 from bridgekit.errors import AuthFailed, HomeserverUnreachable, MatrixRequestError, Rejected, Transient
 from bridgekit.model.content import Text
 from bridgekit.model.ids import ContentURI, EventID, RoomID, UserID
@@ -413,13 +414,48 @@ async def test_reserved_the_message_goes_at_once_and_the_file_follows(start: Sta
     await nothing_is_left(harness)
 
 
-async def test_reserved_and_never_there_is_said(start: Start) -> None:
+@pytest.mark.parametrize("can_delete", [True, False])
+@pytest.mark.parametrize("limits", [Limits(), Limits(captions=False), Limits(delete_within=timedelta(seconds=-1))])
+async def test_reserved_and_never_there_is_said_and_deleted(start: Start, can_delete: bool, limits: Limits) -> None:
+    lacks = () if can_delete else (CanDelete,)
+    harness, room = await start(FakeNetwork(reserves=True, lacks=lacks, limits=limits))
+    harness.network.upload_errors.append(Rejected("too ugly"))
+    send(harness, room, body="look", filename="a.bin")
+    await harness.until(lambda: bool(notices(harness, room)))
+    assert took(harness) == (["a.bin=ref1 look"] if limits.captions else ["a.bin=ref1", "look"])
+    assert "its file could not follow: too ugly" in notices(harness, room)[0]
+    await harness.settle(60)
+    deleted = [call.value.target for call in harness.network.done if call.deed == "delete"]
+    assert deleted == (["s1"] if can_delete and limits.delete_within is None else [])
+    assert harness.homeserver.redacted == []
+    assert len(notices(harness, room)) == 1
+    await nothing_is_left(harness)
+
+
+async def test_what_is_deleted_for_its_file_is_tried_again(start: Start) -> None:
     harness, room = await start(FakeNetwork(reserves=True))
     harness.network.upload_errors.append(Rejected("too ugly"))
+    harness.network.next_deeds("delete", Transient("not now"), ConnectionResetError())
     send(harness, room)
-    await harness.until(lambda: bool(notices(harness, room)))
-    assert took(harness) == ["a.bin=ref1"]
-    assert "its file could not follow: too ugly" in notices(harness, room)[0]
+    await harness.until(lambda: [call.deed for call in harness.network.done] == ["delete"])
+    await harness.settle(60)
+    assert len(notices(harness, room)) == 1
+    assert harness.network.upload_tries == ["a.bin"]
+    await nothing_is_left(harness)
+
+
+async def test_killed_while_what_has_no_file_is_deleted(start: Start) -> None:
+    harness, room = await start(FakeNetwork(reserves=True))
+    harness.network.upload_errors.append(Rejected("too ugly"))
+    harness.network.next_deeds("delete", Outcome(gate=asyncio.Event()))
+    send(harness, room)
+    await harness.until(lambda: bool(harness.network.deletes))
+    await harness.kill()
+    await harness.start()
+    await harness.until(lambda: len(harness.network.deletes) == 2)
+    await harness.settle(60)
+    assert len(notices(harness, room)) == 1
+    assert harness.homeserver.redacted == []
     await nothing_is_left(harness)
 
 
