@@ -50,6 +50,7 @@ from bridgekit.model.records import (
     MediaJob,
     Membership,
     MessageRecord,
+    Picture,
     Portal,
     ReactionRecord,
     UncertainSaved,
@@ -231,7 +232,7 @@ class Directory(Protocol):
 
     async def media_job(self, id: str) -> MediaJob | None: ...
 
-    async def picture(self, key: str) -> ContentURI | None:
+    async def picture(self, key: str) -> Picture | None:
         """Where a picture was put (`PictureSaved`)."""
 
     async def ongoing_calls(self) -> list[CallRecord]:

@@ -112,7 +112,7 @@ class Bridge:
         namespace = msgspec.structs.replace(identity.ghosts, identities=self.books.identities)
         self.doors = Doors(permissions or Permissions(default_permissions(identity.server_name)))
         """Who may do what."""
-        self._ghosts = Ghosts(self.books, homeserver, namespace)
+        self._ghosts = Ghosts(self.books, homeserver, namespace, clock)
         retrying = Retrying(clock, times.delivery, random)
         chats, catch_up = chats or ChatRules(), catch_up or CatchUpRules()
         members = Members(self.books, self._ghosts, at_most=chats.max_members)
