@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -13,19 +13,18 @@ from bridgekit.core.media_info import geo_uri
 from bridgekit.core.mentions import Mentions, Person, with_names
 from bridgekit.core.rooms import clean
 from bridgekit.core.to_matrix import (
-    MAX_REPLY_MENTIONS,
     Users,
+    Words,
     as_notice,
     encoded_size,
     joined_mentions,
     mentions_in,
-    relation,
     text_content,
     text_parts,
 )
 from bridgekit.core.versions import KEY
 from bridgekit.model.content import Text
-from bridgekit.model.ids import EventID, TxnID, UserID
+from bridgekit.model.ids import EventID, TxnID
 from bridgekit.model.media import Location
 from bridgekit.model.remote import RemoteMessage
 
@@ -125,24 +124,12 @@ class Part(msgspec.Struct, frozen=True):
     is_text: bool = False
 
 
-def file_parts(
-    message: RemoteMessage,
-    files: Sequence[FileEvent],
-    *,
-    txn_id: Callable[[int], TxnID],
-    mention: Person,
-    may_mention_room: bool = False,
-    reply_to: EventID | None = None,
-    reply_mentions: Sequence[UserID] = (),
-    thread: EventID | None = None,
-    thread_latest: EventID | None = None,
-    quiet: bool = False,
-) -> list[Part]:
+def file_parts(message: RemoteMessage, files: Sequence[FileEvent], words: Words, *, quiet: bool = False) -> list[Part]:
     """The events that a message with files or a place becomes, in their order: the files, the place, and the text where
     it is nobody's caption. `files`: those events without captions (`quietly` before, if `quiet`); `quiet`: nobody is to
-    be notified; the other arguments as in `message_contents`."""
-    text, users = with_names(message.text, mention, may_mention_room=may_mention_room)
-    answered = Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
+    be notified."""
+    text, users = with_names(message.text, words.mention, may_mention_room=words.may_mention_room)
+    answered = words.answered
     caption = caption_content(text, users) if files and may_have_caption(files[0]) else None
     parts: list[Part] = []
 
@@ -152,11 +139,11 @@ def file_parts(
         if not parts:
             notified = joined_mentions(_mentions_of(content), answered)
             content = content | {"m.mentions": notified.to_content()}
-        if related := relation(reply_to if not parts else None, thread, thread_latest):
+        if related := words.relation(first=not parts):
             content = content | {"m.relates_to": related}
         if quiet:
             content = as_notice(content) if type == MESSAGE else content | {"m.mentions": {}}
-        key = txn_id(len(parts))
+        key = words.txn_id(len(parts))
         parts.append(Part(key, type, content | {KEY: key}, file, event, is_text))
 
     for number, event in enumerate(files):

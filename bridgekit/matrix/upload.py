@@ -25,7 +25,7 @@ ANSWER_S = 300.0
 """How long the server may take when it has everything: it makes thumbnails, or hands the file on, before it answers."""
 
 
-async def upload(
+async def send_file(
     transport: Transport,
     method: Method,
     path: str,

@@ -7,12 +7,12 @@ import logging
 from collections.abc import AsyncIterator
 
 from bridgekit.adapter.capabilities import CanFetchMedia, capability
-from bridgekit.core.media_info import filename_of, mimetype_of
+from bridgekit.core.media_info import filename_of
 from bridgekit.core.policy import End, Pause, Retry, judge_homeserver, judge_network
 from bridgekit.core.reservation import Answer, Place, judge_fill
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, LoginID, UserID
-from bridgekit.model.media import MediaRef
+from bridgekit.model.media import MediaRef, Upload
 from bridgekit.ports import Homeserver
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.media_carrier import NO_ROOM, JobLater, JobWaits, Refused, as_decided, as_exception
@@ -100,11 +100,11 @@ class Fetcher:
     async def _send(
         self, chunks: AsyncIterator[bytes], size: int, ref: MediaRef, *, place: Place | None, user: UserID
     ) -> ContentURI:
-        mimetype, name = mimetype_of(ref) or "application/octet-stream", filename_of(ref)
+        upload = Upload(size=size, mimetype=ref.mimetype, filename=filename_of(ref), user=user)
         if place is None:
-            return await self._homeserver.upload_media(chunks, size=size, mimetype=mimetype, filename=name, user=user)
+            return await self._homeserver.upload_media(chunks, upload)
         try:
-            await self._homeserver.fill_media(place.uri, chunks, size=size, mimetype=mimetype, filename=name, user=user)
+            await self._homeserver.fill_media(place.uri, chunks, upload)
         except MatrixRequestError as error:
             if judge_fill(error, reserved=True) is not Answer.DONE:
                 raise

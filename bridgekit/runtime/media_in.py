@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypedDict
+from collections.abc import Sequence
 
 import msgspec
 
@@ -24,10 +23,10 @@ from bridgekit.core.media_contents import (
     shown_content,
 )
 from bridgekit.core.media_info import file_content, kind_of
-from bridgekit.core.mentions import Mentions, Person, read_mentions
+from bridgekit.core.mentions import Mentions, read_mentions
 from bridgekit.core.policy import End
 from bridgekit.core.reservation import Answer, Place, judge_create
-from bridgekit.core.to_matrix import JSON
+from bridgekit.core.to_matrix import JSON, Words
 from bridgekit.core.versions import kept
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.entry import Direction, Entry
@@ -74,18 +73,6 @@ so: a room must not stand still because a ghost has sent many files."""
 
 UNSUPPORTED_S = 600.0
 """How long a homeserver that knows no reservations is not asked for one again."""
-
-
-class Words(TypedDict):
-    """What `core.to_matrix.message_contents` needs beside the message."""
-
-    txn_id: Callable[[int], TxnID]
-    mention: Person
-    may_mention_room: bool
-    reply_to: EventID | None
-    reply_mentions: Sequence[UserID]
-    thread: EventID | None
-    thread_latest: EventID | None
 
 
 def is_with_files(message: RemoteMessage, session: Session | None) -> bool:
@@ -147,7 +134,7 @@ class MediaIn:
         events = files
         if quiet:
             events = [quietly(file, coming_words(ref)) for file, ref in zip(files, message.media, strict=True)]
-        parts = file_parts(message, events, **words, quiet=quiet)
+        parts = file_parts(message, events, words, quiet=quiet)
         contents = [(part.key, part.content) for part in parts]
         types = [part.type for part in parts]
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]

@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.model.ids import ContentURI, UserID
+from bridgekit.model.media import Upload
 from tests.matrix.helpers import Answer, HeldClock, StandIn, answer, hang, reset, stand_in
 
 TOKEN = "as-token-secret"
@@ -127,7 +128,7 @@ async def test_hostile_uris_cause_no_request(world: World) -> None:
             await read(world, uri)
         assert (caught.value.status, caught.value.errcode) == (400, "M_INVALID_PARAM")
         with pytest.raises(MatrixRequestError):
-            await world.hs.fill_media(ContentURI(uri), pieces(b"x"), size=1, mimetype="")
+            await world.hs.fill_media(ContentURI(uri), pieces(b"x"), Upload(size=1, mimetype=""))
     assert world.home.seen == []
 
 
@@ -410,8 +411,9 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
 async def test_what_is_sent(world: World) -> None:
     world.home.answers.extend([answer(200, {"content_uri": URI}), answer(), answer(200, {"content_uri": URI})])
     assert (await world.hs.reserve_media(user=GHOST)).uri == URI
-    await world.hs.fill_media(URI, pieces(b"a", b"b"), size=2, mimetype="image/png", filename="ä/\ud800?&", user=GHOST)
-    assert await world.hs.upload_media(pieces(b"c"), size=1, mimetype="no type") == URI
+    upload = Upload(size=2, mimetype="image/png", filename="ä/\ud800?&", user=GHOST)
+    await world.hs.fill_media(URI, pieces(b"a", b"b"), upload)
+    assert await world.hs.upload_media(pieces(b"c"), Upload(size=1, mimetype="no type")) == URI
     create, put, post = world.home.seen
     assert (create.method, create.path, create.query) == ("POST", "/_matrix/media/v1/create", {"user_id": GHOST})
     assert (put.method, put.path) == ("PUT", "/_matrix/media/v3/upload/hs.test/abc")
@@ -513,7 +515,7 @@ async def test_a_server_that_refuses_in_the_middle(world: World) -> None:
     receiver, source = Receiver(said("413 Too Large", body), closes=False), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(MatrixRequestError) as caught:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
         assert (caught.value.status, caught.value.errcode) == (413, "M_TOO_LARGE")
     assert source.given < LARGE
 
@@ -522,7 +524,7 @@ async def test_a_server_that_says_it_has_it_before_it_can(world: World) -> None:
     receiver, source = Receiver(said("200 OK", b"{}"), closes=False), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(HomeserverUnreachable, match="before it had the whole file"):
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
     assert source.given < LARGE
 
 
@@ -530,7 +532,7 @@ async def test_a_server_that_hangs_up(world: World) -> None:
     receiver, source = Receiver(after=200_000), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(HomeserverUnreachable) as caught:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
         assert not caught.value.timed_out
         assert hs.failures == 1
     assert source.given < LARGE
@@ -540,7 +542,7 @@ async def test_a_server_that_takes_no_more(world: World) -> None:
     receiver, source = Receiver(after=200_000, closes=False), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(HomeserverUnreachable) as caught:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
         assert caught.value.timed_out
     assert source.given < LARGE  # no more was taken than fits into the buffers on the way
 
@@ -559,7 +561,7 @@ async def test_a_source_may_take_its_time(world: World) -> None:
             await loop_time(0.6)
         yield b"b"
 
-    await world.hs.fill_media(URI, slow(), size=2, mimetype="image/png")
+    await world.hs.fill_media(URI, slow(), Upload(size=2, mimetype="image/png"))
     assert world.home.seen[0].body == b"ab"
 
 
@@ -574,7 +576,7 @@ async def test_cancelled_in_the_middle_the_server_does_not_take_it_for_whole(wor
         await asyncio.Event().wait()
 
     async with receiving(receiver) as hs:
-        task = asyncio.create_task(hs.fill_media(URI, source(), size=300_000, mimetype="image/png"))
+        task = asyncio.create_task(hs.fill_media(URI, source(), Upload(size=300_000, mimetype="image/png")))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -589,7 +591,7 @@ async def test_what_is_sent_is_not_kept_in_memory(world: World) -> None:
     async with receiving(receiver) as hs:
         tracemalloc.start()
         try:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
