@@ -82,9 +82,7 @@ class Fetcher:
                 case Retry():
                     raise JobLater(verdict) from failed
                 case Pause():
-                    if self._sessions.session(login) is session:
-                        await self._sessions.auth_failed(login, verdict.reason)
-                        await self._sessions.disconnect(login)
+                    await self._sessions.refused(login, session, verdict.reason)
                     raise JobWaits from failed
                 case End():
                     if verdict.bug:

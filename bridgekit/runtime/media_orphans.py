@@ -144,9 +144,7 @@ class Orphans:
                 case Retry():
                     raise JobLater(verdict) from error
                 case Pause():
-                    if self._sessions.session(job.login) is session:
-                        await self._sessions.auth_failed(job.login, verdict.reason)
-                        await self._sessions.disconnect(job.login)
+                    await self._sessions.refused(job.login, session, verdict.reason)
                     raise JobWaits from error
                 case End():
                     log.warning("a message without its file stays at the network: %s", verdict.reason)

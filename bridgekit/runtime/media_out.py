@@ -278,9 +278,7 @@ class MediaOut:
                 await self._change(job, waits=verdict.reason)
                 raise JobLater(verdict) from error
             case Pause():
-                if self._sessions.session(job.login) is session:
-                    await self._sessions.auth_failed(job.login, verdict.reason)
-                    await self._sessions.disconnect(job.login)
+                await self._sessions.refused(job.login, session, verdict.reason)
                 self._arrived(job.id)  # the head looks why nothing comes
                 raise JobWaits from error
             case End():

@@ -17,38 +17,22 @@ from bridgekit.adapter.capabilities import CanDelete
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, Rejected, Transient, Uncertain
 from bridgekit.model.content import Text
-from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
+from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID
 from bridgekit.model.media import MediaKind, MediaRef, MediaStream
 from bridgekit.model.records import Direction, MediaJobSaved
 from bridgekit.model.remote import RemoteDelete, RemoteEdit
 from bridgekit.runtime.media_rules import MediaMode, MediaRules
 from bridgekit.runtime.media_stream import SourceFailed, Transfers, Watch
 from bridgekit.testing.clock import ManualClock
-from bridgekit.testing.harness import ALICE, Harness
+from bridgekit.testing.harness import ALICE
 from bridgekit.testing.network import FakeNetwork
+from tests.runtime.conftest import Start
 from tests.runtime.files import bytes_of, settled, shown, words
 from tests.runtime.test_upgrades import replaced
 
 DATA = bytes(range(256)) * 2
 DAY_S = 24 * 3600
 OFTEN = 10**9
-Start = Callable[..., Any]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """A bridge that is ended with the test."""
-    harnesses = []
-
-    async def begin(network: FakeNetwork | None = None, **options: Any) -> tuple[Harness, RoomID]:
-        harness = Harness(network, **options)
-        harnesses.append(harness)
-        await harness.start()
-        return harness, await harness.portal()
-
-    yield begin
-    for harness in harnesses:
-        await harness.kill()
 
 
 def failed(reason: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,26 +18,10 @@ from bridgekit.runtime import points
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.testing.harness import ALICE, Harness
 from bridgekit.testing.network import FakeNetwork, Outcome
+from tests.runtime.conftest import Start
 from tests.runtime.test_kills import turns
 
-Start = Callable[..., Any]
 DATA = b"0123456789" * 10
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """A bridge that is ended with the test."""
-    harnesses = []
-
-    async def begin(network: FakeNetwork | None = None, **options: Any) -> tuple[Harness, RoomID]:
-        harness = Harness(network, **options)
-        harnesses.append(harness)
-        await harness.start()
-        return harness, await harness.portal()
-
-    yield begin
-    for harness in harnesses:
-        await harness.kill()
 
 
 def send(harness: Harness, room: RoomID, name: str = "a.bin", data: bytes | None = DATA, **content: Any) -> ContentURI:
