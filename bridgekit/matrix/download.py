@@ -14,16 +14,13 @@ from bridgekit.core.media_bytes import filename, mimetype
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.http import Transport
 from bridgekit.matrix.redirects import MAX_HOPS, STATUSES, BadRedirect, Guard, Hop, host_of, is_public
-from bridgekit.matrix.wire import refusal, words_of
+from bridgekit.matrix.wire import read_answer, refusal, words_of
 from bridgekit.model.media import MediaStream
 
 T = TypeVar("T")
 
 PIECE = 64 * 1024
 """The largest piece, in bytes."""
-
-ERROR_LIMIT = 64 * 1024
-"""How much of the words of an error are read, in bytes."""
 
 
 class Downloads:
@@ -105,7 +102,7 @@ class Downloads:
     async def _check(self, response: aiohttp.ClientResponse, endpoint: str) -> None:
         if response.status == 200 or (response.status in STATUSES and "Location" in response.headers):
             return
-        body = await self._limited(response.content.read(ERROR_LIMIT), self._stall_s, endpoint)
+        body = await self._limited(read_answer(response), self._stall_s, endpoint)
         response.close()
         if 200 <= response.status < 300:
             raise HomeserverUnreachable(f"{response.status} without a file", endpoint=endpoint)

@@ -167,6 +167,38 @@ async def test_what_is_not_yet_uploaded_says_nothing_of_the_homeserver(world: Wo
     assert world.clock.slept == []
 
 
+def in_pieces(status: int, *pieces_: bytes, endless: bool = False) -> Answer:
+    """An answer of which each piece comes by itself."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=status)
+        await response.prepare(request)
+        for piece in pieces_:
+            await response.write(piece)
+            await asyncio.sleep(0.05)  # noqa: TID251 - or the pieces are one
+        while endless:
+            await response.write(b"x" * 65536)
+        return response
+
+    return handler
+
+
+async def test_an_error_that_comes_in_pieces(world: World) -> None:
+    world.home.answers.append(in_pieces(404, b'{"errcode": "M_UNRECOG', b'NIZED", "error": "x"}'))
+    world.home.otherwise = file()
+    assert await read(world) == FILE
+    assert [seen.path for seen in world.home.seen] == [NEW, OLD]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_answers_without_an_end(world: World, status: int) -> None:
+    world.home.otherwise = in_pieces(status, b'{"errcode": "M_NOT_FOUND"}', endless=True)
+    with pytest.raises((HomeserverUnreachable, MatrixRequestError)):
+        await world.hs.fill_media(URI, pieces(b"a"), Upload(size=1, mimetype=""))
+    if status == 404:
+        await refused(world, "M_UNKNOWN")
+
+
 @pytest.mark.parametrize("behaviour", [reset, answer(204, raw=b""), answer(202)])
 async def test_answers_that_are_no_file(world: World, behaviour: Answer) -> None:
     world.home.otherwise = behaviour
@@ -620,7 +652,19 @@ async def test_the_limit_of_an_older_homeserver(world: World) -> None:
     world.home.answers.extend([error(404, "M_UNRECOGNIZED"), answer(200, {"m.upload.size": 9})])
     assert await world.hs.media_limit() == 9
     assert world.home.seen[1].path == "/_matrix/media/v3/config"
+
+
+@pytest.mark.parametrize(
+    "said", [error(403, "M_FORBIDDEN"), answer(404, raw=b"<html>nginx</html>"), answer(405, raw=b"")]
+)
+async def test_a_limit_that_is_not_said_is_none(world: World, said: Answer) -> None:
+    """No message fails because the homeserver, or a proxy before it, does not say how large files may be."""
+    world.home.otherwise = said
+    assert await world.hs.media_limit() is None
+    assert len(world.home.seen) == 2
+    assert await world.hs.media_limit() is None
+    assert len(world.home.seen) == 2
     world.hs._limit_until = None
-    world.home.otherwise = error(403, "M_FORBIDDEN")
+    world.home.otherwise = error(401, "M_UNKNOWN_TOKEN")
     with pytest.raises(MatrixRequestError):
         await world.hs.media_limit()
