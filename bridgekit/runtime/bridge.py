@@ -47,6 +47,7 @@ from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.reach import Reach
+from bridgekit.runtime.recovered import Recovered
 from bridgekit.runtime.relay import Relay, RelaySettings
 from bridgekit.runtime.retrying import Delivery, Retrying
 from bridgekit.runtime.room_changes import RoomChanges
@@ -312,7 +313,9 @@ class Bridge:
         self._ephemeral = Ephemeral(self.books, homeserver, self.sessions, self._lanes, clock)
         self.inbox.on_ephemeral = self._ephemeral.pushed
         self.sessions.on_stored = self._ephemeral.yielded
-        homeserver.on_recovered += [self.gaps.want_all, self._homeserver_is_back]
+        # What the network said waits for the homeserver alone; nobody should wait for the rest of a backoff.
+        self._recovered = Recovered(clock, lambda: self._lanes.retry_now(lambda key: room_of(key) is None))
+        homeserver.on_recovered += [self.gaps.want_all, self._recovered]
         self._beside = Beside(store, self._lanes, self.lease)
         self._tasks: list[asyncio.Task[None]] = []
         self.ready = asyncio.Event()
@@ -359,6 +362,7 @@ class Bridge:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._recovered.stop()
         await self._ephemeral.stop()
         await self.logins.stop()
         await self.gaps.stop()
@@ -392,10 +396,6 @@ class Bridge:
         await self.books.save(ValueSaved(WORKING_SINCE, f"{self.lease.epoch} {self._clock.now()}"))
         await self._reach.set_up_bot()
         await self.portals.finish_begun(lambda key: self._lanes.is_busy(remote_lane(key)))
-
-    def _homeserver_is_back(self) -> None:
-        # What the network said waits for the homeserver alone; nobody should wait for the rest of a backoff.
-        self._lanes.retry_now(lambda key: room_of(key) is None)
 
     # --- handling -------------------------------------------------------------------------------------------------
     async def _handle(self, entry: Entry, lane: Lane) -> Handled:

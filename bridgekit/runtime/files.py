@@ -99,7 +99,17 @@ class Files:
         self.ahead = Ahead(books, sessions, lanes, relay, self.outgoing, event=event)
         self._waiting = Waiting(fetcher, sessions, retrying, rules, Backoff(), is_away=is_away)
         self.incoming = MediaIn(
-            books, journal, lease, homeserver, posting, self.jobs, carrier, self._waiting, clock, rules
+            books,
+            journal,
+            lease,
+            homeserver,
+            posting,
+            self.jobs,
+            carrier,
+            self._waiting,
+            clock,
+            rules,
+            is_away=is_away,
         )
 
     async def stop(self) -> None:

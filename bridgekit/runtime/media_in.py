@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -98,7 +98,10 @@ class MediaIn:
         waiting: Waiting,
         clock: Clock,
         rules: MediaRules,
+        *,
+        is_away: Callable[[], Awaitable[bool]],
     ) -> None:
+        """`is_away`: whether the homeserver answers nothing at all now."""
         self._books = books
         self._journal = journal
         self._lease = lease
@@ -109,8 +112,10 @@ class MediaIn:
         self._waiting = waiting
         self._clock = clock
         self._rules = rules
+        self._is_away = is_away
         self._turns = Turns(clock)
         self._full_since: dict[DedupeKey, float] = {}
+        self._failing_since: dict[DedupeKey, float] = {}
         self._unsupported_until = 0.0
         self._before_jobs: Counter[UserID] = Counter()  # places of files whose jobs are not on disk yet
         carrier.on_freed = self._turns.freed
@@ -224,6 +229,7 @@ class MediaIn:
         if len(slots) > known:
             await self._note(slots, entry, lane)
         self._full_since.pop(entry.dedupe, None)
+        self._failing_since.pop(entry.dedupe, None)
         if message.media:
             points.reach(points.MEDIA_RESERVED)
         return slots
@@ -237,7 +243,7 @@ class MediaIn:
         self, message: RemoteMessage, number: int, ghost: Ghost, entry: Entry, slots: dict[int, Slot]
     ) -> Slot:
         ref, user = message.media[number], ghost.user_id
-        limit = await self._homeserver.media_limit()
+        limit = await self._limit(entry)
         if ref.size is not None and limit is not None and ref.size > limit:
             return Slot(failed=too_large(limit))
         if self._rules.mode == "wait":
@@ -247,6 +253,22 @@ class MediaIn:
         if place is None or ref.thumbnail is None:
             return Slot(place=place)
         return Slot(place=place, thumbnail=await self._reserve(user, entry, has_some=True, thumbnail=True))
+
+    async def _limit(self, entry: Entry) -> int | None:
+        try:
+            return await self._homeserver.media_limit()
+        except (HomeserverUnreachable, MatrixRequestError) as error:
+            if not await self._is_enough(entry):
+                raise
+            log.warning("the homeserver does not say how large files may be, and answers otherwise: %s", error)
+            return None
+
+    async def _is_enough(self, entry: Entry) -> bool:
+        """Whether this message has waited long enough for what the homeserver does not do, though it answers: its room
+        must not stand still for that."""
+        now = self._clock.monotonic()
+        since = self._failing_since.setdefault(entry.dedupe, now)
+        return now - since >= PATIENCE_S and not await self._is_away()
 
     async def _reserve(self, user: UserID, entry: Entry, *, has_some: bool, thumbnail: bool = False) -> Place | None:
         """A place for a file of this message, of which some may have theirs already; None: it comes without one."""
@@ -273,6 +295,9 @@ class MediaIn:
                 case End() as verdict:
                     log.warning("the homeserver lets a ghost reserve nothing: %s", verdict.reason)
                     return None
+            if await self._is_enough(entry):
+                log.warning("the homeserver reserves nothing, and answers otherwise: %s", error)
+                return None
             raise
         if not thumbnail:
             self._before_jobs[user] += 1

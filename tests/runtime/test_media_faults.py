@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from bridgekit.adapter.capabilities import CanDelete
+from bridgekit.core.media_contents import NOTE
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError, Rejected, Transient, Uncertain
 from bridgekit.model.content import Text
@@ -61,6 +62,35 @@ async def test_a_homeserver_that_hangs_up_on_one_file_each_time(
         harness.homeserver.fail(call, error, times=OFTEN)
     harness.network.say("chat", "friend", "", media=(harness.network.add_remote_file(DATA, name="a.bin"),))
     await harness.until(lambda: "could not be transferred" in str(words(harness, room)[-1]), within_s=2 * DAY_S)
+
+
+@pytest.mark.parametrize("call", ["reserve_media", "media_limit"])
+@pytest.mark.parametrize(
+    "error",
+    [HomeserverUnreachable("the answer is not what a homeserver says"), MatrixRequestError(500, "M_UNKNOWN", "")],
+)
+async def test_a_homeserver_that_answers_everything_else_holds_up_no_text(
+    start: Start, error: HomeserverError, call: str
+) -> None:
+    harness, room = await start()
+    harness.homeserver.fail(call, error, times=OFTEN)
+    harness.network.say("chat", "friend", "", media=(harness.network.add_remote_file(DATA, name="a.bin"),))
+    harness.network.say("chat", "friend", "after")
+    await harness.until(lambda: words(harness, room)[-1] == "after", within_s=600)
+    harness.homeserver.mend()
+    await settled(harness, room, DATA, "after")
+
+
+async def test_a_homeserver_that_is_away_is_waited_for_in_order(start: Start) -> None:
+    harness, room = await start()
+    for call in ("fill_media", "reserve_media", "media_limit", "send_event", "capabilities"):
+        harness.homeserver.fail(call, HomeserverUnreachable("away"), times=OFTEN)
+    harness.network.say("chat", "friend", "", media=(harness.network.add_remote_file(DATA, name="a.bin"),))
+    harness.network.say("chat", "friend", "after")
+    await harness.settle(3600)
+    harness.homeserver.mend()
+    await settled(harness, room, DATA, "after")
+    assert NOTE not in harness.homeserver.rooms[room].timeline[-2]["content"]
 
 
 async def test_a_homeserver_that_is_away_for_days_is_waited_for(start: Start) -> None:
