@@ -383,6 +383,20 @@ async def test_a_message_deleted_before_its_turn_leaves_nothing(start: Start) ->
     await nothing_is_left(harness)
 
 
+async def test_files_from_the_network_hold_up_none_from_matrix(start: Start) -> None:
+    harness, room = await start(media=MediaRules(at_once=3, per_login=2))
+    gate = asyncio.Event()
+    for _ in range(6):
+        harness.network.say("chat", "friend", "", media=(harness.network.add_remote_file(DATA, gate=gate),))
+    await harness.until(lambda: sum(each.open_now for each in harness.network.remote_files.values()) == 2)
+    send(harness, room)
+    harness.homeserver.say(room, ALICE, "after")
+    await harness.until(lambda: took(harness) == ["a.bin=ref1", "after"])
+    assert sum(each.open_now for each in harness.network.remote_files.values()) == 2
+    gate.set()
+    await nothing_is_left(harness)
+
+
 # --- networks that take the message first ---------------------------------------------------------------------------
 async def test_reserved_the_message_goes_at_once_and_the_file_follows(start: Start) -> None:
     harness, room = await start(FakeNetwork(reserves=True))
