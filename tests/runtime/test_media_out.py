@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bridgekit.adapter.capabilities import CanDelete, CanUploadMedia
+from bridgekit.core.media_from_matrix import ReadFile
 from bridgekit.errors import AuthFailed, HomeserverUnreachable, MatrixRequestError, Rejected, Transient
 from bridgekit.model.content import Text
 from bridgekit.model.ids import ContentURI, EventID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.media import Location, MediaKind
+from bridgekit.ports import Homeserver
 from bridgekit.runtime import points
+from bridgekit.runtime.media_open import media_of
 from bridgekit.runtime.media_rules import MediaRules
+from bridgekit.testing.clock import ManualClock
 from bridgekit.testing.harness import ALICE, Harness
+from bridgekit.testing.homeserver import FakeHomeserver
 from bridgekit.testing.network import FakeNetwork, Outcome
 from tests.runtime.conftest import Start
 from tests.runtime.test_kills import turns
@@ -395,6 +400,15 @@ async def test_files_from_the_network_hold_up_none_from_matrix(start: Start) -> 
     assert sum(each.open_now for each in harness.network.remote_files.values()) == 2
     gate.set()
     await nothing_is_left(harness)
+
+
+@pytest.mark.parametrize(("said", "seen"), [("../../etc/passwd", "passwd"), ("a\u202egpj.exe", "a gpj.exe"), ("", "")])
+async def test_a_name_of_the_homeservers_is_no_path(said: str, seen: str) -> None:
+    homeserver = FakeHomeserver(UserID("@bot:test"), yields=lambda: 0, clock=ManualClock())
+    uri = homeserver.add_file(DATA, filename=said)
+    file = ReadFile(kind=MediaKind.FILE, uri=uri, name="a.bin")
+    async with media_of(file, cast(Homeserver, homeserver), Limits()).open() as stream:
+        assert stream.name == seen
 
 
 # --- networks that take the message first ---------------------------------------------------------------------------
