@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ class FileChat:
 
     def say(self, text: str, *files: bk.MediaRef) -> None:
         """The friend says something."""
-        self._said.append({"text": text, "files": msgspec.to_builtins(files)})
+        now = time.time_ns() // 1_000_000  # what is old notifies nobody, and so becomes another event
+        self._said.append({"text": text, "files": msgspec.to_builtins(files), "at": now})
         self._more.set()
         self._more = asyncio.Event()
 
@@ -129,7 +131,7 @@ class FileSession(bk.Session, bk.CanFetchMedia):
                         portal=bk.PortalKey(bk.ChatID("chat")),
                         id=bk.RemoteMessageID(f"m{place}"),
                         sender=bk.RemoteUserID("friend"),
-                        timestamp=1_700_000_000_000 + place,
+                        timestamp=said["at"],
                         text=bk.Text(said["text"]),
                         media=msgspec.convert(said["files"], tuple[bk.MediaRef, ...]),
                         cursor=bk.Cursor("", str(place)),
