@@ -135,6 +135,7 @@ class App:
             clock=clock,
             random=random.random,
             stall_timeout_s=config.media.stall_timeout_s,
+            private_hosts=config.media.private_hosts,
         )
         listen = f"http://{config.appservice.host}:{config.appservice.port}"
         self._pinger = Pinger(
@@ -177,6 +178,7 @@ class App:
                 at_once=config.media.at_once,
                 per_login=config.media.per_login,
                 directory=(directory / config.media.directory) if config.media.directory else None,
+                spool_bytes=config.media.spool_mib * 1024 * 1024,
             ),
             status=StatusRules(
                 receipts=config.status.receipts, events=config.status.events, notices=config.status.notices

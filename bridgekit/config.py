@@ -11,12 +11,13 @@ from bridgekit.adapter.base import Adapter
 from bridgekit.core.loops import DEFAULT_IGNORE
 from bridgekit.core.permissions import BadPermission, Permissions, default_permissions
 from bridgekit.logs import redact
-from bridgekit.runtime.media_rules import DEFAULT_MODE, MediaMode
+from bridgekit.runtime.media_rules import DEFAULT_MODE, DEFAULT_SPOOL_MIB, MediaMode
 from bridgekit.settings import Document, Problem, load_yaml, problems_as_error, read
 
 HTTP_URL = r"^https?://[^/\s]+(/\S*)?\Z"
 # As `core.permissions` and `core.namespace` have them; here the mistake gets the name of its key.
 SERVER_NAME = r"^([0-9A-Za-z.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z"
+HOST = r"^([0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?)\Z"
 PREFIX = r"^[a-z0-9._-]*\Z"
 IN_A_PREFIX = {"kind": "text of a-z, 0-9, and . _ -"}
 
@@ -207,7 +208,8 @@ class MediaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         msgspec.Meta(
             gt=0,
             le=TEN_YEARS_S,
-            description="A transfer of which nothing has moved for so long is broken off and tried again, in seconds.",
+            description="A transfer of which nothing has moved for so long, or less than 1 KiB/s over that time, is "
+            "broken off and tried again, in seconds.",
         ),
     ] = 60
     at_once: Annotated[
@@ -221,6 +223,23 @@ class MediaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "memory. Left out: the system's directory for temporary files."
         ),
     ] = ""
+    spool_mib: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=2**40,
+            description="How much all such files may take there together, in MiB. One that is larger is not bridged; "
+            "the others wait until there is room.",
+        ),
+    ] = DEFAULT_SPOOL_MIB
+    private_hosts: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=HOST, extra={"kind": "a host without a port"})], ...],
+        msgspec.Meta(
+            description="Hosts at private addresses to which the homeserver may redirect whoever downloads a file, "
+            "such as an object store in its own network: names or IP addresses, without ports. Its own host need not "
+            "be named. Left out: none, and such a redirect is refused."
+        ),
+    ] = ()
 
 
 class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

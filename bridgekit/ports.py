@@ -40,7 +40,7 @@ from bridgekit.model.ids import (
     TxnID,
     UserID,
 )
-from bridgekit.model.media import MediaStream, Reservation
+from bridgekit.model.media import MediaStream, Reservation, Upload
 from bridgekit.model.raw import MemberProfile, MessagesPage, RawEvent
 from bridgekit.model.records import (
     CallRecord,
@@ -50,6 +50,7 @@ from bridgekit.model.records import (
     MediaJob,
     Membership,
     MessageRecord,
+    Picture,
     Portal,
     ReactionRecord,
     UncertainSaved,
@@ -231,7 +232,7 @@ class Directory(Protocol):
 
     async def media_job(self, id: str) -> MediaJob | None: ...
 
-    async def picture(self, key: str) -> ContentURI | None:
+    async def picture(self, key: str) -> Picture | None:
         """Where a picture was put (`PictureSaved`)."""
 
     async def ongoing_calls(self) -> list[CallRecord]:
@@ -388,29 +389,14 @@ class Homeserver(Protocol):
         """A place for a file that comes later (MSC2246). 404 M_UNRECOGNIZED: the server cannot. A 429 is not waited
         for: it may ask for a day."""
 
-    async def fill_media(
-        self,
-        uri: ContentURI,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int,
-        mimetype: str,
-        filename: str | None = None,
-        user: UserID | None = None,
-    ) -> None:
-        """Put the bytes into a place that the same user reserved; never repeated by itself. `size` must be what
-        `chunks` yield. 409 M_CANNOT_OVERWRITE_MEDIA: it is filled already. 404: it has expired. What `chunks` raises
-        comes out as it is."""
+    async def fill_media(self, uri: ContentURI, chunks: AsyncIterator[bytes], upload: Upload) -> None:
+        """Put the bytes into a place that the same user reserved; never repeated by itself. 409
+        M_CANNOT_OVERWRITE_MEDIA: it is filled already. 403: another user reserved it. 404: it has expired. 413, or
+        `HomeserverUnreachable` where the server hangs up instead: larger than `media_limit`. Raises `WrongSize` where
+        `chunks` yield more or fewer bytes than was said; then nothing was taken. What `chunks` raises comes out as it
+        is."""
 
-    async def upload_media(
-        self,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int,
-        mimetype: str,
-        filename: str | None = None,
-        user: UserID | None = None,
-    ) -> ContentURI:
+    async def upload_media(self, chunks: AsyncIterator[bytes], upload: Upload) -> ContentURI:
         """Upload a file the old way, without a reservation; otherwise as `fill_media`."""
 
     def open_media(self, uri: str, *, timeout_ms: int = 20_000) -> AbstractAsyncContextManager[MediaStream]:

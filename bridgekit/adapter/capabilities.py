@@ -138,6 +138,7 @@ class CanUploadMedia(Capability):
 
         Optional. ``""``, what it returns unless overridden: the network cannot, and the message waits for its file, in
         its place. Raises what `CanSend.send` raises; repeated after a crash, when what it gave before may stay unused.
+        A message whose file then never comes is deleted, with `CanDelete`.
         """
         return ""
 
@@ -147,7 +148,7 @@ class CanUploadMedia(Capability):
         `CanSend.send` sends it; `media.remote` is the one that was reserved, ``""`` if none was.
 
         Repeated from the start after a crash or a connection error. Files of one login go side by side, a few at a
-        time. No time limit but `media.stall_timeout_s` without any progress. Raises what `CanSend.send` raises.
+        time. No time limit but `media.stall_timeout_s` without progress (1 KiB/s). Raises what `CanSend.send` raises.
         """
 
 

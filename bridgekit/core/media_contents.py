@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 import msgspec
 
+from bridgekit.core.media_from_matrix import location_words
 from bridgekit.core.media_info import geo_uri
 from bridgekit.core.mentions import Mentions, Person, with_names
 from bridgekit.core.rooms import clean
 from bridgekit.core.to_matrix import (
-    MAX_REPLY_MENTIONS,
     Users,
+    Words,
+    as_notice,
     encoded_size,
     joined_mentions,
     mentions_in,
-    relation,
     text_content,
     text_parts,
 )
 from bridgekit.core.versions import KEY
 from bridgekit.model.content import Text
-from bridgekit.model.ids import EventID, TxnID, UserID
+from bridgekit.model.ids import EventID, TxnID
 from bridgekit.model.media import Location
 from bridgekit.model.remote import RemoteMessage
 
@@ -133,22 +134,12 @@ class Part(msgspec.Struct, frozen=True):
     is_text: bool = False
 
 
-def file_parts(
-    message: RemoteMessage,
-    files: Sequence[FileEvent],
-    *,
-    txn_id: Callable[[int], TxnID],
-    mention: Person,
-    may_mention_room: bool = False,
-    reply_to: EventID | None = None,
-    reply_mentions: Sequence[UserID] = (),
-    thread: EventID | None = None,
-    thread_latest: EventID | None = None,
-) -> list[Part]:
+def file_parts(message: RemoteMessage, files: Sequence[FileEvent], words: Words, *, quiet: bool = False) -> list[Part]:
     """The events that a message with files or a place becomes, in their order: the files, the place, and the text where
-    it is nobody's caption. `files`: those events without captions; the other arguments as in `message_contents`."""
-    text, users = with_names(message.text, mention, may_mention_room=may_mention_room)
-    answered = Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
+    it is nobody's caption. `files`: those events without captions (`quietly` before, if `quiet`); `quiet`: nobody is to
+    be notified."""
+    text, users = with_names(message.text, words.mention, may_mention_room=words.may_mention_room)
+    answered = words.answered
     caption = caption_content(text, users) if files and may_have_caption(files[0]) else None
     parts: list[Part] = []
 
@@ -158,16 +149,18 @@ def file_parts(
         if not parts:
             notified = joined_mentions(_mentions_of(content), answered)
             content = content | {"m.mentions": notified.to_content()}
-        if related := relation(reply_to if not parts else None, thread, thread_latest):
+        if related := words.relation(first=not parts):
             content = content | {"m.relates_to": related}
-        key = txn_id(len(parts))
+        if quiet:
+            content = as_notice(content) if type == MESSAGE else content | {"m.mentions": {}}
+        key = words.txn_id(len(parts))
         parts.append(Part(key, type, content | {KEY: key}, file, event, is_text))
 
     for number, event in enumerate(files):
         shown = msgspec.structs.replace(event, caption=caption) if number == 0 and caption else event
         add(shown.type, shown.content(), number, shown)
     if message.location is not None:
-        add(MESSAGE, location_content(message.location))
+        add(MESSAGE, location_content(message.location, quiet=quiet))
     if caption is None and (text.body or not parts):
         for piece in text_parts(text, users, answered):
             add(MESSAGE, text_content(piece, users, mentions_in(piece, users)), is_text=True)
@@ -198,12 +191,21 @@ def _mentions_of(content: JSON) -> Mentions:
     return Mentions(tuple(said.get("user_ids", ())), said.get("room", False))
 
 
-def location_content(place: Location) -> JSON:
-    """A place (spec: m.location); in words where it is none on earth."""
+def quietly(event: FileEvent, words: str) -> FileEvent:
+    """A file's event that notifies nobody: `words`, which the file replaces by an edit (spec:
+    ``.m.rule.suppress_edits``); sent as a file it would notify like any message. A sticker notifies nobody by itself.
+    """
+    return msgspec.structs.replace(event, note=words) if event.type == MESSAGE and not event.note else event
+
+
+def location_content(place: Location, *, quiet: bool = False) -> JSON:
+    """A place (spec: m.location); in words where it is none on earth, or nobody is to be notified (`quiet`)."""
     words = f"Location: {place.latitude:g}, {place.longitude:g}"
     uri = geo_uri(place)
     if uri is None:
         return {"msgtype": "m.text", "body": words, "m.mentions": {}}
+    if quiet:
+        return {"msgtype": "m.notice", "body": location_words(place, words), "m.mentions": {}}
     return {"msgtype": "m.location", "body": clean(words), "geo_uri": uri, "m.mentions": {}}
 
 

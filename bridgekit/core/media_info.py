@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bridgekit.core.media_bytes import mimetype
 from bridgekit.core.rooms import clean
 from bridgekit.model.media import Location, MediaKind, MediaRef, MediaStream
 
@@ -50,18 +51,10 @@ def kind_of(ref: MediaRef) -> MediaKind:
     """How it is shown: as the network means it, else by its type."""
     if ref.kind is not None:
         return ref.kind
-    family, _, kind = mimetype_of(ref).partition("/")
+    family, _, kind = mimetype(ref.mimetype).partition("/")
     if family in ("image", "video", "audio") and "svg" not in kind:  # clients draw no SVG: it may run scripts
         return MediaKind(family)
     return MediaKind.FILE
-
-
-def mimetype_of(ref: MediaRef) -> str:
-    """The MIME type without parameters, ``""`` if it is none."""
-    word = ref.mimetype.partition(";")[0].strip().lower()
-    family, slash, kind = word.partition("/")
-    plain = word.isascii() and all(c.isalnum() or c in "/.+-_" for c in word)
-    return word if slash and family and kind and plain and len(word) <= 100 else ""
 
 
 def filename_of(ref: MediaRef) -> str:
@@ -71,7 +64,7 @@ def filename_of(ref: MediaRef) -> str:
     name = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cs", "Co") else c for c in name)
     name = " ".join(name.split()).strip(".") if name.strip(". ") else ""
     if not name:
-        return kind_of(ref).value + _SUFFIXES.get(mimetype_of(ref), "")
+        return kind_of(ref).value + _SUFFIXES.get(mimetype(ref.mimetype), "")
     if len(name) > MAX_FILENAME:
         stem, dot, suffix = name.rpartition(".")
         keep = dot + suffix if stem and len(suffix) <= 16 else ""
@@ -85,7 +78,7 @@ def with_learnt(ref: MediaRef, stream: MediaStream, size: int | None) -> MediaRe
     return msgspec.structs.replace(
         ref,
         size=known if known is not None else ref.size,
-        mimetype=ref.mimetype if mimetype_of(ref) else stream.mimetype,
+        mimetype=ref.mimetype if mimetype(ref.mimetype) else stream.mimetype,
         name=ref.name or stream.name,
     )
 
@@ -94,8 +87,8 @@ def info_of(ref: MediaRef) -> JSON:
     """The event's ``info``, without its thumbnail."""
     numbers = {"size": ref.size, "w": ref.width, "h": ref.height, "duration": ref.duration_ms}
     info: JSON = {name: value for name, value in numbers.items() if value is not None and 0 <= value <= MAX_INT}
-    if mimetype := mimetype_of(ref):
-        info["mimetype"] = mimetype
+    if type := mimetype(ref.mimetype):
+        info["mimetype"] = type
     if ref.blurhash and len(ref.blurhash) <= MAX_BLURHASH:
         info["xyz.amorgan.blurhash"] = clean(ref.blurhash)  # MSC2448
     return info

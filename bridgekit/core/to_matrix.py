@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -61,34 +62,45 @@ class EditContents(msgspec.Struct, frozen=True, kw_only=True):
     surplus: tuple[EventID, ...] = ()
 
 
-def message_contents(
-    message: RemoteMessage,
-    *,
-    txn_id: Callable[[int], TxnID],
-    mention: Person,
-    may_mention_room: bool = False,
-    reply_to: EventID | None = None,
-    reply_mentions: Sequence[UserID] = (),
-    thread: EventID | None = None,
-    thread_latest: EventID | None = None,
-) -> list[tuple[TxnID, JSON]]:
-    """The events that a message becomes: one, or several where it is too large for one. Never none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What is to be known of Matrix where a message becomes events.
 
     `txn_id(part)` names each; `mention(target)` is the Matrix user and display name of a mentioned person, None where
     there is nobody to name. `may_mention_room`: whether its sender may notify everybody; else that is only text.
     `reply_to`: the event that it answers, `reply_mentions`: whom that notifies (`core.mentions.reply_mentions`).
     `thread`: the root of the thread that it belongs to, `thread_latest`: the last event there, if known.
     """
-    text, users = with_names(_with_files(message), mention, may_mention_room=may_mention_room)
-    answered = Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
+
+    txn_id: Callable[[int], TxnID]
+    mention: Person
+    may_mention_room: bool = False
+    reply_to: EventID | None = None
+    reply_mentions: Sequence[UserID] = ()
+    thread: EventID | None = None
+    thread_latest: EventID | None = None
+
+    @property
+    def answered(self) -> Mentions:
+        """Whom its first event notifies because it answers theirs."""
+        return _answered(self.reply_mentions)
+
+    def relation(self, *, first: bool) -> JSON:
+        """The ``m.relates_to`` of its first event, or of another."""
+        return relation(self.reply_to if first else None, self.thread, self.thread_latest)
+
+
+def message_contents(message: RemoteMessage, words: Words) -> list[tuple[TxnID, JSON]]:
+    """The events that a message becomes: one, or several where it is too large for one. Never none."""
+    text, users = with_names(_with_files(message), words.mention, may_mention_room=words.may_mention_room)
+    answered = words.answered
     named = []
     for part, piece in enumerate(text_parts(text, users, answered)):
         mentions = mentions_in(piece, users)
         content = text_content(piece, users, joined_mentions(mentions, answered) if part == 0 else mentions)
-        related = relation(reply_to if part == 0 else None, thread, thread_latest)
-        if related:
+        if related := words.relation(first=part == 0):
             content["m.relates_to"] = related
-        key = txn_id(part)
+        key = words.txn_id(part)
         content[KEY] = key
         named.append((key, content))
     return named
@@ -108,7 +120,7 @@ def edit_contents(
     """The edit of a message whose events, in order, are `targets` (at least one): `text` is all that it says now.
 
     `already`: whom any version before mentioned (`core.versions.mentioned_before`); only others are notified (MSC3952,
-    "Impact on edits"), and nobody if it is None, not known. The other arguments as in `message_contents`;
+    "Impact on edits"), and nobody if it is None, not known. The other arguments as in `Words`;
     `reply_mentions` and `thread` are those of the message. An edit carries its text up to four times: where that is too
     much, first the HTML of what clients without edits see is left out, then their text is cut, with "…"; what the
     others see is whole. Raises ValueError for no target.
@@ -116,7 +128,7 @@ def edit_contents(
     if not targets:
         raise ValueError("there is no event to edit")
     text, users = with_names(text, mention, may_mention_room=may_mention_room)
-    answered = Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
+    answered = _answered(reply_mentions)
     replaced, added = [], []
     notified = already
     parts = text_parts(text, users, answered, kept(already, Mentions()))
@@ -145,6 +157,10 @@ def reaction_content(target: EventID, emoji: str, key: TxnID, *, emoji_id: str =
     return {"m.relates_to": annotation, KEY: key}
 
 
+def _answered(reply_mentions: Sequence[UserID]) -> Mentions:
+    return Mentions(tuple(dict.fromkeys(reply_mentions))[:MAX_REPLY_MENTIONS])
+
+
 def relation(reply_to: EventID | None, thread: EventID | None, latest: EventID | None) -> JSON:
     """The ``m.relates_to`` of what answers `reply_to`, in a thread; `latest`: the last event there, if known."""
     if thread is None:
@@ -159,7 +175,7 @@ def relation(reply_to: EventID | None, thread: EventID | None, latest: EventID |
 
 
 def _with_files(message: RemoteMessage) -> Text:
-    """Files do not cross yet; that there was one must be visible."""
+    """Of a network whose files cannot be fetched: that there was one must be visible."""
     if not message.media:
         return message.text
     lines = [f"[file not bridged: {ref.name or ref.mimetype or 'unnamed'}]" for ref in message.media]

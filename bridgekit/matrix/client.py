@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import aiohttp
@@ -42,6 +42,7 @@ class Client:
         timeout_s: float = 30.0,
         stall_timeout_s: float = 60.0,
         reachable: Callable[[str], bool] = is_public,
+        private_hosts: Collection[str] = (),
         resolver: Callable[[], AbstractResolver] | None = None,
         device_id: str = "BRIDGEKIT",
     ) -> None:
@@ -53,7 +54,13 @@ class Client:
         self.answers = self._http.answers
         self.on_failure = self._http.on_failure
         self.on_recovered = self._http.on_recovered
-        self.downloads = Downloads(self._http, stall_s=stall_timeout_s, reachable=reachable, resolver=resolver)
+        self.downloads = Downloads(
+            self._http,
+            stall_s=stall_timeout_s,
+            reachable=reachable,
+            private_hosts=private_hosts,
+            resolver=resolver,
+        )
         self.url = url
         self.server_name = server_name
         self.bot = bot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -13,8 +13,8 @@ from aiohttp.abc import AbstractResolver
 from bridgekit.core.media_bytes import filename, mimetype
 from bridgekit.errors import HomeserverError, HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.http import Transport
-from bridgekit.matrix.redirects import MAX_HOPS, STATUSES, BadRedirect, Guard, Hop, is_public
-from bridgekit.matrix.wire import refusal, words_of
+from bridgekit.matrix.redirects import MAX_HOPS, STATUSES, BadRedirect, Guard, Hop, host_of, is_public
+from bridgekit.matrix.wire import read_answer, refusal, words_of
 from bridgekit.model.media import MediaStream
 
 T = TypeVar("T")
@@ -22,15 +22,12 @@ T = TypeVar("T")
 PIECE = 64 * 1024
 """The largest piece, in bytes."""
 
-ERROR_LIMIT = 64 * 1024
-"""How much of the words of an error are read, in bytes."""
-
 
 class Downloads:
     """Opens files. `stall_s`: how long a server may send nothing, once it has begun.
 
-    `reachable` says which IP addresses may be asked beside the homeserver's own host; `resolver` makes what looks names
-    up.
+    `reachable` says which IP addresses may be asked beside the homeserver's own host, `private_hosts` which hosts
+    though they are none of those; `resolver` makes what looks names up.
     """
 
     def __init__(
@@ -39,11 +36,13 @@ class Downloads:
         *,
         stall_s: float,
         reachable: Callable[[str], bool] = is_public,
+        private_hosts: Collection[str] = (),
         resolver: Callable[[], AbstractResolver] | None = None,
     ) -> None:
         self._transport = transport
         self._stall_s = stall_s
         self._reachable = reachable
+        self._private_hosts = frozenset(map(host_of, private_hosts))
         self._resolver = resolver
         self._elsewhere: aiohttp.ClientSession | None = None
 
@@ -72,7 +71,7 @@ class Downloads:
         location = response.headers.get("Location", "")
         response.close()
         try:
-            return hop.follow(location, reachable=self._reachable)
+            return hop.follow(location, reachable=self._reachable, private_hosts=self._private_hosts)
         except BadRedirect as error:
             raise _bad_redirect(str(error), endpoint) from None
 
@@ -103,7 +102,7 @@ class Downloads:
     async def _check(self, response: aiohttp.ClientResponse, endpoint: str) -> None:
         if response.status == 200 or (response.status in STATUSES and "Location" in response.headers):
             return
-        body = await self._limited(response.content.read(ERROR_LIMIT), self._stall_s, endpoint)
+        body = await self._limited(read_answer(response), self._stall_s, endpoint)
         response.close()
         if 200 <= response.status < 300:
             raise HomeserverUnreachable(f"{response.status} without a file", endpoint=endpoint)
@@ -125,7 +124,7 @@ class Downloads:
     def _session(self) -> aiohttp.ClientSession:
         """For requests to others than the homeserver."""
         if self._elsewhere is None or self._elsewhere.closed:
-            guard = Guard(reachable=self._reachable, resolver=self._resolver)
+            guard = Guard(reachable=self._reachable, private_hosts=self._private_hosts, resolver=self._resolver)
             self._elsewhere = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=guard, use_dns_cache=False, force_close=True),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -82,7 +82,8 @@ class Homeserver(EventCalls, MediaCalls):
     `device_id` is the device that every user of ours has: with it the homeserver remembers transaction ids over a
     restart (MSC3970). It is made where the homeserver does not know it.
 
-    `stall_timeout_s`: how long a file may make no progress. `reachable` and `resolver`: as in `Downloads`.
+    `stall_timeout_s`: how long a file may make no progress. `reachable`, `private_hosts` and `resolver`: as in
+    `Downloads`.
     """
 
     # --- the server and ourselves -------------------------------------------------------------------------------

@@ -13,15 +13,17 @@ from bridgekit.core.mxc import MXC, parse_mxc
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.client import Client
 from bridgekit.matrix.http import Repeat
-from bridgekit.matrix.upload import T, upload
+from bridgekit.matrix.upload import T, send_file
 from bridgekit.matrix.wire import JSON, path
 from bridgekit.model.ids import ContentURI, UserID
-from bridgekit.model.media import MediaStream, Reservation
+from bridgekit.model.media import MediaStream, Reservation, Upload
 
 CONFIG_FOR_S = 3600.0
 """How long it is believed what the homeserver said of itself."""
 
 MEDIA = "_matrix/media"
+
+UNSAID = frozenset({400, 403, 404, 405, 410, 501})
 
 
 class _Created(msgspec.Struct):
@@ -44,16 +46,20 @@ class MediaCalls(Client):
         """``m.upload.size`` in bytes, None if the homeserver does not say; asked once an hour."""
         now = self._clock.monotonic()
         if self._limit_until is None or now >= self._limit_until:
-            try:
-                config = await self._call(Method.GET, path("v1", "media", "config"), JSON)
-            except MatrixRequestError as error:
-                if error.errcode != "M_UNRECOGNIZED":
-                    raise
-                config = await self._call(Method.GET, path("v3", "config", api=MEDIA), JSON)
-            limit = config.get("m.upload.size")
+            limit = (await self._config()).get("m.upload.size")
             self._limit = limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else None
             self._limit_until = now + CONFIG_FOR_S
         return self._limit
+
+    async def _config(self) -> JSON:
+        for where in (path("v1", "media", "config"), path("v3", "config", api=MEDIA)):
+            try:
+                return await self._call(Method.GET, where, JSON)
+            except MatrixRequestError as error:
+                # Whatever keeps it from saying so (it knows none, or a proxy forbids the path): that is no limit.
+                if error.status not in UNSAID:
+                    raise
+        return {}
 
     async def reserve_media(self, *, user: UserID | None = None) -> Reservation:
         """A place for a file that comes later. 429: too many that are not filled; it may be to wait for a day."""
@@ -64,58 +70,31 @@ class MediaCalls(Client):
             raise HomeserverUnreachable(f"{created.content_uri!r} is no mxc:// URI", endpoint="POST create")
         return Reservation(created.content_uri, created.unused_expires_at)
 
-    async def fill_media(
-        self,
-        uri: ContentURI,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int,
-        mimetype: str,
-        filename: str | None = None,
-        user: UserID | None = None,
-    ) -> None:
-        """Stream a file into its place. 409 M_CANNOT_OVERWRITE_MEDIA: it is there already; 403: another user reserved
-        it; 404: expired; 413, or `HomeserverUnreachable` where the server hangs up instead: larger than
-        `media_limit`. Raises `WrongSize` for a source of another length than `size`; then nothing was taken."""
+    async def fill_media(self, uri: ContentURI, chunks: AsyncIterator[bytes], upload: Upload) -> None:
+        """Stream a file into its place (MSC2246). Errors as the port's, `bridgekit.ports.Homeserver.fill_media`."""
         mxc = _parsed(uri)
         where = path("v3", "upload", mxc.server_name, mxc.media_id, api=MEDIA)
-        await self._upload(Method.PUT, where, JSON, chunks, size, mimetype, filename, user)
+        await self._upload(Method.PUT, where, JSON, chunks, upload)
 
-    async def upload_media(
-        self,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int,
-        mimetype: str,
-        filename: str | None = None,
-        user: UserID | None = None,
-    ) -> ContentURI:
+    async def upload_media(self, chunks: AsyncIterator[bytes], upload: Upload) -> ContentURI:
         """Stream a file to wherever the homeserver wants it. Errors as those of `fill_media`."""
         where = path("v3", "upload", api=MEDIA)
-        return (await self._upload(Method.POST, where, _Uploaded, chunks, size, mimetype, filename, user)).content_uri
+        return (await self._upload(Method.POST, where, _Uploaded, chunks, upload)).content_uri
 
     async def _upload(
-        self,
-        method: Method,
-        where: str,
-        answer: type[T],
-        chunks: AsyncIterator[bytes],
-        size: int,
-        mimetype: str,
-        filename: str | None,
-        user: UserID | None,
+        self, method: Method, where: str, answer: type[T], chunks: AsyncIterator[bytes], upload: Upload
     ) -> T:
-        query = {} if not filename else {"filename": filename.encode(errors="replace").decode()}
-        if user is not None and user != self.bot:
-            query["user_id"] = user
-        return await upload(
+        query = {"filename": upload.filename.encode(errors="replace").decode()} if upload.filename else {}
+        if upload.user is not None and upload.user != self.bot:
+            query["user_id"] = upload.user
+        return await send_file(
             self._http,
             method,
             where,
             answer,
             chunks=chunks,
-            size=size,
-            mimetype=mimetype,
+            size=upload.size,
+            mimetype=upload.mimetype,
             query=query,
             stall_s=self._stall_s,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
@@ -15,6 +15,8 @@ STATUSES = frozenset({301, 302, 303, 307, 308})
 """The specification says 307 and 308; what they lead to says the others too."""
 
 MAX_HOPS = 5
+
+SETTING = "; where that is right, name the host in media.private_hosts"
 
 _PLAIN = re.compile(r"[!-~]+")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -32,7 +34,19 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return all(each.is_global and not each.is_multicast and not each.is_reserved for each in _meant(ip))
+    return all(_is_for_all(each) for each in _meant(ip))
+
+
+def _is_for_all(ip: _Address) -> bool:
+    if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:  # RFC 3879: private, and no longer given out
+        return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def host_of(named: str) -> str:
+    """A host as `URL.raw_host` has it: in lower case, an IPv6 address in its short form and without brackets."""
+    bare = named.strip("[]").lower()
+    return str(ipaddress.ip_address(bare)) if _is_address(bare) else bare
 
 
 def _meant(ip: _Address) -> list[_Address]:
@@ -54,17 +68,26 @@ class Hop:
     """A request on the way to a file.
 
     `token`: it goes to the homeserver itself, and so bears the token. `home`: to the homeserver's own host, of which
-    nothing is asked. Both are lost for good with the first step away: else somebody else could send us back with them.
+    nothing is asked. `trusted`: so far nobody has led it but the homeserver, and hosts that the admin trusts. All are
+    lost for good with the first step away: else somebody else could send us back with them.
     """
 
-    def __init__(self, url: URL, *, token: bool = True, home: bool = True) -> None:
+    def __init__(self, url: URL, *, token: bool = True, home: bool = True, trusted: bool = True) -> None:
         self.url = url
         self.token = token
         self.home = home
+        self.trusted = trusted
 
-    def follow(self, location: str, *, reachable: Callable[[str], bool] = is_public) -> Hop:
+    def follow(
+        self,
+        location: str,
+        *,
+        reachable: Callable[[str], bool] = is_public,
+        private_hosts: Collection[str] = frozenset(),
+    ) -> Hop:
         """The next one, where this one's answer says. Raises `BadRedirect`. `reachable` judges an IP address; what a
-        name stands for is judged by `Guard`."""
+        name stands for is judged by `Guard`. `private_hosts` (`host_of`) are trusted by the admin, whatever they are.
+        """
         try:
             url = self.url.join(_read(location)).with_fragment(None)
         except ValueError:
@@ -76,12 +99,18 @@ class Hop:
         if url.user is not None or url.password is not None:
             raise BadRedirect(f"it redirects with a password ({url.host})")
         home = self.home and url.host == self.url.host
-        if not home and _is_address(url.host) and not reachable(url.host):
-            raise BadRedirect(f"it redirects to a private address ({url.host})")
-        if not home and not _is_address(url.host) and _is_numeric(url.host):
+        is_private = url.raw_host in private_hosts
+        if is_private and not self.trusted:
+            raise BadRedirect(
+                f"somebody else than the homeserver redirects to a host of media.private_hosts ({url.host})"
+            )
+        trusted = home or is_private
+        if not trusted and _is_address(url.host) and not reachable(url.host):
+            raise BadRedirect(f"it redirects to a private address ({url.host}){SETTING}")
+        if not trusted and not _is_address(url.host) and _is_numeric(url.host):
             # The operating system takes 2130706433 and 127.1 for addresses; no resolver is asked for them, nor `Guard`.
             raise BadRedirect(f"it redirects to what is neither a name nor an address ({url.host})")
-        return Hop(url, token=self.token and _origin(url) == _origin(self.url), home=home)
+        return Hop(url, token=self.token and _origin(url) == _origin(self.url), home=home, trusted=trusted)
 
 
 def _origin(url: URL) -> tuple[str, str | None, int | None]:
@@ -114,23 +143,32 @@ class Guard(AbstractResolver):
     """Looks up names for requests to others than the homeserver: private addresses are left out; a name that has no
     other raises `BadRedirect`.
 
+    `private_hosts` are left as they are.
+
     The connection is made to what this returned, so a name that stands for another address a moment later (DNS
     rebinding) gains nothing.
     """
 
     def __init__(
-        self, *, reachable: Callable[[str], bool] = is_public, resolver: Callable[[], AbstractResolver] | None = None
+        self,
+        *,
+        reachable: Callable[[str], bool] = is_public,
+        private_hosts: Collection[str] = frozenset(),
+        resolver: Callable[[], AbstractResolver] | None = None,
     ) -> None:
         self.reachable = reachable
+        self.private_hosts = private_hosts
         self._resolver = (resolver or ThreadedResolver)()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
+        if host in self.private_hosts:
+            return found
         public = [each for each in found if self.reachable(each["host"])]
         if not public:
-            raise BadRedirect(f"it redirects to a private address ({host})")
+            raise BadRedirect(f"it redirects to a private address ({host}){SETTING}")
         return public
 
     async def close(self) -> None:

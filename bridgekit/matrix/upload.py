@@ -14,7 +14,7 @@ from bridgekit.core.media_bytes import OCTETS, exactly
 from bridgekit.core.media_bytes import mimetype as checked_type
 from bridgekit.errors import HomeserverError, HomeserverUnreachable
 from bridgekit.matrix.http import Transport
-from bridgekit.matrix.wire import decode, refusal, words_of
+from bridgekit.matrix.wire import decode, read_answer, refusal, words_of
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ ANSWER_S = 300.0
 """How long the server may take when it has everything: it makes thumbnails, or hands the file on, before it answers."""
 
 
-async def upload(
+async def send_file(
     transport: Transport,
     method: Method,
     path: str,
@@ -150,7 +150,7 @@ async def _send(
                 allow_redirects=False,
             ) as response,
         ):
-            body = await response.read()
+            body = await read_answer(response)
             if not handover.complete:
                 response.close()  # it has answered early; what follows on this connection would be the rest of the file
     except TimeoutError:

@@ -66,6 +66,20 @@ def words_of(error: Exception) -> str:
     return type(error).__name__ if isinstance(error, aiohttp.InvalidURL) else str(error) or type(error).__name__
 
 
+ANSWER_LIMIT = 64 * 1024
+"""How much of an answer to a file's request is read, in bytes: none is so long."""
+
+
+async def read_answer(response: aiohttp.ClientResponse) -> bytes:
+    """The body of what is no file, up to `ANSWER_LIMIT`, however it was cut on its way, and however long it is."""
+    body = b""
+    while len(body) < ANSWER_LIMIT and (piece := await response.content.read(ANSWER_LIMIT - len(body))):
+        body += piece
+    if len(body) == ANSWER_LIMIT:
+        response.close()  # the rest, if there is an end of it, belongs to nobody
+    return body
+
+
 def refusal(response: aiohttp.ClientResponse, body: bytes, endpoint: str, *, now: int) -> MatrixRequestError:
     """The error that an answer other than 2xx says; `now` in ms."""
     try:

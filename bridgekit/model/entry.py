@@ -207,12 +207,13 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How long things are kept, in ms. `seen_ms`: event ids (never shorter than an anchor needs them);
-    `dead_ms`: dead letters, and sends whose outcome is unknown; `messages_ms`: which event is which remote message,
-    None for ever."""
+    """How long things are kept, in ms. `seen_ms`: event ids (never shorter than an anchor needs them); `dead_ms`: dead
+    letters, and sends whose outcome is unknown; `pictures_ms`: where a picture was put, since it was used last;
+    `messages_ms`: which event is which remote message, None for ever."""
 
     seen_ms: int
     dead_ms: int
+    pictures_ms: int = 180 * 86_400_000
     messages_ms: int | None = None
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from bridgekit.model.ids import ContentURI
+from bridgekit.model.ids import ContentURI, UserID
 
 
 class MediaKind(StrEnum):
@@ -91,6 +91,16 @@ class Location(msgspec.Struct, frozen=True, omit_defaults=True):
     latitude: float
     longitude: float
     uncertainty_m: float | None = None
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file goes to the homeserver: exactly `size` bytes, as `mimetype` (what is none becomes
+    ``application/octet-stream``), as `filename` (``""``: without a name), in the name of `user` (None: the bot)."""
+
+    size: int
+    mimetype: str
+    filename: str = ""
+    user: UserID | None = None
 
 
 class Reservation(msgspec.Struct, frozen=True):

@@ -156,6 +156,13 @@ class Membership(StrEnum):
 
 
 # --- facts ------------------------------------------------------------------------------------------------------
+class Picture(msgspec.Struct, frozen=True):
+    """Where a picture was put, and when (ms) it was used last, to within a week."""
+
+    uri: ContentURI
+    used_at: int
+
+
 class PortalSaved(msgspec.Struct, frozen=True, tag=True):
     portal: Portal
 
@@ -245,10 +252,19 @@ class MediaJobEnded(msgspec.Struct, frozen=True, tag=True):
 
 
 class PictureSaved(msgspec.Struct, frozen=True, tag=True):
-    """A picture (an avatar) is on the homeserver: `key` says which, by its bytes or by the network's id of it."""
+    """A picture (an avatar) is on the homeserver: `key` says which, by its bytes or by the network's id of it; it was
+    used `at` (ms)."""
 
     key: str
     uri: ContentURI
+    at: int
+
+
+class PictureUsed(msgspec.Struct, frozen=True, tag=True):
+    """The picture was used again, by whichever of its keys: all of them are kept for longer. `at` in ms."""
+
+    uri: ContentURI
+    at: int
 
 
 class CallSaved(msgspec.Struct, frozen=True, tag=True):
@@ -331,6 +347,7 @@ Fact = (
     | MediaJobSaved
     | MediaJobEnded
     | PictureSaved
+    | PictureUsed
     | CallSaved
     | CallForgotten
     | ReactionSaved

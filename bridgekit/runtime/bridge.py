@@ -47,6 +47,7 @@ from bridgekit.runtime.permissions import Doors, Told
 from bridgekit.runtime.portals import Portals
 from bridgekit.runtime.posting import Posting
 from bridgekit.runtime.reach import Reach
+from bridgekit.runtime.recovered import Recovered
 from bridgekit.runtime.relay import Relay, RelaySettings
 from bridgekit.runtime.retrying import Delivery, Retrying
 from bridgekit.runtime.room_changes import RoomChanges
@@ -112,7 +113,7 @@ class Bridge:
         namespace = msgspec.structs.replace(identity.ghosts, identities=self.books.identities)
         self.doors = Doors(permissions or Permissions(default_permissions(identity.server_name)))
         """Who may do what."""
-        self._ghosts = Ghosts(self.books, homeserver, namespace)
+        self._ghosts = Ghosts(self.books, homeserver, namespace, clock)
         retrying = Retrying(clock, times.delivery, random)
         chats, catch_up = chats or ChatRules(), catch_up or CatchUpRules()
         members = Members(self.books, self._ghosts, at_most=chats.max_members)
@@ -313,7 +314,9 @@ class Bridge:
         self._ephemeral = Ephemeral(self.books, homeserver, self.sessions, self._lanes, clock)
         self.inbox.on_ephemeral = self._ephemeral.pushed
         self.sessions.on_stored = self._ephemeral.yielded
-        homeserver.on_recovered += [self.gaps.want_all, self._homeserver_is_back]
+        # What the network said waits for the homeserver alone; nobody should wait for the rest of a backoff.
+        self._recovered = Recovered(clock, lambda: self._lanes.retry_now(lambda key: room_of(key) is None))
+        homeserver.on_recovered += [self.gaps.want_all, self._recovered]
         self._beside = Beside(store, self._lanes, self.lease)
         self._tasks: list[asyncio.Task[None]] = []
         self.ready = asyncio.Event()
@@ -360,6 +363,7 @@ class Bridge:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._recovered.stop()
         await self._ephemeral.stop()
         await self.logins.stop()
         await self.gaps.stop()
@@ -393,10 +397,6 @@ class Bridge:
         await self.books.save(ValueSaved(WORKING_SINCE, f"{self.lease.epoch} {self._clock.now()}"))
         await self._reach.set_up_bot()
         await self.portals.finish_begun(lambda key: self._lanes.is_busy(remote_lane(key)))
-
-    def _homeserver_is_back(self) -> None:
-        # What the network said waits for the homeserver alone; nobody should wait for the rest of a backoff.
-        self._lanes.retry_now(lambda key: room_of(key) is None)
 
     # --- handling -------------------------------------------------------------------------------------------------
     async def _handle(self, entry: Entry, lane: Lane) -> Handled:

@@ -10,7 +10,7 @@ from bridgekit.core.catch_up import OLD_CHANGE_KIND
 from bridgekit.core.changes import marked_as_edited
 from bridgekit.core.media_contents import edited_caption
 from bridgekit.core.rooms import known_room
-from bridgekit.core.to_matrix import as_notice, edit_contents, message_contents
+from bridgekit.core.to_matrix import Words, as_notice, edit_contents, message_contents
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.core.versions import Version, edited_at, is_older, is_outdated, mentioned_before
 from bridgekit.model.entry import Entry
@@ -177,9 +177,11 @@ class EditsIn:
             return ()
         contents = message_contents(
             _as_message(edit, marked=False),
-            txn_id=lambda part: _key(edit, ghost.user_id, entry, part + 1),
-            mention=names.get,
-            may_mention_room=may_mention_room,
+            Words(
+                txn_id=lambda part: _key(edit, ghost.user_id, entry, part + 1),
+                mention=names.get,
+                may_mention_room=may_mention_room,
+            ),
         )
         events = await self._posting.post(first.room, ghost, contents, entry, lane, timestamp=edit.timestamp)
         return saved(
@@ -203,9 +205,11 @@ class EditsIn:
         names = await self._people.named(edit.text)
         contents = message_contents(
             _as_message(edit),
-            txn_id=lambda part: _key(edit, ghost.user_id, entry, part),
-            mention=names.get,
-            reply_to=parts[-1].event_id,
+            Words(
+                txn_id=lambda part: _key(edit, ghost.user_id, entry, part),
+                mention=names.get,
+                reply_to=parts[-1].event_id,
+            ),
         )
         quiet = [(key, as_notice(content)) for key, content in contents]
         events = await self._posting.post(room, ghost, quiet, entry, lane, timestamp=edit.timestamp)

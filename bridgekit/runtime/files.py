@@ -17,8 +17,11 @@ from bridgekit.runtime.lanes import Lanes
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.media_ahead import Ahead
 from bridgekit.runtime.media_carry import FileCarrier
+from bridgekit.runtime.media_event import FileEvents
+from bridgekit.runtime.media_fetch import Fetcher
 from bridgekit.runtime.media_in import MediaIn
 from bridgekit.runtime.media_jobs import MediaJobs
+from bridgekit.runtime.media_orphans import Orphans
 from bridgekit.runtime.media_out import MediaOut
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.media_stream import Transfers
@@ -64,6 +67,7 @@ class Files:
 
         self.jobs = MediaJobs(
             books,
+            journal,
             lease,
             clock,
             sessions,
@@ -73,25 +77,19 @@ class Files:
             is_away=is_away,
         )
         transfers = Transfers(clock, rules, moved=counters.moved_in)
-        carrier = FileCarrier(
-            books,
-            homeserver,
-            sessions,
-            ghosts,
-            self.jobs,
-            posting,
-            transfers,
-            clock,
-            counters,
-            connection_errors=connection_errors,
-        )
+        fetcher = Fetcher(books, homeserver, sessions, transfers, connection_errors=connection_errors)
+        events = FileEvents(books, ghosts, self.jobs, posting)
+        carrier = FileCarrier(books, homeserver, sessions, self.jobs, fetcher, events, clock, counters)
         self.jobs.carriers[Direction.REMOTE] = carrier
+        orphans = Orphans(
+            books, homeserver, sessions, self.jobs, status, clock, rules, connection_errors=connection_errors
+        )
         self.outgoing = MediaOut(
             books,
             homeserver,
             sessions,
             self.jobs,
-            status,
+            orphans,
             clock,
             rules,
             counters,
@@ -99,9 +97,19 @@ class Files:
         )
         self.jobs.carriers[Direction.MATRIX] = self.outgoing
         self.ahead = Ahead(books, sessions, lanes, relay, self.outgoing, event=event)
-        self._waiting = Waiting(carrier, sessions, retrying, rules, Backoff(), is_away=is_away)
+        self._waiting = Waiting(fetcher, sessions, retrying, rules, Backoff(), is_away=is_away)
         self.incoming = MediaIn(
-            books, journal, lease, homeserver, posting, self.jobs, carrier, self._waiting, clock, rules
+            books,
+            journal,
+            lease,
+            homeserver,
+            posting,
+            self.jobs,
+            carrier,
+            self._waiting,
+            clock,
+            rules,
+            is_away=is_away,
         )
 
     async def stop(self) -> None:

@@ -17,9 +17,9 @@ from bridgekit.core.policy import End, judge_homeserver
 from bridgekit.core.rooms import clean
 from bridgekit.errors import HomeserverError, MatrixRequestError
 from bridgekit.model.ids import ContentURI, RemoteUserID, RoomID, UserID
-from bridgekit.model.records import Ghost, GhostSaved, MemberSaved, Membership, PictureSaved
+from bridgekit.model.records import Ghost, GhostSaved, MemberSaved, Membership, PictureSaved, PictureUsed
 from bridgekit.model.remote import Avatar, RemoteProfile
-from bridgekit.ports import Homeserver
+from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lanes import is_being_cancelled
 
@@ -34,6 +34,9 @@ MAX_REASON = 1_000
 
 ASK_S = 30.0
 """How long the network may take to describe somebody."""
+
+USED_MS = 7 * 86_400_000
+"""How exactly is written down when a picture was used last."""
 
 DEVICE_ID = "BRIDGEKIT"
 
@@ -115,9 +118,10 @@ def picture_type(data: bytes) -> str:
 class Ghosts:
     """Makes and keeps ghosts. Every method may be repeated after a crash."""
 
-    def __init__(self, books: Books, homeserver: Homeserver, namespace: GhostNamespace) -> None:
+    def __init__(self, books: Books, homeserver: Homeserver, namespace: GhostNamespace, clock: Clock) -> None:
         self._books = books
         self._homeserver = homeserver
+        self._clock = clock
         self.namespace = namespace
         self._flight = SingleFlight()
 
@@ -222,20 +226,20 @@ class Ghosts:
         must hold nothing up."""
         if not avatar.id:
             return ContentURI("")
-        known = await self._books.directory.picture(_by_id(avatar))
+        known = await self._known(_by_id(avatar))
         if known is not None or describer is None:
             return known
         # One at a time of one id: the others then find it there.
         return await self._flight.run(("picture", avatar.id), lambda: self._picture(avatar, describer))
 
     async def _picture(self, avatar: Avatar, describer: CanDescribe) -> ContentURI | None:
-        if (known := await self._books.directory.picture(_by_id(avatar))) is not None:
+        if (known := await self._known(_by_id(avatar))) is not None:
             return known
         data = await ask_network(_fetch(describer, avatar), "a picture")
         if not data:
             return None
         by_bytes = _by_bytes(hashlib.sha256(data).hexdigest())
-        uri = await self._books.directory.picture(by_bytes)
+        uri = await self._known(by_bytes)
         if uri is None:
             try:
                 uri = await self._homeserver.upload(data, mimetype=picture_type(data), filename="avatar")
@@ -243,7 +247,8 @@ class Ghosts:
                 # Too large a file is a connection reset there: trying again would hold the messages up for ever.
                 log.warning("a picture could not be uploaded: %s", error)
                 return None
-        await self._books.save(PictureSaved(by_bytes, uri), PictureSaved(_by_id(avatar), uri))
+        now = self._clock.now()
+        await self._books.save(PictureSaved(by_bytes, uri, now), PictureSaved(_by_id(avatar), uri, now))
         return uri
 
     async def has_picture(self, sha256: str, uri: ContentURI) -> None:
@@ -252,14 +257,24 @@ class Ghosts:
         pictures. Raises `StoreError`."""
         key, mxc = _by_bytes(sha256), parse_mxc(uri)
         ours = mxc is not None and mxc.server_name == self.namespace.server_name
-        if ours and await self._books.directory.picture(key) is None:
-            await self._books.save(PictureSaved(key, uri))
+        if ours and await self._known(key) is None:
+            await self._books.save(PictureSaved(key, uri, self._clock.now()))
 
     async def is_picture(self, avatar: Avatar, uri: ContentURI) -> None:
         """The network calls a picture so that is at the homeserver already. As `has_picture`."""
         mxc = parse_mxc(uri)
         if mxc is not None and mxc.server_name == self.namespace.server_name:
-            await self._books.save(PictureSaved(_by_id(avatar), uri))
+            await self._books.save(PictureSaved(_by_id(avatar), uri, self._clock.now()))
+
+    async def _known(self, key: str) -> ContentURI | None:
+        """Where a picture is already; what is used is kept (`Retention.pictures_ms`)."""
+        picture = await self._books.directory.picture(key)
+        if picture is None:
+            return None
+        now = self._clock.now()
+        if now - picture.used_at >= USED_MS:
+            await self._books.save(PictureUsed(picture.uri, now))
+        return picture.uri
 
     async def ensure_joined(self, room: RoomID, ghost: Ghost, *, again: bool = False, by: UserID | None = None) -> None:
         """The ghost is in the room: invited by the bot (or `by`, where that may), then joined. `again`: do it although

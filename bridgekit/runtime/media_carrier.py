@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import msgspec
+
 from bridgekit.core.policy import INTERNAL_ERROR, End, Retry
 from bridgekit.core.reservation import Answer
 from bridgekit.model.records import MediaJob
@@ -13,7 +15,10 @@ from bridgekit.runtime.media_words import too_large
 QUOTA = "reserve"
 """`Retry.code`: as many places are reserved as the homeserver gives."""
 
-_ITS_OWN = frozenset({"M_LIMIT_EXCEEDED", QUOTA})
+NO_ROOM = "no_room"
+"""`Retry.code`: other files have the room on the bridge's disk."""
+
+_ITS_OWN = frozenset({"M_LIMIT_EXCEEDED", QUOTA, NO_ROOM})
 """What passes by itself, and says nothing of the file."""
 
 
@@ -52,6 +57,9 @@ class Carrier(Protocol):
     def urgent_at(self, job: MediaJob) -> int | None:
         """From when on (ms) something must be done for it though there is no session; None: never."""
 
+    def can_read(self, job: MediaJob) -> bool:
+        """Whether what is on disk about it makes sense."""
+
     def reserved(self, job: MediaJob) -> None:
         """A job was found on disk."""
 
@@ -63,6 +71,15 @@ async def is_forever(verdict: Retry, is_away: Callable[[], Awaitable[bool]]) -> 
     """Whether a file is tried on, however long it has failed: the homeserver is away. Where that answers everything but
     this file's calls (it, or a proxy before it, hangs up on them each time), it is the file."""
     return verdict.forever and (verdict.code in _ITS_OWN or await is_away())
+
+
+def is_readable(job: MediaJob, decode: Callable[[bytes], object]) -> bool:
+    """Whether `decode` takes what is on disk about it: a broken disk or another version may have written it."""
+    try:
+        decode(job.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def as_exception(error: BaseException) -> Exception:

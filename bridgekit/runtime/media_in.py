@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypedDict
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -19,14 +18,15 @@ from bridgekit.core.media_contents import (
     file_event,
     file_parts,
     may_have_caption,
+    quietly,
     replacement,
     shown_content,
 )
 from bridgekit.core.media_info import file_content, kind_of
-from bridgekit.core.mentions import Mentions, Person, read_mentions
+from bridgekit.core.mentions import Mentions, read_mentions
 from bridgekit.core.policy import End
 from bridgekit.core.reservation import Answer, Place, judge_create
-from bridgekit.core.to_matrix import JSON, as_notice
+from bridgekit.core.to_matrix import JSON, Words
 from bridgekit.core.versions import kept
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.entry import Direction, Entry
@@ -75,18 +75,6 @@ UNSUPPORTED_S = 600.0
 """How long a homeserver that knows no reservations is not asked for one again."""
 
 
-class Words(TypedDict):
-    """What `core.to_matrix.message_contents` needs beside the message."""
-
-    txn_id: Callable[[int], TxnID]
-    mention: Person
-    may_mention_room: bool
-    reply_to: EventID | None
-    reply_mentions: Sequence[UserID]
-    thread: EventID | None
-    thread_latest: EventID | None
-
-
 def is_with_files(message: RemoteMessage, session: Session | None) -> bool:
     """Whether it has what is no text, and that can cross. A session that is away now may fetch files later."""
     if message.media and session is not None and capability(session, CanFetchMedia) is None:
@@ -110,7 +98,10 @@ class MediaIn:
         waiting: Waiting,
         clock: Clock,
         rules: MediaRules,
+        *,
+        is_away: Callable[[], Awaitable[bool]],
     ) -> None:
+        """`is_away`: whether the homeserver answers nothing at all now."""
         self._books = books
         self._journal = journal
         self._lease = lease
@@ -121,8 +112,10 @@ class MediaIn:
         self._waiting = waiting
         self._clock = clock
         self._rules = rules
+        self._is_away = is_away
         self._turns = Turns(clock)
         self._full_since: dict[DedupeKey, float] = {}
+        self._failing_since: dict[DedupeKey, float] = {}
         self._unsupported_until = 0.0
         self._before_jobs: Counter[UserID] = Counter()  # places of files whose jobs are not on disk yet
         carrier.on_freed = self._turns.freed
@@ -139,27 +132,35 @@ class MediaIn:
         *,
         quiet: bool,
     ) -> tuple[Fact, ...]:
-        """Put a message with files into its room: what to write down; `begun` must be told when that is on disk."""
+        """Put a message with files into its room: what to write down; `begun` must be told when that is on disk.
+        `quiet`: without notifying anybody."""
         slots = await self._arranged(message, ghost, entry, lane)
-        events = [_shown(ref, slots[number]) for number, ref in enumerate(message.media)]
-        parts = file_parts(message, events, **words)
-        contents = [(part.key, as_notice(part.content) if quiet else part.content) for part in parts]
+        files = [_shown(ref, slots[number]) for number, ref in enumerate(message.media)]
+        events = files
+        if quiet:
+            events = [quietly(file, coming_words(ref)) for file, ref in zip(files, message.media, strict=True)]
+        parts = file_parts(message, events, words, quiet=quiet)
+        contents = [(part.key, part.content) for part in parts]
         types = [part.type for part in parts]
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]
-        files = sum(not part.is_text for part in parts)
+        no_texts = sum(not part.is_text for part in parts)
 
         def facts(sent: Sequence[EventID]) -> tuple[Fact, ...]:
             at = message.timestamp
-            return (*aliases, *saved(message.portal, message.id, room, ghost, sent, timestamp=at, files=files))
+            return (*aliases, *saved(message.portal, message.id, room, ghost, sent, timestamp=at, files=no_texts))
 
         sent = await self._posting.post(
             room, ghost, contents, entry, lane, timestamp=message.timestamp, types=types, facts=facts
         )
         points.reach(points.MEDIA_SENT)
         jobs = [
-            MediaJobSaved(self._job(message, entry, part, number, slots[part.file], room, event_id, ghost.user_id))
+            MediaJobSaved(
+                self._job(
+                    message, entry, part, number, slots[part.file], files[part.file], room, event_id, ghost.user_id
+                )
+            )
             for number, (part, event_id) in enumerate(zip(parts, sent, strict=True))
-            if part.file is not None and slots[part.file].is_open
+            if part.file is not None and (slots[part.file].is_open or events[part.file] != files[part.file])
         ]
         return (*facts(sent), *jobs)
 
@@ -179,6 +180,7 @@ class MediaIn:
         part: Part,
         number: int,
         slot: Slot,
+        file: FileEvent,
         room: RoomID,
         event_id: EventID,
         sender: UserID,
@@ -186,6 +188,7 @@ class MediaIn:
         assert part.file is not None
         assert part.event is not None
         assert entry.login is not None
+        is_there = not slot.is_open  # then words stand in its place, and nothing is left but to edit it in
         note = FileNote(
             message=msgspec.structs.replace(message, cursor=None),
             file=part.file,
@@ -193,9 +196,12 @@ class MediaIn:
             room=room,
             event_id=event_id,
             sender=sender,
-            event=part.event,
+            event=msgspec.structs.replace(file, caption=part.event.caption) if is_there else part.event,
             place=slot.place,
             thumbnail=slot.thumbnail,
+            revision=int(is_there),
+            announce=is_there,
+            settled=is_there,
         )
         return MediaJob(
             id=part.key,
@@ -223,6 +229,7 @@ class MediaIn:
         if len(slots) > known:
             await self._note(slots, entry, lane)
         self._full_since.pop(entry.dedupe, None)
+        self._failing_since.pop(entry.dedupe, None)
         if message.media:
             points.reach(points.MEDIA_RESERVED)
         return slots
@@ -236,7 +243,7 @@ class MediaIn:
         self, message: RemoteMessage, number: int, ghost: Ghost, entry: Entry, slots: dict[int, Slot]
     ) -> Slot:
         ref, user = message.media[number], ghost.user_id
-        limit = await self._homeserver.media_limit()
+        limit = await self._limit(entry)
         if ref.size is not None and limit is not None and ref.size > limit:
             return Slot(failed=too_large(limit))
         if self._rules.mode == "wait":
@@ -246,6 +253,22 @@ class MediaIn:
         if place is None or ref.thumbnail is None:
             return Slot(place=place)
         return Slot(place=place, thumbnail=await self._reserve(user, entry, has_some=True, thumbnail=True))
+
+    async def _limit(self, entry: Entry) -> int | None:
+        try:
+            return await self._homeserver.media_limit()
+        except (HomeserverUnreachable, MatrixRequestError) as error:
+            if not await self._is_enough(entry):
+                raise
+            log.warning("the homeserver does not say how large files may be, and answers otherwise: %s", error)
+            return None
+
+    async def _is_enough(self, entry: Entry) -> bool:
+        """Whether this message has waited long enough for what the homeserver does not do, though it answers: its room
+        must not stand still for that."""
+        now = self._clock.monotonic()
+        since = self._failing_since.setdefault(entry.dedupe, now)
+        return now - since >= PATIENCE_S and not await self._is_away()
 
     async def _reserve(self, user: UserID, entry: Entry, *, has_some: bool, thumbnail: bool = False) -> Place | None:
         """A place for a file of this message, of which some may have theirs already; None: it comes without one."""
@@ -272,6 +295,9 @@ class MediaIn:
                 case End() as verdict:
                     log.warning("the homeserver lets a ghost reserve nothing: %s", verdict.reason)
                     return None
+            if await self._is_enough(entry):
+                log.warning("the homeserver reserves nothing, and answers otherwise: %s", error)
+                return None
             raise
         if not thumbnail:
             self._before_jobs[user] += 1

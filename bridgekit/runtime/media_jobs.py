@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -13,13 +13,15 @@ import msgspec
 from bridgekit.core.backoff import Backoff
 from bridgekit.core.policy import INTERNAL_ERROR, Retry, expired
 from bridgekit.errors import LeaseLost, StoreUnavailable
-from bridgekit.model.ids import LoginID, PortalKey
+from bridgekit.model.entry import Append, NewDeadLetter
+from bridgekit.model.ids import DedupeKey, LoginID, PortalKey
 from bridgekit.model.records import Direction, LoginState, MediaJob, MediaJobEnded, MediaJobSaved
-from bridgekit.ports import Clock
+from bridgekit.ports import Clock, Journal
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.lease import LeaseKeeper
 from bridgekit.runtime.media_carrier import Carrier, JobLater, JobWaits, is_forever
 from bridgekit.runtime.media_locks import MessageLocks
+from bridgekit.runtime.media_order import Order, Pending
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.sessions import Sessions
 
@@ -32,15 +34,10 @@ FAR_MS = 2 * 3_600_000
 """No job waits so long: where it seems so, the clock was set back."""
 
 
-class _Waiting(msgspec.Struct):
-    """What is kept in memory of a job: little, because a flood fills the disk."""
-
-    id: str
-    direction: Direction
-    login: LoginID
-    message: str
-    not_before: int
-    urgent_at: int | None
+UNREADABLE = (
+    "what the database says of a file that was still to be carried cannot be read: the file will not come, and its "
+    "message stays as it is"
+)
 
 
 class MediaJobs:
@@ -49,6 +46,7 @@ class MediaJobs:
     def __init__(
         self,
         books: Books,
+        journal: Journal,
         lease: LeaseKeeper,
         clock: Clock,
         sessions: Sessions,
@@ -60,19 +58,17 @@ class MediaJobs:
     ) -> None:
         """`is_away`: whether the homeserver answers nothing at all now."""
         self._books = books
+        self._journal = journal
         self._lease = lease
         self._clock = clock
         self._sessions = sessions
-        self._rules = rules
         self._retry_for_ms = retry_for_ms
         self._random = random
         self._is_away = is_away
         self._backoff = Backoff()
         self.carriers: dict[Direction, Carrier] = {}
-        self._portals: dict[PortalKey, dict[str, _Waiting]] = {}
-        self._turns: deque[PortalKey] = deque()
-        self._running: dict[str, tuple[PortalKey, _Waiting, asyncio.Task[None]]] = {}
-        self._of_login: Counter[LoginID] = Counter()
+        self._order = Order(rules)
+        self._running: dict[str, tuple[PortalKey, Pending, asyncio.Task[None]]] = {}
         self.locked = MessageLocks().of
         self._timer: asyncio.Task[None] | None = None
         self._watched: dict[LoginID, asyncio.Task[None]] = {}
@@ -84,10 +80,29 @@ class MediaJobs:
         after = 0
         while page := await self._books.directory.media_jobs(after=after):
             for job in page:
-                if job.direction in self.carriers:
-                    self.carriers[job.direction].reserved(job)
+                carrier = self.carriers.get(job.direction)
+                if carrier is not None and not carrier.can_read(job):
+                    await self._set_aside(job)
+                    continue
+                if carrier is not None:
+                    carrier.reserved(job)
                 self._add(job)
             after = page[-1].number
+
+    async def _set_aside(self, job: MediaJob) -> None:
+        """One that cannot be read must not keep the bridge from starting, and is kept for whoever can read it."""
+        log.error("%s (%s)", UNREADABLE, job.id, extra={"lane": job.portal.chat})
+        letter = NewDeadLetter(
+            lane=None,
+            direction=job.direction,
+            kind="file",
+            payload=job.payload,
+            received_at=job.created_at,
+            code="unreadable",
+            reason=UNREADABLE,
+            dedupe=DedupeKey(f"file:{job.id}"),
+        )
+        await self._journal.append(Append(dead=(letter,), facts=(MediaJobEnded(job.id),)), epoch=self._lease.epoch)
 
     def start(self) -> None:
         """Begin to carry."""
@@ -113,7 +128,7 @@ class MediaJobs:
         carrier = self.carriers.get(job.direction)
         if carrier is None:
             return
-        waiting = _Waiting(
+        waiting = Pending(
             id=job.id,
             direction=job.direction,
             login=job.login,
@@ -121,13 +136,7 @@ class MediaJobs:
             not_before=job.not_before,
             urgent_at=carrier.urgent_at(job),
         )
-        self._put(job.portal, waiting)
-
-    def _put(self, portal: PortalKey, waiting: _Waiting) -> None:
-        if portal not in self._portals:
-            self._portals[portal] = {}
-            self._turns.append(portal)
-        self._portals[portal][waiting.id] = waiting
+        self._order.put(job.portal, waiting)
 
     @property
     def running(self) -> int:
@@ -138,12 +147,12 @@ class MediaJobs:
         """The message was deleted: carry its files (`only`: the one of that job) no further, and end their jobs on
         disk, at once: whatever goes wrong behind this, a repeat need not find them. Raises `StoreError`."""
 
-        def meant(each: _Waiting) -> bool:
+        def meant(each: Pending) -> bool:
             return each.message == message and only in (None, each.id)
 
-        held = [each for each in self._portals.get(portal, {}).values() if meant(each)]
+        held = [each for each in self._order.of(portal) if meant(each)]
         for each in held:
-            del self._portals[portal][each.id]
+            self._order.take(portal, each)
         running = [(each, task) for where, each, task in self._running.values() if where == portal and meant(each)]
         for _, task in running:
             task.cancel()
@@ -151,15 +160,16 @@ class MediaJobs:
             await asyncio.gather(*(task for _, task in running), return_exceptions=True)
             held += [each for each, _ in running]
             for each in held:
-                self._portals.get(portal, {}).pop(each.id, None)  # one that was just putting itself back
-            found = [await self._books.directory.media_job(each.id) for each in held]
-            jobs = [job for job in found if job is not None]
-            if jobs:
-                await self._books.save(*(MediaJobEnded(job.id) for job in jobs))
+                self._order.take(portal, each)  # one that was just putting itself back
+            async with self.locked(portal, message):  # or who edits the caption would write one down once more
+                found = [await self._books.directory.media_job(each.id) for each in held]
+                jobs = [job for job in found if job is not None]
+                if jobs:
+                    await self._books.save(*(MediaJobEnded(job.id) for job in jobs))
         except BaseException:
             for each in held:
                 if each.id not in self._running:
-                    self._put(portal, each)
+                    self._order.put(portal, each)
             self._pump()
             raise
         for job in jobs:
@@ -169,40 +179,18 @@ class MediaJobs:
     def _pump(self) -> None:
         if not self._started:
             return
-        next_at: int | None = None
-        while len(self._running) < self._rules.at_once:
-            turn, next_at = self._next()
+        while True:
+            now = self._clock.now()
+            turn, next_at = self._order.next(now, functools.partial(self._ready_at, now=now))
             if turn is None:
                 break
             self._begin(*turn)
         self._wake_at(next_at)
 
-    def _next(self) -> tuple[tuple[PortalKey, _Waiting] | None, int | None]:
-        """The job whose turn it is; else when (ms) one's time comes."""
-        now = self._clock.now()
-        next_at: int | None = None
-        for _ in range(len(self._turns)):
-            portal = self._turns[0]
-            self._turns.rotate(-1)
-            jobs = self._portals[portal]
-            if not jobs:
-                self._turns.pop()
-                del self._portals[portal]
-                continue
-            for job in jobs.values():
-                at = self._ready_at(job, now)
-                if at is not None and at <= now:
-                    return (portal, job), None
-                if at is not None and (next_at is None or at < next_at):
-                    next_at = at
-        return None, next_at
-
-    def _ready_at(self, job: _Waiting, now: int) -> int | None:
+    def _ready_at(self, job: Pending, now: int) -> int | None:
         """When (ms) it may be carried; None: when something else has happened."""
         if job.not_before - now > FAR_MS:
             job.not_before = now
-        if self._of_login[job.login] >= self._rules.per_login:
-            return None
         if self._sessions.session(job.login) is not None and self._is_active(job.login):
             return job.not_before if job.urgent_at is None else min(job.not_before, job.urgent_at)
         if self._books.login(job.login) is None:
@@ -214,16 +202,17 @@ class MediaJobs:
         record = self._books.login(login)
         return record is not None and record.state is LoginState.ACTIVE
 
-    def _begin(self, portal: PortalKey, job: _Waiting) -> None:
-        del self._portals[portal][job.id]
-        self._of_login[job.login] += 1
+    def _begin(self, portal: PortalKey, job: Pending) -> None:
+        self._order.take(portal, job)
+        self._order.begun(job)
         task = asyncio.create_task(self._run(job), name=f"file {job.id}")
         self._running[job.id] = (portal, job, task)
-        task.add_done_callback(lambda task: self._over(portal, job, task))
+        login = job.login  # the next time it may be another
+        task.add_done_callback(lambda task: self._over(portal, job, login, task))
 
-    def _over(self, portal: PortalKey, job: _Waiting, task: asyncio.Task[None]) -> None:
+    def _over(self, portal: PortalKey, job: Pending, login: LoginID, task: asyncio.Task[None]) -> None:
         del self._running[job.id]
-        self._of_login[job.login] -= 1
+        self._order.ended(job.direction, login)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, LeaseLost):
             self._lease.declare_lost()
@@ -231,7 +220,7 @@ class MediaJobs:
         if error is not None:
             log.error("a file's job failed; it is tried again", exc_info=error)
             self._rest(job, self._clock.now() + int(self._backoff.max_s * 1000), job.urgent_at)
-            self._put(portal, job)
+            self._order.put(portal, job)
         self._pump()
 
     def _wake_at(self, at: int | None) -> None:
@@ -261,7 +250,7 @@ class MediaJobs:
         self._pump()
 
     # --- carrying ---------------------------------------------------------------------------------------------------
-    async def _run(self, waiting: _Waiting) -> None:
+    async def _run(self, waiting: Pending) -> None:
         job = await self._books.directory.media_job(waiting.id)
         if job is None:
             return
@@ -329,10 +318,11 @@ class MediaJobs:
         except StoreUnavailable:
             pass  # what is known of it is good enough to look again
         portal, waiting, _ = self._running[job.id]
+        waiting.login = stored.login
         self._rest(waiting, not_before, carrier.urgent_at(stored))
-        self._put(portal, waiting)
+        self._order.put(portal, waiting)
 
-    def _rest(self, waiting: _Waiting, not_before: int, urgent_at: int | None) -> None:
+    def _rest(self, waiting: Pending, not_before: int, urgent_at: int | None) -> None:
         """Not before that time (ms), but for what becomes urgent sooner; what is urgent already was just tried."""
         if urgent_at is not None and urgent_at <= self._clock.now():
             urgent_at = max(urgent_at, not_before)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from bridgekit.core.media_from_matrix import ReadFile
-from bridgekit.model.ids import EventID, RoomID
+from bridgekit.model.ids import EventID, RemoteMessageID, RoomID
 from bridgekit.model.records import MediaJob
 
 
 class UploadNote(msgspec.Struct, frozen=True, omit_defaults=True):
     """`remote`: what the network calls the file, once it has it. `reserved`: what it will be called; `sent`: the
-    message went ahead with that. `code`, `reason`: it has failed for good. `waits`: why the last attempt failed."""
+    message went ahead with that. `code`, `reason`: it has failed for good. `waits`: why the last attempt failed. Of a
+    message that went ahead of a file that failed: `told`: its sender knows; `targets`: what is to be deleted at the
+    network, and forgotten here already."""
 
     file: ReadFile
     room: RoomID
@@ -22,6 +24,8 @@ class UploadNote(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str = ""
     reason: str = ""
     waits: str = ""
+    told: bool = False
+    targets: tuple[RemoteMessageID, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -30,7 +34,7 @@ class UploadNote(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(UploadNote).decode
+decode_upload = msgspec.msgpack.Decoder(UploadNote).decode
 
 
 def upload_id(event_id: EventID) -> str:
@@ -39,7 +43,7 @@ def upload_id(event_id: EventID) -> str:
 
 
 def note_of(job: MediaJob) -> UploadNote:
-    return _decode(job.payload)
+    return decode_upload(job.payload)
 
 
 def noted(job: MediaJob, note: UploadNote) -> MediaJob:

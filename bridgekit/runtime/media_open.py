@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import msgspec
 
 from bridgekit.core.media_from_matrix import ReadFile
-from bridgekit.core.media_info import size_in_words
+from bridgekit.core.media_info import filename_of, size_in_words
 from bridgekit.core.policy import Retry, judge_homeserver
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, Rejected, Transient
 from bridgekit.model.limits import Limits
-from bridgekit.model.media import MatrixMedia, MediaKind, MediaStream
+from bridgekit.model.media import MatrixMedia, MediaKind, MediaRef, MediaStream
 from bridgekit.ports import Homeserver
 
 NOT_YET = "M_NOT_YET_UPLOADED"
@@ -76,7 +76,8 @@ def media_of(
                 raise in_words(error) from error
             if (why := too_large(stream.size, limits)) is not None:
                 raise Rejected(why)
-            yield dataclasses.replace(stream, chunks=_read(stream, limits, moved))
+            name = filename_of(MediaRef("", name=stream.name)) if stream.name else ""  # the homeserver's word, too
+            yield dataclasses.replace(stream, chunks=_read(stream, limits, moved), name=name)
 
     return MatrixMedia(
         kind=fitting(file.kind, limits) or file.kind,

@@ -11,8 +11,8 @@ import msgspec
 
 from bridgekit.adapter.capabilities import CanUploadMedia, capability
 from bridgekit.core.media_from_matrix import ReadFile
-from bridgekit.core.policy import End, Pause, Retry, Verdict, expired, judge_homeserver, judge_network
-from bridgekit.errors import HomeserverUnreachable, LeaseLost, MatrixRequestError
+from bridgekit.core.policy import End, Pause, Retry, Verdict, expired, judge_network
+from bridgekit.errors import LeaseLost
 from bridgekit.model.entry import Ending
 from bridgekit.model.ids import EventID, LoginID, PortalKey
 from bridgekit.model.limits import Limits
@@ -24,15 +24,15 @@ from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.counters import Counters
 from bridgekit.runtime.lanes import WaitFor, is_being_cancelled
-from bridgekit.runtime.media_carrier import JobLater, JobWaits
+from bridgekit.runtime.media_carrier import JobLater, JobWaits, is_readable
 from bridgekit.runtime.media_jobs import MediaJobs
 from bridgekit.runtime.media_note import job_id
-from bridgekit.runtime.media_note_out import UploadNote, note_of, noted, payload, upload_id
+from bridgekit.runtime.media_note_out import UploadNote, decode_upload, note_of, noted, payload, upload_id
 from bridgekit.runtime.media_open import NOT_YET, HomeserverSays, fitting, media_of, too_large
+from bridgekit.runtime.media_orphans import Orphans
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.media_stream import SourceFailed, Watch
 from bridgekit.runtime.sessions import Sessions
-from bridgekit.runtime.status import Status
 
 if TYPE_CHECKING:
     from bridgekit.runtime.sending import Attempt, Connected
@@ -57,7 +57,7 @@ class MediaOut:
         homeserver: Homeserver,
         sessions: Sessions,
         jobs: MediaJobs,
-        status: Status,
+        orphans: Orphans,
         clock: Clock,
         rules: MediaRules,
         counters: Counters,
@@ -68,11 +68,11 @@ class MediaOut:
         self._homeserver = homeserver
         self._sessions = sessions
         self._jobs = jobs
-        self._status = status
         self._clock = clock
         self._rules = rules
         self._counters = counters
         self._connection_errors = connection_errors
+        self._orphans = orphans
         self._arrivals: dict[str, asyncio.Event] = {}
 
     # --- for the head of a lane -------------------------------------------------------------------------------------
@@ -197,6 +197,9 @@ class MediaOut:
     def urgent_at(self, job: MediaJob) -> int | None:
         return None
 
+    def can_read(self, job: MediaJob) -> bool:
+        return is_readable(job, decode_upload)
+
     def reserved(self, job: MediaJob) -> None:
         """Nothing is reserved at the homeserver for it."""
 
@@ -205,8 +208,10 @@ class MediaOut:
 
     async def carry(self, job: MediaJob) -> None:
         note = note_of(job)
-        if note.settled and not note.sent:
-            return  # its message is still to be sent
+        if note.settled:
+            if note.sent:
+                await self._orphans.carry(job)
+            return  # else its message is still to be sent
         if self._books.login(job.login) is None:
             await self._fail(job, "no_login", "the login that it was to be sent through has logged out")
             return
@@ -230,13 +235,20 @@ class MediaOut:
         await self._settle(job, remote=remote)
 
     async def give_up(self, job: MediaJob, reason: str) -> None:
-        await self._fail(job, "transient", reason)
+        if note_of(job).code:
+            log.warning("a message without its file could not be deleted at the network: %s", reason)
+            await self._books.save(MediaJobEnded(job.id))
+            return
+        try:
+            await self._fail(job, "transient", reason)
+        except JobWaits:
+            raise JobLater(Retry(code="no_session", reason="its account is not connected")) from None
 
     async def _upload(self, uploader: CanUploadMedia, job: MediaJob, note: UploadNote, limits: Limits) -> str:
         watch = Watch(self._clock, self._rules.stall_timeout_s)
 
         def moved(size: int) -> None:
-            watch.seen()
+            watch.seen(size)
             self._counters.media_bytes[Direction.MATRIX] += size
             points.reach(points.MEDIA_HALF)
 
@@ -266,9 +278,7 @@ class MediaOut:
                 await self._change(job, waits=verdict.reason)
                 raise JobLater(verdict) from error
             case Pause():
-                if self._sessions.session(job.login) is session:
-                    await self._sessions.auth_failed(job.login, verdict.reason)
-                    await self._sessions.disconnect(job.login)
+                await self._sessions.refused(job.login, session, verdict.reason)
                 self._arrived(job.id)  # the head looks why nothing comes
                 raise JobWaits from error
             case End():
@@ -288,32 +298,18 @@ class MediaOut:
         await self._settle(job, code=code, reason=reason)
 
     async def _settle(self, job: MediaJob, **how: str) -> None:
-        """It is over. If its message is at the network already, nobody asks any more."""
+        """It is over. If its message is at the network already, nobody asks any more. Raises `JobLater`, `JobWaits`."""
         async with self._jobs.locked(job.portal, job.message):
             stored = await self._books.directory.media_job(job.id)
             if stored is None or stored.login != job.login:
                 return
             note = msgspec.structs.replace(note_of(stored), **how)
-            if note.sent:
-                facts = await self._tell(note) if note.code else ()
-                await self._books.save(MediaJobEnded(job.id), *facts)
+            if note.sent and not note.code:
+                await self._books.save(MediaJobEnded(job.id))
             else:
                 await self._save(noted(stored, note))
-
-    async def _tell(self, note: UploadNote) -> tuple[Fact, ...]:
-        """The message is there without its file: its sender has to know."""
-        try:
-            event = await self._homeserver.get_event(note.room, note.event_id)
-            if event is None:
-                return ()
-            await self._status.know(note.room)
-            ending = Ending(code=note.code, reason=f"its file could not follow: {note.reason}", at=self._clock.now())
-            return await self._status.failed(event, ending, received_at=self._clock.now())
-        except (HomeserverUnreachable, MatrixRequestError) as error:
-            if isinstance(verdict := judge_homeserver(error), Retry):
-                raise JobLater(verdict) from error
-            log.warning("a person could not be told: %s", error, extra={"room_id": note.room})
-            return ()
+        if note.sent and note.code:
+            await self._orphans.carry(job)
 
     async def _change(self, job: MediaJob, **how: str) -> None:
         async with self._jobs.locked(job.portal, job.message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,13 +17,21 @@ from bridgekit.runtime import points
 from bridgekit.runtime.lanes import is_being_cancelled
 from bridgekit.runtime.media_rules import MediaRules
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 ANSWER_S = 300.0
 """How long the homeserver may take to store a file that it has got whole: see `bridgekit.matrix.upload`."""
 
 PIECE = 64 * 1024
-"""Bytes that are read of a spooled file at once."""
+"""Bytes that are handed on at once, at most: how far it has got shows after each."""
+
+LEAST_PER_S = 1024
+"""A transfer that is slower, over `MediaRules.stall_timeout_s`, counts as stalled: it holds a place of its login's."""
+
+CLOSE_S = 15.0
+"""How long one that is broken off may take to let go, before it is told once more, and then is left to itself."""
 
 Opener = Callable[[], AbstractAsyncContextManager[MediaStream]]
 Send = Callable[[AsyncIterator[bytes], int, MediaRef], Awaitable[T]]
@@ -38,11 +47,15 @@ class SourceFailed(Exception):
 
 
 class TooLarge(Exception):
-    """The file is larger than the homeserver takes. `ref`: what is known of it."""
+    """The file is larger than the homeserver takes."""
 
-    def __init__(self, ref: MediaRef) -> None:
-        super().__init__("too large")
-        self.ref = ref
+
+class TooLargeToKeep(Exception):
+    """The file is larger than what the bridge may keep on its disk."""
+
+
+class NoRoom(Exception):
+    """Other files have what the bridge may keep on its disk."""
 
 
 class _WrongSize(Exception):
@@ -60,12 +73,18 @@ class Transfers:
         self._clock = clock
         self._rules = rules
         self._moved = moved
-        self._progress = 0.0
+        self._kept = 0  # bytes on disk
+
+    @property
+    def spool_bytes(self) -> int:
+        """How much of files may be on disk."""
+        return self._rules.spool_bytes
 
     async def carry(self, ref: MediaRef, open: Opener, send: Send[T], *, limit: int | None) -> tuple[T, MediaRef]:
         """Open the file and send it. Returns what `send` did, and what is known of the file now.
 
-        Raises `SourceFailed`, `TooLarge`, and whatever `send` raises.
+        Raises `SourceFailed`, `TooLarge`, `TooLargeToKeep`, `NoRoom`, `OSError` of the disk, and whatever `send`
+        raises.
         """
         watch = Watch(self._clock, self._rules.stall_timeout_s)
         return await watch.over(self._carry(ref, open, send, limit, watch))
@@ -79,7 +98,7 @@ class Transfers:
                 size = stream.size if stream.size is not None else ref.size
                 if size is not None and size >= 0:
                     known = with_learnt(ref, stream, size)
-                    _check(known, size, limit)
+                    _check(size, limit)
                     return await send(self._verified(stream.chunks, size, watch), size, known), known
                 return await self._spooled(ref, stream, send, limit, watch)
         except _WrongSize as wrong:
@@ -103,23 +122,36 @@ class Transfers:
         # Without a name from the beginning: whatever happens to the process, nothing of it is left.
         with tempfile.TemporaryFile(dir=self._rules.directory) as file:
             size = 0
-            async for chunk in self._source(stream.chunks, watch):
-                size += len(chunk)
-                _check(with_learnt(ref, stream, size), size, limit)
-                await self._offloaded(functools.partial(file.write, chunk))
-            if expected is not None and size != expected:
-                # A wrong length is wrong in the same way each time; a connection breaks somewhere.
-                raise SourceFailed(ConnectionAbortedError(f"it had {expected} bytes, then {size}"))
-            await self._offloaded(functools.partial(file.seek, 0))
-            known = with_learnt(ref, stream, size)
-            return await send(self._read(file, watch), size, known), known
+            try:
+                async for chunk in self._source(stream.chunks, watch):
+                    size += len(chunk)
+                    self._kept += len(chunk)
+                    _check(size, limit)
+                    self._check_room(size)
+                    await self._offloaded(functools.partial(file.write, chunk))
+                if expected is not None and size != expected:
+                    # A wrong length is wrong in the same way each time; a connection breaks somewhere.
+                    raise SourceFailed(ConnectionAbortedError(f"it had {expected} bytes, then {size}"))
+                await self._offloaded(functools.partial(file.seek, 0))
+                known = with_learnt(ref, stream, size)
+                return await send(self._read(file, watch), size, known), known
+            finally:
+                self._kept -= size
+
+    def _check_room(self, size: int) -> None:
+        if size > self._rules.spool_bytes:
+            raise TooLargeToKeep
+        if self._kept > self._rules.spool_bytes:
+            raise NoRoom  # one of those that are under way lets go of its own, so the last of them has room
 
     async def _source(self, chunks: AsyncIterator[bytes], watch: Watch) -> AsyncIterator[bytes]:
         try:
             async for chunk in chunks:
-                watch.seen()
                 self._moved(len(chunk))
-                yield chunk
+                for start in range(0, len(chunk), PIECE):
+                    piece = chunk[start : start + PIECE]
+                    watch.seen(len(piece))
+                    yield piece
         except (GeneratorExit, SourceFailed):
             raise
         except asyncio.CancelledError as error:
@@ -144,24 +176,24 @@ class Transfers:
             held = chunk
         if count != size:
             raise _WrongSize(count)
-        watch.seen(ANSWER_S)
+        watch.complete()
         if held:
             yield held
 
     async def _read(self, file: IO[bytes], watch: Watch) -> AsyncIterator[bytes]:
         while piece := await self._offloaded(functools.partial(file.read, PIECE)):
             yield piece
-            watch.seen()
+            watch.seen(len(piece))
             points.reach(points.MEDIA_HALF)
-        watch.seen(ANSWER_S)
+        watch.complete()
 
     async def _offloaded(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work) if self._rules.offload else work()
 
 
-def _check(ref: MediaRef, size: int, limit: int | None) -> None:
+def _check(size: int, limit: int | None) -> None:
     if limit is not None and size > limit:
-        raise TooLarge(ref)
+        raise TooLarge
 
 
 @asynccontextmanager
@@ -192,16 +224,26 @@ async def _opened(open: Opener) -> AsyncIterator[MediaStream]:
 
 
 class Watch:
-    """Breaks a piece of work off when it has not moved for a while."""
+    """Breaks a piece of work off when it has not moved for a while, or moves so slowly that it would hold its place for
+    ever."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
         self._last = clock.monotonic()
+        self._since: float | None = None  # from when on `_moved` counts; None: nothing has come yet, or all has
+        self._moved = 0
 
-    def seen(self, patience_s: float = 0.0) -> None:
-        """Something has moved, and so long it may be quiet now, beyond the usual."""
-        self._last = self._clock.monotonic() + patience_s
+    def seen(self, size: int = 0) -> None:
+        """So many bytes have moved."""
+        self._last = self._clock.monotonic()
+        if size and self._since is None:
+            self._since, self._moved = self._last, 0
+        self._moved += size
+
+    def complete(self) -> None:
+        """There are no more bytes, and whoever got them may take `ANSWER_S` beyond the usual for them."""
+        self._last, self._since = self._clock.monotonic() + ANSWER_S, None
 
     async def over(self, work: Awaitable[T]) -> T:
         """Do it. Raises `SourceFailed` with a `TimeoutError` if it has stalled."""
@@ -211,15 +253,35 @@ class Watch:
             await asyncio.wait((task, watching), return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            raise SourceFailed(TimeoutError(f"nothing has moved for {self._seconds:g} s"))
+            raise SourceFailed(TimeoutError(watching.result()))
         finally:
             watching.cancel()
             if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await self._break_off(task)
 
-    async def _stalled(self) -> None:
-        while (rest := self._last + self._seconds - self._clock.monotonic()) > 0:
+    async def _break_off(self, task: asyncio.Future[T]) -> None:
+        """Cancel it. What does not end then, such as a connection that cannot be closed, must not hold its place."""
+        for _ in range(2):
+            task.cancel()
+            timer = asyncio.ensure_future(self._clock.sleep(CLOSE_S))
+            try:
+                await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                timer.cancel()
+            if task.done():
+                if not task.cancelled():
+                    task.exception()  # of no interest any more
+                return
+        log.error("a file that was broken off does not end; the adapter holds on to it")
+
+    async def _stalled(self) -> str:
+        """Returns when it has, and says how."""
+        while True:
+            now = self._clock.monotonic()
+            if (rest := self._last + self._seconds - now) <= 0:
+                return f"nothing has moved for {self._seconds:g} s"
+            if self._since is not None and (passed := now - self._since) >= self._seconds:
+                if self._moved < LEAST_PER_S * passed:
+                    return f"only {self._moved} bytes have moved in {passed:.0f} s"
+                self._since, self._moved = now, 0
             await self._clock.sleep(rest)

@@ -18,7 +18,7 @@ from bridgekit.model.ids import DedupeKey, EventID, LoginID, RoomID, UserID
 from bridgekit.model.remote import RemoteMessage
 from bridgekit.runtime.lanes import WaitFor
 from bridgekit.runtime.media_carrier import JobLater, JobWaits, Refused, is_forever
-from bridgekit.runtime.media_carry import THUMBNAIL_TRIES, FileCarrier
+from bridgekit.runtime.media_fetch import THUMBNAIL_TRIES, Fetcher
 from bridgekit.runtime.media_note import FileNote, Slot
 from bridgekit.runtime.media_rules import MediaRules
 from bridgekit.runtime.retrying import Retrying
@@ -30,7 +30,7 @@ class Waiting:
 
     def __init__(
         self,
-        carrier: FileCarrier,
+        fetcher: Fetcher,
         sessions: Sessions,
         retrying: Retrying,
         rules: MediaRules,
@@ -39,7 +39,7 @@ class Waiting:
         is_away: Callable[[], Awaitable[bool]],
     ) -> None:
         self._is_away = is_away
-        self._carrier = carrier
+        self._fetcher = fetcher
         self._sessions = sessions
         self._retrying = retrying
         self._backoff = backoff
@@ -96,12 +96,12 @@ class Waiting:
         thumbnail = None
         if note.ref.thumbnail is not None:
             try:
-                uri, _ = await self._carrier.transfer(login, note, note.ref.thumbnail, None)
+                uri, _ = await self._fetcher.transfer(login, note, note.ref.thumbnail, None)
                 thumbnail = Place(uri, 0)
             except Refused:
                 thumbnail = None  # the file goes without it
             except JobLater:
                 if attempt < THUMBNAIL_TRIES:
                     raise
-        uri, ref = await self._carrier.transfer(login, note, note.ref, None)
+        uri, ref = await self._fetcher.transfer(login, note, note.ref, None)
         return Slot(uri=uri, thumbnail=thumbnail, ref=msgspec.structs.replace(ref))

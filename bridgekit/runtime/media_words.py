@@ -12,6 +12,11 @@ def too_large(limit: int | None) -> str:
     return f"it is larger than this homeserver's limit{most}"
 
 
+def too_large_to_keep(limit: int) -> str:
+    """The same of a file that would have to be on the bridge's disk first."""
+    return f"the network does not say its size, and it is larger than the {size_in_words(limit)} that this bridge keeps"
+
+
 def failed_words(ref: MediaRef, reason: str) -> str:
     """What stands in a file's place."""
     return f"{described(ref)} could not be transferred: {reason}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bridgekit.adapter.base import Session
 from bridgekit.core.mentions import Mentions, reply_mentions
 from bridgekit.core.rooms import known_room
-from bridgekit.core.to_matrix import as_notice, message_contents
+from bridgekit.core.to_matrix import Words, as_notice, message_contents
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.model.entry import Entry
 from bridgekit.model.ids import EventID, PortalKey, RemoteMessageID, RoomID, UserID
@@ -18,7 +18,7 @@ from bridgekit.runtime.books import Books
 from bridgekit.runtime.catching_up import CatchingUp
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, Lane
-from bridgekit.runtime.media_in import MediaIn, Words, is_with_files
+from bridgekit.runtime.media_in import MediaIn, is_with_files
 from bridgekit.runtime.own_echo import OwnEchoes
 from bridgekit.runtime.people import People
 from bridgekit.runtime.portals import Portals, describer_of
@@ -110,7 +110,7 @@ class MessagesIn:
         words = await self._words(message, room, ghost, lane)
         if is_with_files(message, session):
             return await self._files.post(message, room, ghost, entry, lane, words, quiet=quiet)
-        contents = message_contents(message, **words)
+        contents = message_contents(message, words)
         if quiet:
             contents = [(txn_id, as_notice(content)) for txn_id, content in contents]
         aliases = [AliasSaved(message.portal, alias, message.id) for alias in message.aliases]

@@ -227,10 +227,7 @@ class Attempt:
             case Pause():
                 if not marked_before:
                     await self._unmark()
-                login = to.record.login.id
-                if self.o.sessions.session(login) is to.session:  # not a new one, of a new login
-                    await self.o.sessions.auth_failed(login, verdict.reason)
-                    await self.o.sessions.disconnect(login)
+                await self.o.sessions.refused(to.record.login.id, to.session, verdict.reason)
                 # At once again, to find that there is no session, and what follows from that.
                 raise WaitFor(functools.partial(self._until_connected, to.record, 0.0)) from error
             case End():

@@ -301,6 +301,14 @@ class Sessions:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    async def refused(self, login: LoginID, session: object, reason: str) -> None:
+        """The network refused the login's credentials to what was asked through this session, which is closed. Nothing
+        happens to another one, of a new login. Raises `StoreError`."""
+        if self.session(login) is session:
+            await self.auth_failed(login, reason)
+        if self.session(login) is session:
+            await self.disconnect(login)
+
     async def auth_failed(self, login: LoginID, reason: str) -> None:
         """The network does not take the login's credentials any more: remember that, and tell its person."""
         record = self.books.login(login)

@@ -23,7 +23,6 @@ from bridgekit.model.entry import (
     Stats,
 )
 from bridgekit.model.ids import (
-    ContentURI,
     DedupeKey,
     EventID,
     LaneKey,
@@ -43,6 +42,7 @@ from bridgekit.model.records import (
     MediaJob,
     Membership,
     MessageRecord,
+    Picture,
     Portal,
     ReactionRecord,
     UncertainSaved,
@@ -203,6 +203,7 @@ class SqlStore(ABC):
             total += deleted
         total += await self._clean(clean.dead_letters, now - retention.dead_ms, epoch)
         total += await self._clean(clean.uncertain, now - retention.dead_ms, epoch)
+        total += await self._clean(clean.pictures, now - retention.pictures_ms, epoch)
         if retention.messages_ms is not None:
             total += await self._clean(clean.messages, now - retention.messages_ms, epoch)
         return total
@@ -280,7 +281,7 @@ class SqlStore(ABC):
     async def media_job(self, id: str) -> MediaJob | None:
         return await self._read(directory.media_job, id)
 
-    async def picture(self, key: str) -> ContentURI | None:
+    async def picture(self, key: str) -> Picture | None:
         return await self._read(directory.picture, key)
 
     async def ongoing_calls(self) -> list[CallRecord]:

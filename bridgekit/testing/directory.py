@@ -10,7 +10,6 @@ import msgspec
 
 from bridgekit.model import records
 from bridgekit.model.ids import (
-    ContentURI,
     EventID,
     LoginID,
     Nonce,
@@ -53,7 +52,7 @@ class Knowledge:
     )
     media_jobs: dict[str, MediaJob] = field(default_factory=dict)
     media_numbers: int = 0
-    pictures: dict[str, ContentURI] = field(default_factory=dict)
+    pictures: dict[str, records.Picture] = field(default_factory=dict)
     calls: dict[str, CallRecord] = field(default_factory=dict)
     uncertain: dict[Nonce, UncertainSaved] = field(default_factory=dict)
     management: dict[UserID, RoomID] = field(default_factory=dict)
@@ -122,8 +121,11 @@ class MemoryDirectory(ABC):
                 self._save_job(job)
             case records.MediaJobEnded(id):
                 known.media_jobs.pop(id, None)
-            case records.PictureSaved(name, uri):
-                known.pictures[name] = uri
+            case records.PictureSaved(name, uri, at):
+                known.pictures[name] = records.Picture(uri, at)
+            case records.PictureUsed(uri, at):
+                for name in [name for name, picture in known.pictures.items() if picture.uri == uri]:
+                    known.pictures[name] = records.Picture(uri, at)
             case records.CallSaved(call):
                 old_call = known.calls.get(call.id)
                 known.calls[call.id] = call if old_call is None else msgspec.structs.replace(call, at=old_call.at)
@@ -162,12 +164,15 @@ class MemoryDirectory(ABC):
             saved = msgspec.structs.replace(record.login, state=state)
             self._known.logins[login] = msgspec.structs.replace(record, login=saved)
 
-    def _forget(self, *, uncertain_before: int, messages_before: int | None) -> int:
+    def _forget(self, *, uncertain_before: int, pictures_before: int, messages_before: int | None) -> int:
         known = self._known
         nonces = [nonce for nonce, fact in known.uncertain.items() if fact.at < uncertain_before]
         for nonce in nonces:
             del known.uncertain[nonce]
-        count = len(nonces)
+        pictures = [name for name, picture in known.pictures.items() if picture.used_at < pictures_before]
+        for name in pictures:
+            del known.pictures[name]
+        count = len(nonces) + len(pictures)
         if messages_before is not None:
             for key, parts in list(known.messages.items()):
                 for part in [part for part, message in parts.items() if message.timestamp < messages_before]:
@@ -288,7 +293,7 @@ class MemoryDirectory(ABC):
         await self._reading()
         return self._known.media_jobs.get(id)
 
-    async def picture(self, key: str) -> ContentURI | None:
+    async def picture(self, key: str) -> records.Picture | None:
         await self._reading()
         return self._known.pictures.get(key)
 

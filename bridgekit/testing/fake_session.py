@@ -208,5 +208,7 @@ def reserving(kind: type[FakeSession]) -> type[FakeSession]:
 def session_lacking(kind: type[FakeSession], lacks: frozenset[type[Capability]]) -> type[FakeMethods]:
     """A class like `kind` that does not declare these capabilities."""
     kept = tuple(each for each in CAPABILITIES if issubclass(kind, each) and each not in lacks)
-    own = {name: value for name, value in vars(kind).items() if name in ("dedupes_for", "find")}
+    own: dict[str, object] = {}
+    for each in reversed(kind.mro()[: kind.mro().index(FakeSession) + 1]):
+        own |= {name: vars(each)[name] for name in ("dedupes_for", "find", "reserve") if name in vars(each)}
     return type(f"{kind.__name__}WithLess", (FakeMethods, *kept), own)

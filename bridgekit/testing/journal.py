@@ -350,6 +350,7 @@ class MemoryJournal(MemoryDirectory, MemoryIntake):
             del self._memory.dead[id]
         forgotten = self._forget(
             uncertain_before=now - retention.dead_ms,
+            pictures_before=now - retention.pictures_ms,
             messages_before=None if retention.messages_ms is None else now - retention.messages_ms,
         )
         return len(old_keys) + len(old_letters) + forgotten

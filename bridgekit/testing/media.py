@@ -12,7 +12,7 @@ from bridgekit.core.media_bytes import mimetype as checked_type
 from bridgekit.core.mxc import parse_mxc
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, UserID
-from bridgekit.model.media import MediaStream, Reservation
+from bridgekit.model.media import MediaStream, Reservation, Upload
 from bridgekit.ports import Clock
 from bridgekit.testing.faults import Faulty
 
@@ -90,18 +90,9 @@ class FakeMedia(Faulty):
 
         return await self._do("reserve_media", effect, user=owner)
 
-    async def fill_media(
-        self,
-        uri: ContentURI,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int,
-        mimetype: str,
-        filename: str | None = None,
-        user: UserID | None = None,
-    ) -> None:
-        owner = user or self.bot
-        data = await self._taken(chunks, size)
+    async def fill_media(self, uri: ContentURI, chunks: AsyncIterator[bytes], upload: Upload) -> None:
+        owner = upload.user or self.bot
+        data = await self._taken(chunks, upload.size)
 
         def effect() -> None:
             file = self.files.get(uri)
@@ -111,23 +102,18 @@ class FakeMedia(Faulty):
                 raise MatrixRequestError(403, "M_FORBIDDEN", "Only the creator of the media ID can upload to it")
             if file.data is not None:
                 raise MatrixRequestError(409, "M_CANNOT_OVERWRITE_MEDIA", "Media ID already has content")
-            self.fill(uri, data, mimetype=checked_type(mimetype) or OCTETS, filename=filename or "")
+            self.fill(uri, data, mimetype=checked_type(upload.mimetype) or OCTETS, filename=upload.filename)
 
-        await self._do("fill_media", effect, uri=uri, user=owner, size=size)
+        await self._do("fill_media", effect, uri=uri, user=owner, size=upload.size)
 
-    async def upload_media(
-        self,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int,
-        mimetype: str,
-        filename: str | None = None,
-        user: UserID | None = None,
-    ) -> ContentURI:
-        data = await self._taken(chunks, size)
-        named = {"mimetype": checked_type(mimetype) or OCTETS, "filename": filename or ""}
+    async def upload_media(self, chunks: AsyncIterator[bytes], upload: Upload) -> ContentURI:
+        data = await self._taken(chunks, upload.size)
+        named = {"mimetype": checked_type(upload.mimetype) or OCTETS, "filename": upload.filename}
         return await self._do(
-            "upload_media", lambda: self.add_file(data, owner=user or self.bot, **named), user=user, size=size
+            "upload_media",
+            lambda: self.add_file(data, owner=upload.user or self.bot, **named),
+            user=upload.user,
+            size=upload.size,
         )
 
     async def upload(self, data: bytes, *, mimetype: str, filename: str | None = None) -> ContentURI:

@@ -73,12 +73,13 @@ class Files:
         return content
 
     async def carried(self) -> None:
-        """Wait until no file is on its way, as /metrics says."""
+        """Wait until no file is on its way, as /metrics says. One is not yet when its event is in the room."""
         url = f"http://127.0.0.1:{self.bridge.monitoring_port}/metrics"
         async with asyncio.timeout(60), aiohttp.ClientSession() as http:
             while True:
+                begun = all(file.opened for file in self.chat.files.values())
                 async with http.get(url) as answer:
-                    if "\nbridgekit_waiting_files 0.0\n" in await answer.text():
+                    if "\nbridgekit_waiting_files 0.0\n" in await answer.text() and begun:
                         return
                 await asyncio.sleep(0.05)  # noqa: TID251 - nobody tells when a number changes
 

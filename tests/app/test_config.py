@@ -153,6 +153,13 @@ def mistakes(directory: Path, text: str) -> list[str]:
             ),
         ),
         (
+            GOOD + "media: {private_hosts: [store.internal, '[fd00::1]', '10.0.0.1:9000']}",
+            (
+                ", line 6: media.private_hosts[2]: expected a host without a port, "
+                'found the text "10.0.0.1:9000". Mend that value.'
+            ),
+        ),
+        (
             GOOD.replace("http://127.0.0.1:1", "http://127.0.0.1 :1"),
             (
                 ", line 2: homeserver.url: expected an http:// or https:// URL, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from bridgekit.model.entry import Retention
 from bridgekit.model.ids import ChatID, ContentURI, LoginID, PortalKey
 from bridgekit.model.records import (
     Direction,
@@ -11,7 +12,9 @@ from bridgekit.model.records import (
     MediaJob,
     MediaJobEnded,
     MediaJobSaved,
+    Picture,
     PictureSaved,
+    PictureUsed,
 )
 from bridgekit.ports import Store
 from tests.contract.values import NOW, WEIRD, Opened
@@ -79,13 +82,30 @@ class MediaContract:
         assert (stats.media, stats.oldest_media_ms) == (1, NOW + 5)
 
     async def test_pictures(self, held: Opened) -> None:
-        await held.know(*(PictureSaved(key, ContentURI(f"mxc://example.org/{n}")) for n, key in enumerate(WEIRD)))
-        await held.know(PictureSaved(WEIRD[0], ContentURI("mxc://example.org/new")))
-        uris = [await held.store.picture(key) for key in WEIRD]
-        assert uris == ["mxc://example.org/new", *(f"mxc://example.org/{n}" for n in range(1, len(WEIRD)))]
+        await held.know(*(PictureSaved(key, ContentURI(f"mxc://example.org/{n}"), NOW) for n, key in enumerate(WEIRD)))
+        await held.know(PictureSaved(WEIRD[0], ContentURI("mxc://example.org/new"), NOW + 1))
+        pictures = [await held.store.picture(key) for key in WEIRD]
+        assert pictures == [
+            Picture(ContentURI("mxc://example.org/new"), NOW + 1),
+            *(Picture(ContentURI(f"mxc://example.org/{n}"), NOW) for n in range(1, len(WEIRD))),
+        ]
         assert await held.store.picture("none") is None
 
+    async def test_pictures_that_are_not_used_are_forgotten(self, held: Opened) -> None:
+        """By whichever of its keys one is used: it is found by all of them."""
+        used, unused = ContentURI("mxc://example.org/used"), ContentURI("mxc://example.org/unused")
+        await held.know(PictureSaved("id", used, NOW), PictureSaved("bytes", used, NOW), PictureSaved("b", unused, NOW))
+        await held.know(PictureUsed(used, NOW + 1000), PictureUsed(ContentURI("mxc://example.org/none"), NOW + 1000))
+        keep = Retention(seen_ms=10**9, dead_ms=10**9, pictures_ms=500)
+        assert await held.store.clean(keep, now=NOW + 500, epoch=held.epoch) == 0
+        assert await held.store.clean(keep, now=NOW + 501, epoch=held.epoch) == 1
+        assert [await held.store.picture(key) for key in ("id", "bytes", "b")] == [Picture(used, NOW + 1000)] * 2 + [
+            None
+        ]
+        assert await held.store.clean(keep, now=NOW + 1501, epoch=held.epoch) == 2
+        assert await held.store.picture("id") is None
+
     async def test_another_process_finds_them(self, held: Opened, second: Store) -> None:
-        await held.know(MediaJobSaved(job("a")), PictureSaved("k", ContentURI("mxc://example.org/a")))
+        await held.know(MediaJobSaved(job("a")), PictureSaved("k", ContentURI("mxc://example.org/a"), NOW))
         assert [each.id for each in await second.media_jobs()] == ["a"]
-        assert await second.picture("k") == "mxc://example.org/a"
+        assert await second.picture("k") == Picture(ContentURI("mxc://example.org/a"), NOW)

@@ -8,7 +8,7 @@ import msgspec
 
 from bridgekit.core.from_matrix import ReadEdit, ReadReaction, ReadText, Unreadable, read_message, read_reaction
 from bridgekit.core.mentions import Person
-from bridgekit.core.to_matrix import message_contents
+from bridgekit.core.to_matrix import Words, message_contents
 from bridgekit.model.content import Mention, MentionRoom, MentionTarget, MentionUser, Text
 from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID, TxnID, UserID
 from bridgekit.model.remote import RemoteMessage
@@ -76,7 +76,7 @@ def contents(text: Text, mention: Person = PEOPLE.get, **more: Any) -> list[JSON
         timestamp=1,
         text=text,
     )
-    named = message_contents(message, txn_id=lambda part: TxnID(f"t{part}"), mention=mention, **more)
+    named = message_contents(message, Words(txn_id=lambda part: TxnID(f"t{part}"), mention=mention, **more))
     assert [key for key, _ in named] == [f"t{part}" for part in range(len(named))]
     return [content for _, content in named]
 

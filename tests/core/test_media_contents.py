@@ -25,11 +25,10 @@ from bridgekit.core.media_info import (
     filename_of,
     geo_uri,
     kind_of,
-    mimetype_of,
     size_in_words,
     with_learnt,
 )
-from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, encoded_size
+from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, Words, encoded_size
 from bridgekit.core.versions import KEY
 from bridgekit.model.content import Mention, MentionUser, Run, Style, Text
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, TxnID, UserID
@@ -70,9 +69,11 @@ def parts_of(said: RemoteMessage, files: list[FileEvent] | None = None, **more: 
     return file_parts(
         said,
         [shown(ref) for ref in said.media] if files is None else files,
-        txn_id=lambda part: TxnID(f"t{part}"),
-        mention=lambda target: (BOB, "Bob") if target == MentionUser(FRIEND) else None,
-        **more,
+        Words(
+            txn_id=lambda part: TxnID(f"t{part}"),
+            mention=lambda target: (BOB, "Bob") if target == MentionUser(FRIEND) else None,
+            **more,
+        ),
     )
 
 
@@ -328,5 +329,4 @@ def test_what_is_learnt_fills_gaps_only() -> None:
 def test_sizes_in_words(size: int, words: str) -> None:
     assert size_in_words(size) == words
     assert described(MediaRef("1", name="a", size=size)) == f"a ({words})"
-    assert mimetype_of(MediaRef("1", mimetype="a/b\n")) == "a/b"
     assert kind_of(MediaRef("1")) is MediaKind.FILE

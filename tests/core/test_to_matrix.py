@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, encoded_size, message_contents, notice_content
+from bridgekit.core.to_matrix import MAX_CONTENT_BYTES, Words, encoded_size, message_contents, notice_content
 from bridgekit.core.versions import KEY
 from bridgekit.model.content import Mention, MentionTarget, MentionUser, Run, Style, Text
 from bridgekit.model.ids import ChatID, EventID, PortalKey, RemoteMessageID, RemoteUserID, TxnID, UserID
@@ -31,7 +31,7 @@ def message(text: Text, **more: Any) -> RemoteMessage:
 
 
 def contents(text: Text, **more: Any) -> list[dict[str, Any]]:
-    named = message_contents(message(text, **more), txn_id=lambda part: TxnID(f"t{part}"), mention=nobody)
+    named = message_contents(message(text, **more), Words(txn_id=lambda part: TxnID(f"t{part}"), mention=nobody))
     assert [key for key, _ in named] == [f"t{part}" for part in range(len(named))]
     return [content for _, content in named]
 
@@ -49,7 +49,7 @@ def test_formatting_has_a_plain_body_too() -> None:
 def test_a_mentioned_person_is_named_in_the_mentions() -> None:
     text = Text("hi Vera", mentions=(Mention(3, 7, MentionUser(RemoteUserID("v"))),))
     named = message_contents(
-        message(text), txn_id=lambda part: TxnID("t"), mention=lambda target: (UserID("@g_v:hs"), "Vera")
+        message(text), Words(txn_id=lambda part: TxnID("t"), mention=lambda target: (UserID("@g_v:hs"), "Vera"))
     )
     ((_, content),) = named
     assert content["m.mentions"] == {"user_ids": ["@g_v:hs"]}
@@ -63,7 +63,8 @@ def test_somebody_unknown_stays_text() -> None:
 
 
 def test_a_reply() -> None:
-    named = message_contents(message(Text("x")), txn_id=lambda part: TxnID("t"), mention=nobody, reply_to=EventID("$e"))
+    words = Words(txn_id=lambda part: TxnID("t"), mention=nobody, reply_to=EventID("$e"))
+    named = message_contents(message(Text("x")), words)
     assert named[0][1]["m.relates_to"] == {"m.in_reply_to": {"event_id": "$e"}}
 
 

@@ -13,6 +13,7 @@ import pytest
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError, WrongSize
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.model.ids import ContentURI, UserID
+from bridgekit.model.media import Upload
 from bridgekit.ports import Homeserver as Port
 from bridgekit.testing.homeserver import FakeHomeserver
 from tests.matrix.helpers import HeldClock
@@ -63,7 +64,7 @@ async def fill(
     hs: Port, uri: ContentURI, *data: bytes | Exception, user: UserID | None, size: int | None = None
 ) -> None:
     said = sum(len(each) for each in data if isinstance(each, bytes)) if size is None else size
-    await hs.fill_media(uri, pieces(*data), size=said, mimetype="text/plain", filename="a.txt", user=user)
+    await hs.fill_media(uri, pieces(*data), Upload(size=said, mimetype="text/plain", filename="a.txt", user=user))
 
 
 class Contract:
@@ -118,7 +119,7 @@ class Contract:
         await fill(hs, made.uri, b"whole", user=one)
         assert await read(hs, made.uri) == b"whole"
         with pytest.raises(expected):
-            await hs.upload_media(pieces(*data), size=size, mimetype="text/plain", user=one)
+            await hs.upload_media(pieces(*data), Upload(size=size, mimetype="text/plain", user=one))
 
     async def test_large_files_arrive_as_they_are(self, setup: Setup) -> None:
         hs, one = setup.hs, setup.one
@@ -126,14 +127,16 @@ class Contract:
         wanted = hashlib.sha256(b"".join(blocks)).hexdigest()
         made = await hs.reserve_media(user=one)
         await fill(hs, made.uri, *blocks, user=one)
-        old = await hs.upload_media(pieces(*blocks), size=12_000_000, mimetype="application/x-made-up", user=one)
+        old = await hs.upload_media(
+            pieces(*blocks), Upload(size=12_000_000, mimetype="application/x-made-up", user=one)
+        )
         for uri in (made.uri, old):
             assert hashlib.sha256(await read(hs, uri)).hexdigest() == wanted
 
     async def test_uploads_the_old_way(self, setup: Setup) -> None:
         hs = setup.hs
         uri = await hs.upload_media(
-            pieces(b"a", b"b"), size=2, mimetype="image/png\r\nX-Evil: 1", filename="é/..\ud800.png"
+            pieces(b"a", b"b"), Upload(size=2, mimetype="image/png\r\nX-Evil: 1", filename="é/..\ud800.png")
         )
         data, size, mimetype, name = await opened(hs, uri)
         assert (data, size, mimetype) == (b"ab", 2, "application/octet-stream")
@@ -145,10 +148,9 @@ class Contract:
         limit = await hs.media_limit()
         assert limit == 50 * 1024 * 1024
         made = await hs.reserve_media(user=one)
+        upload = Upload(size=51 * 1024 * 1024, mimetype="text/plain", user=one)
         with pytest.raises((MatrixRequestError, HomeserverUnreachable)):
-            await hs.fill_media(
-                made.uri, pieces(*[b"x" * 1024 * 1024] * 51), size=51 * 1024 * 1024, mimetype="text/plain", user=one
-            )
+            await hs.fill_media(made.uri, pieces(*[b"x" * 1024 * 1024] * 51), upload)
         await refused(opened(hs, made.uri), 504, "M_NOT_YET_UPLOADED")
 
 

@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.matrix.homeserver import Homeserver
 from bridgekit.model.ids import ContentURI, UserID
+from bridgekit.model.media import Upload
 from tests.matrix.helpers import Answer, HeldClock, StandIn, answer, hang, reset, stand_in
 
 TOKEN = "as-token-secret"
@@ -127,7 +128,7 @@ async def test_hostile_uris_cause_no_request(world: World) -> None:
             await read(world, uri)
         assert (caught.value.status, caught.value.errcode) == (400, "M_INVALID_PARAM")
         with pytest.raises(MatrixRequestError):
-            await world.hs.fill_media(ContentURI(uri), pieces(b"x"), size=1, mimetype="")
+            await world.hs.fill_media(ContentURI(uri), pieces(b"x"), Upload(size=1, mimetype=""))
     assert world.home.seen == []
 
 
@@ -164,6 +165,38 @@ async def test_what_is_not_yet_uploaded_says_nothing_of_the_homeserver(world: Wo
     world.home.otherwise = error(429, "M_LIMIT_EXCEEDED", retry_after_ms=7_000)
     assert (await refused(world, "M_LIMIT_EXCEEDED")).retry_after_ms == 7_000
     assert world.clock.slept == []
+
+
+def in_pieces(status: int, *pieces_: bytes, endless: bool = False) -> Answer:
+    """An answer of which each piece comes by itself."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=status)
+        await response.prepare(request)
+        for piece in pieces_:
+            await response.write(piece)
+            await asyncio.sleep(0.05)  # noqa: TID251 - or the pieces are one
+        while endless:
+            await response.write(b"x" * 65536)
+        return response
+
+    return handler
+
+
+async def test_an_error_that_comes_in_pieces(world: World) -> None:
+    world.home.answers.append(in_pieces(404, b'{"errcode": "M_UNRECOG', b'NIZED", "error": "x"}'))
+    world.home.otherwise = file()
+    assert await read(world) == FILE
+    assert [seen.path for seen in world.home.seen] == [NEW, OLD]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_answers_without_an_end(world: World, status: int) -> None:
+    world.home.otherwise = in_pieces(status, b'{"errcode": "M_NOT_FOUND"}', endless=True)
+    with pytest.raises((HomeserverUnreachable, MatrixRequestError)):
+        await world.hs.fill_media(URI, pieces(b"a"), Upload(size=1, mimetype=""))
+    if status == 404:
+        await refused(world, "M_UNKNOWN")
 
 
 @pytest.mark.parametrize("behaviour", [reset, answer(204, raw=b""), answer(202)])
@@ -330,6 +363,21 @@ async def test_to_a_private_address_by_name(world: World) -> None:
     assert world.beside.seen == []
 
 
+async def test_to_private_addresses_that_the_admin_trusts(world: World) -> None:
+    world.hs.downloads._private_hosts = frozenset({"store.internal"})
+    beside = world.beside.url.rpartition(":")[2]
+    world.names.addresses["store.internal"] = ["127.0.0.1"]
+    world.home.otherwise = redirect(f"http://store.internal:{beside}/x")
+    world.beside.otherwise = file()
+    assert await read(world) == FILE
+    assert world.tokens(world.beside) == [False]
+    world.beside.otherwise = redirect(f"http://cdn.test:{world.port}/x")
+    world.names.addresses["cdn.test"] = ["127.0.0.2"]
+    world.away.otherwise = redirect(f"http://store.internal:{beside}/y")
+    await refused(world, "BAD_REDIRECT")
+    assert len(world.beside.seen) == 2
+
+
 async def test_a_name_that_changes_its_mind(world: World) -> None:
     """DNS rebinding: public when it is judged, private when it is used."""
     world.names.addresses["rebinding.test"] = ["127.0.0.2", "127.0.0.1"]
@@ -395,8 +443,9 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
 async def test_what_is_sent(world: World) -> None:
     world.home.answers.extend([answer(200, {"content_uri": URI}), answer(), answer(200, {"content_uri": URI})])
     assert (await world.hs.reserve_media(user=GHOST)).uri == URI
-    await world.hs.fill_media(URI, pieces(b"a", b"b"), size=2, mimetype="image/png", filename="ä/\ud800?&", user=GHOST)
-    assert await world.hs.upload_media(pieces(b"c"), size=1, mimetype="no type") == URI
+    upload = Upload(size=2, mimetype="image/png", filename="ä/\ud800?&", user=GHOST)
+    await world.hs.fill_media(URI, pieces(b"a", b"b"), upload)
+    assert await world.hs.upload_media(pieces(b"c"), Upload(size=1, mimetype="no type")) == URI
     create, put, post = world.home.seen
     assert (create.method, create.path, create.query) == ("POST", "/_matrix/media/v1/create", {"user_id": GHOST})
     assert (put.method, put.path) == ("PUT", "/_matrix/media/v3/upload/hs.test/abc")
@@ -498,7 +547,7 @@ async def test_a_server_that_refuses_in_the_middle(world: World) -> None:
     receiver, source = Receiver(said("413 Too Large", body), closes=False), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(MatrixRequestError) as caught:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
         assert (caught.value.status, caught.value.errcode) == (413, "M_TOO_LARGE")
     assert source.given < LARGE
 
@@ -507,7 +556,7 @@ async def test_a_server_that_says_it_has_it_before_it_can(world: World) -> None:
     receiver, source = Receiver(said("200 OK", b"{}"), closes=False), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(HomeserverUnreachable, match="before it had the whole file"):
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
     assert source.given < LARGE
 
 
@@ -515,7 +564,7 @@ async def test_a_server_that_hangs_up(world: World) -> None:
     receiver, source = Receiver(after=200_000), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(HomeserverUnreachable) as caught:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
         assert not caught.value.timed_out
         assert hs.failures == 1
     assert source.given < LARGE
@@ -525,7 +574,7 @@ async def test_a_server_that_takes_no_more(world: World) -> None:
     receiver, source = Receiver(after=200_000, closes=False), Source()
     async with receiving(receiver) as hs:
         with pytest.raises(HomeserverUnreachable) as caught:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
         assert caught.value.timed_out
     assert source.given < LARGE  # no more was taken than fits into the buffers on the way
 
@@ -544,7 +593,7 @@ async def test_a_source_may_take_its_time(world: World) -> None:
             await loop_time(0.6)
         yield b"b"
 
-    await world.hs.fill_media(URI, slow(), size=2, mimetype="image/png")
+    await world.hs.fill_media(URI, slow(), Upload(size=2, mimetype="image/png"))
     assert world.home.seen[0].body == b"ab"
 
 
@@ -559,7 +608,7 @@ async def test_cancelled_in_the_middle_the_server_does_not_take_it_for_whole(wor
         await asyncio.Event().wait()
 
     async with receiving(receiver) as hs:
-        task = asyncio.create_task(hs.fill_media(URI, source(), size=300_000, mimetype="image/png"))
+        task = asyncio.create_task(hs.fill_media(URI, source(), Upload(size=300_000, mimetype="image/png")))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -574,7 +623,7 @@ async def test_what_is_sent_is_not_kept_in_memory(world: World) -> None:
     async with receiving(receiver) as hs:
         tracemalloc.start()
         try:
-            await hs.fill_media(URI, source(), size=LARGE, mimetype="image/png")
+            await hs.fill_media(URI, source(), Upload(size=LARGE, mimetype="image/png"))
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -603,7 +652,19 @@ async def test_the_limit_of_an_older_homeserver(world: World) -> None:
     world.home.answers.extend([error(404, "M_UNRECOGNIZED"), answer(200, {"m.upload.size": 9})])
     assert await world.hs.media_limit() == 9
     assert world.home.seen[1].path == "/_matrix/media/v3/config"
+
+
+@pytest.mark.parametrize(
+    "said", [error(403, "M_FORBIDDEN"), answer(404, raw=b"<html>nginx</html>"), answer(405, raw=b"")]
+)
+async def test_a_limit_that_is_not_said_is_none(world: World, said: Answer) -> None:
+    """No message fails because the homeserver, or a proxy before it, does not say how large files may be."""
+    world.home.otherwise = said
+    assert await world.hs.media_limit() is None
+    assert len(world.home.seen) == 2
+    assert await world.hs.media_limit() is None
+    assert len(world.home.seen) == 2
     world.hs._limit_until = None
-    world.home.otherwise = error(403, "M_FORBIDDEN")
+    world.home.otherwise = error(401, "M_UNKNOWN_TOKEN")
     with pytest.raises(MatrixRequestError):
         await world.hs.media_limit()

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from bridgekit.matrix.redirects import BadRedirect, Guard, Hop, is_public
+from bridgekit.matrix.redirects import BadRedirect, Guard, Hop, host_of, is_public
 
 HOME = "https://hs.test/_matrix/client/v1/media/download/hs.test/a"
 
@@ -40,6 +40,9 @@ def test_public_addresses(address: str) -> None:
         "fc00::1",
         "ff02::1",
         "2001:db8::1",
+        "fec0::1",
+        "::127.0.0.1",
+        "64:ff9b:1::7f00:1",
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
         "64:ff9b::7f00:1",
@@ -65,6 +68,8 @@ def test_addresses_that_are_not_public(address: str) -> None:
         ("https://hs.test.evil.test/x", "https://hs.test.evil.test/x", False, False),
         ("https://9.9.9.9/x", "https://9.9.9.9/x", False, False),
         ("https://cdn.test/a%2Fb+c?d=%2f+%26", "https://cdn.test/a%2Fb+c?d=%2f+%26", False, False),
+        ("HTTPS://CDN.test/x", "https://cdn.test/x", False, False),
+        ("/\\cdn.test/x", "https://hs.test/\\cdn.test/x", True, True),
         ("/a b/ä", "https://hs.test/a%20b/%C3%A4", True, True),
     ],
 )
@@ -89,6 +94,11 @@ def test_redirects_that_are_followed(location: str, url: str, token: bool, home:
         "https://169.254.169.254/latest/meta-data",
         "https://[fe80::1%25eth0]/x",
         "https://cdn.test:99999/x",
+        "https://hs.test\\@cdn.test/x",
+        "https://①②⑦.⓪.⓪.①/x",
+        "https://2130706433/x",
+        "https://0x7f.1/x",
+        "https://127.0.0.1./x",
         "https://[oops/x",
     ],
 )
@@ -142,3 +152,34 @@ async def test_private_addresses_of_a_name_are_left_out() -> None:
         await guard.resolve("cdn.test", 443)
     await guard.close()
     assert names.closed
+
+
+@pytest.mark.parametrize("named", ["10.0.0.1", "[fd00::1]", "FD00:0::1", "Store.internal", "2130706433"])
+def test_hosts_that_the_admin_trusts(named: str) -> None:
+    host = host_of(named)
+    location = f"https://[{host}]:9000/x" if ":" in host else f"https://{host}:9000/x"
+    hop = Hop(URL(HOME)).follow(location, private_hosts={host})
+    assert (hop.token, hop.home) == (False, False)
+    with pytest.raises(BadRedirect, match=r"from https to http"):
+        Hop(URL(HOME)).follow(location.replace("https", "http"), private_hosts={host})
+    with pytest.raises(BadRedirect, match=r"media\.private_hosts"):
+        Hop(URL(HOME)).follow("https://10.0.0.2/x", private_hosts={host})
+
+
+def test_nobody_but_the_homeserver_leads_to_hosts_that_the_admin_trusts() -> None:
+    trusted = {"store.internal", "10.0.0.1"}
+    store = Hop(URL(HOME)).follow("https://store.internal/x", private_hosts=trusted)
+    assert store.follow("https://10.0.0.1/x", private_hosts=trusted).trusted
+    away = store.follow("https://cdn.test/x", private_hosts=trusted)
+    with pytest.raises(BadRedirect, match="somebody else"):
+        away.follow("https://store.internal/x", private_hosts=trusted)
+
+
+async def test_a_name_that_the_admin_trusts_may_stand_for_a_private_address() -> None:
+    names = Names()
+    names.addresses = ["10.0.0.1"]
+    guard = Guard(resolver=lambda: names, private_hosts={"store.internal"})
+    assert [each["host"] for each in await guard.resolve("store.internal", 9000)] == ["10.0.0.1"]
+    with pytest.raises(BadRedirect, match=r"media\.private_hosts"):
+        await guard.resolve("other.internal", 9000)
+    await guard.close()

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from bridgekit.core import staging
+from bridgekit.model.ids import RoomID
 from bridgekit.runtime import completer, points
 from bridgekit.testing.harness import Harness, Killed
+from bridgekit.testing.network import FakeNetwork
+
+Start = Callable[..., Any]
 
 
 @pytest_asyncio.fixture(scope="session", autouse=True)
@@ -31,6 +35,22 @@ def no_hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(staging, "QUIET_S", 0)  # tests that are not about it need not wait for quiet
     yield
     points.hook = None
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """`harness, room = await start(network, **options)`: a bridge with one portal, ended with the test."""
+    harnesses = []
+
+    async def begin(network: FakeNetwork | None = None, **options: Any) -> tuple[Harness, RoomID]:
+        harness = Harness(network, **options)
+        harnesses.append(harness)
+        await harness.start()
+        return harness, await harness.portal()
+
+    yield begin
+    for harness in harnesses:
+        await harness.kill()
 
 
 @pytest.fixture

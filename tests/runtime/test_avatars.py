@@ -67,3 +67,29 @@ async def test_a_picture_that_cannot_be_had_holds_up_nothing(harness: Harness) -
     harness.network.say("chat", "ann", "after")
     await harness.until(lambda: any("after" in harness.homeserver.bodies(room) for room in harness.homeserver.rooms))
     assert pictured(harness, "ann") is None
+
+
+async def test_what_is_used_is_kept_and_the_rest_is_forgotten() -> None:
+    harness = Harness()
+    await harness.start()
+    await people(harness, "ann", "ben", "cat", "dan")
+    harness.network.pictures.update({"a": PNG, "same bytes": PNG, "b": PNG + b"b"})
+    await looks_like(harness, "ann", "a")
+    await looks_like(harness, "ben", "b")
+    await harness.until(lambda: harness.homeserver.calls.count("upload") == 2)
+    await harness.settle()
+    await harness.kill()
+    day = 86_400
+    for days, user in ((100, "cat"), (100, "dan")):  # neither is as long as pictures are kept
+        harness.clock.jump(days * day)
+        await harness.start()
+        await looks_like(harness, user, "a" if user == "cat" else "same bytes")
+        await harness.until(lambda user=user: pictured(harness, user) is not None)  # type: ignore[misc]
+        await harness.settle(3700)  # it is cleaned up each hour
+        await harness.kill()
+    assert pictured(harness, "dan") == pictured(harness, "cat") == pictured(harness, "ann")
+    assert harness.homeserver.calls.count("upload") == 2
+    await harness.start()
+    assert await harness.store.picture("id a") is not None
+    assert await harness.store.picture("id b") is None
+    await harness.kill()

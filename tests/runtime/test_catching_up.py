@@ -9,11 +9,14 @@ import pytest
 
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import LoginID, RemoteMessageID, RoomID
+from bridgekit.model.media import Location, MediaKind
 from bridgekit.runtime import points
 from bridgekit.runtime.catching_up import CatchUpRules
+from bridgekit.runtime.media_rules import MediaMode, MediaRules
 from bridgekit.testing.clock import START_MS
 from bridgekit.testing.harness import ALICE, MINE, Harness
 from bridgekit.testing.network import FakeNetwork
+from tests.runtime.files import settled, shown
 
 HOUR = 3_600_000
 LONG_AGO = START_MS - 100 * HOUR
@@ -45,10 +48,12 @@ def replayed(lines: list[tuple[str, str]]) -> list[str]:
     return [body for _, body in lines if "not bridged" not in body]
 
 
-async def away(network: FakeNetwork | None = None, *, seed: int | None = None, **rules: Any) -> tuple[Harness, RoomID]:
+async def away(
+    network: FakeNetwork | None = None, *, seed: int | None = None, media: MediaRules | None = None, **rules: Any
+) -> tuple[Harness, RoomID]:
     """A bridge that was stopped, and the room of its one portal."""
     settings: dict[str, Any] = {"older_than_ms": 6 * HOUR, "replay": 5, **rules}
-    harness = Harness(network, seed=seed, catch_up=CatchUpRules(**settings))
+    harness = Harness(network, seed=seed, catch_up=CatchUpRules(**settings), media=media)
     await harness.start()
     room = await harness.portal()
     await harness.settle()
@@ -302,4 +307,68 @@ async def test_killed_at_any_moment(seed: int) -> None:
     assert len(set(shown)) == len(shown)
     assert shown == [text for text in everything if text in set(shown)]
     assert len(shown) + sum(counts(lines)) == len(everything)
+    await harness.kill()
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+NOTIFIES = frozenset({"m.text", "m.image", "m.video", "m.audio", "m.file", "m.location"})
+
+
+def notifying(harness: Harness, room: RoomID) -> list[str]:
+    """The bodies of what notifies people, by the push rules: no notices, no edits, no stickers but for who is named."""
+    found = []
+    for event in harness.homeserver.rooms[room].timeline:
+        content = event["content"]
+        is_edit = content.get("m.relates_to", {}).get("rel_type") == "m.replace"
+        by_kind = event["type"] == "m.room.message" and content["msgtype"] in NOTIFIES
+        is_named = content.get("m.mentions", {}) != {} and content.get("msgtype") != "m.notice"
+        if not is_edit and event["type"] in ("m.room.message", "m.sticker") and (by_kind or is_named):
+            found.append(content["body"])
+    return found
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+@pytest.mark.parametrize("mode", ["async", "wait"])
+async def test_old_files_notify_nobody(mode: MediaMode, reserves: bool) -> None:
+    network = FakeNetwork()
+    harness, room = await away(network, media=MediaRules(mode=mode))
+    harness.homeserver.async_uploads = reserves
+    picture = network.add_remote_file(b"picture", name="p.png", mimetype="image/png")
+    sticker = network.add_remote_file(b"sticker", name="s.webp", kind=MediaKind.STICKER)
+    network.say("chat", "friend", "old", id="o", at=LONG_AGO)
+    network.say("chat", "friend", "look", at=LONG_AGO + 1, media=(picture,))
+    network.say("chat", "friend", "", at=LONG_AGO + 2, media=(sticker,), reply_to=RemoteMessageID("o"))
+    network.say("chat", "friend", "", at=LONG_AGO + 3, location=Location(51.5, -0.25))
+    network.say("chat", "friend", "just now", media=(network.add_remote_file(b"new", name="n.png"),))
+    await harness.start()
+    place = "Location: 51.5, -0.25\nhttps://www.openstreetmap.org/?mlat=51.5&mlon=-0.25"
+    await settled(harness, room, "old", b"picture", b"sticker", place, b"new")
+    content = shown(harness, room)[2]
+    assert (content["msgtype"], content["body"], content["filename"]) == ("m.image", "look", "p.png")
+    assert notifying(harness, room) == (["hello", "just now"] if reserves or mode == "wait" else ["hello"])
+    await harness.kill()
+
+
+async def test_old_files_as_messages_where_that_is_wanted() -> None:
+    harness, room = await away(as_notice=False)
+    harness.network.say("chat", "friend", "", at=LONG_AGO, media=(harness.network.add_remote_file(b"f", name="f.bin"),))
+    await harness.start()
+    await settled(harness, room, b"f")
+    assert notifying(harness, room) == ["hello", "f.bin"]
+    await harness.kill()
+
+
+@pytest.mark.parametrize(
+    ("mode", "point"), [("async", points.MEDIA_SENT), ("async", points.MEDIA_UPLOADED), ("wait", points.MEDIA_SENT)]
+)
+async def test_an_old_file_after_a_crash(mode: MediaMode, point: str) -> None:
+    harness, room = await away(media=MediaRules(mode=mode))
+    harness.network.say("chat", "friend", "", at=LONG_AGO, media=(harness.network.add_remote_file(b"f", name="f.bin"),))
+    dead = harness.kill_at(point)
+    await harness.start()
+    await harness.until(dead.is_set)
+    await harness.kill()
+    await harness.start()
+    await settled(harness, room, b"f")
+    assert notifying(harness, room) == ["hello"]
     await harness.kill()

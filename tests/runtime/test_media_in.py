@@ -14,12 +14,12 @@ from bridgekit.adapter.capabilities import CanFetchMedia
 from bridgekit.core.policy import INTERNAL_ERROR
 from bridgekit.errors import AuthFailed, HomeserverUnreachable, MatrixRequestError, Rejected, Transient
 from bridgekit.model.content import Text
-from bridgekit.model.ids import ChatID, PortalKey, RemoteMessageID, RemoteUserID, RoomID
+from bridgekit.model.ids import ChatID, LoginID, PortalKey, RemoteMessageID, RemoteUserID, RoomID, UserID
 from bridgekit.model.media import Location, MediaKind, MediaRef
-from bridgekit.model.records import Direction, LoginState
-from bridgekit.model.remote import RemoteDelete, RemoteEdit
+from bridgekit.model.records import Direction, LoginRecord, LoginState
+from bridgekit.model.remote import Login, RemoteDelete, RemoteEdit
 from bridgekit.runtime.media_rules import MediaRules
-from bridgekit.testing.harness import Harness
+from bridgekit.testing.harness import MINE, Harness
 from bridgekit.testing.network import FakeNetwork
 from tests.runtime.files import bytes_of, settled, shown, words
 
@@ -202,6 +202,21 @@ async def test_a_login_that_is_gone(harness: Harness) -> None:
     await settled(
         harness, room, "a.bin (512 bytes) could not be transferred: the account that received it has logged out"
     )
+
+
+async def test_another_login_fetches_what_one_that_is_gone_has_received(harness: Harness) -> None:
+    room = await harness.portal()
+    other = LoginRecord(login=Login(id=LoginID("other"), user=RemoteUserID("other")), user_id=UserID("@bob:test"))
+    await harness.bridge.logins.add(other)
+    await harness.settle(1)
+    files = [harness.network.add_remote_file(bytes([n]) * 40, stall_after=16) for n in range(9)]
+    for file in files:
+        harness.network.say("chat", "friend", "", media=(file,))
+    await harness.until(lambda: sum(each.open_now for each in harness.network.remote_files.values()) == 4)
+    await harness.bridge.logins.remove(LoginID(MINE))
+    await settled(harness, room, *(bytes([n]) * 40 for n in range(9)))
+    harness.network.say("chat", "friend", "", media=(harness.network.add_remote_file(DATA),))
+    await settled(harness, room, *(bytes([n]) * 40 for n in range(9)), DATA)
 
 
 # --- the homeserver's limits --------------------------------------------------------------------------------------

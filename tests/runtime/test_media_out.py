@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
-from bridgekit.adapter.capabilities import CanUploadMedia
+from bridgekit.adapter.capabilities import CanDelete, CanUploadMedia
+from bridgekit.core.media_from_matrix import ReadFile
 from bridgekit.errors import AuthFailed, HomeserverUnreachable, MatrixRequestError, Rejected, Transient
 from bridgekit.model.content import Text
 from bridgekit.model.ids import ContentURI, EventID, RoomID, UserID
 from bridgekit.model.limits import Limits
 from bridgekit.model.media import Location, MediaKind
+from bridgekit.ports import Homeserver
 from bridgekit.runtime import points
+from bridgekit.runtime.media_open import media_of
 from bridgekit.runtime.media_rules import MediaRules
+from bridgekit.testing.clock import ManualClock
 from bridgekit.testing.harness import ALICE, Harness
+from bridgekit.testing.homeserver import FakeHomeserver
 from bridgekit.testing.network import FakeNetwork, Outcome, able
+from tests.runtime.conftest import Start
 from tests.runtime.test_kills import turns
 
-Start = Callable[..., Any]
 DATA = b"0123456789" * 10
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """A bridge that is ended with the test."""
-    harnesses = []
-
-    async def begin(network: FakeNetwork | None = None, **options: Any) -> tuple[Harness, RoomID]:
-        harness = Harness(network, **options)
-        harnesses.append(harness)
-        await harness.start()
-        return harness, await harness.portal()
-
-    yield begin
-    for harness in harnesses:
-        await harness.kill()
 
 
 def send(harness: Harness, room: RoomID, name: str = "a.bin", data: bytes | None = DATA, **content: Any) -> ContentURI:
@@ -428,6 +417,29 @@ async def test_a_message_deleted_before_its_turn_leaves_nothing(start: Start) ->
     await nothing_is_left(harness)
 
 
+async def test_files_from_the_network_hold_up_none_from_matrix(start: Start) -> None:
+    harness, room = await start(media=MediaRules(at_once=3, per_login=2))
+    gate = asyncio.Event()
+    for _ in range(6):
+        harness.network.say("chat", "friend", "", media=(harness.network.add_remote_file(DATA, gate=gate),))
+    await harness.until(lambda: sum(each.open_now for each in harness.network.remote_files.values()) == 2)
+    send(harness, room)
+    harness.homeserver.say(room, ALICE, "after")
+    await harness.until(lambda: took(harness) == ["a.bin=ref1", "after"])
+    assert sum(each.open_now for each in harness.network.remote_files.values()) == 2
+    gate.set()
+    await nothing_is_left(harness)
+
+
+@pytest.mark.parametrize(("said", "seen"), [("../../etc/passwd", "passwd"), ("a\u202egpj.exe", "a gpj.exe"), ("", "")])
+async def test_a_name_of_the_homeservers_is_no_path(said: str, seen: str) -> None:
+    homeserver = FakeHomeserver(UserID("@bot:test"), yields=lambda: 0, clock=ManualClock())
+    uri = homeserver.add_file(DATA, filename=said)
+    file = ReadFile(kind=MediaKind.FILE, uri=uri, name="a.bin")
+    async with media_of(file, cast(Homeserver, homeserver), Limits()).open() as stream:
+        assert stream.name == seen
+
+
 # --- networks that take the message first ---------------------------------------------------------------------------
 async def test_reserved_the_message_goes_at_once_and_the_file_follows(start: Start) -> None:
     harness, room = await start(FakeNetwork(reserves=True))
@@ -442,13 +454,48 @@ async def test_reserved_the_message_goes_at_once_and_the_file_follows(start: Sta
     await nothing_is_left(harness)
 
 
-async def test_reserved_and_never_there_is_said(start: Start) -> None:
+@pytest.mark.parametrize("can_delete", [True, False])
+@pytest.mark.parametrize("limits", [Limits(), Limits(captions=False), Limits(delete_within=timedelta(seconds=-1))])
+async def test_reserved_and_never_there_is_said_and_deleted(start: Start, can_delete: bool, limits: Limits) -> None:
+    lacks = () if can_delete else (CanDelete,)
+    harness, room = await start(FakeNetwork(reserves=True, lacks=lacks, limits=limits))
+    harness.network.upload_errors.append(Rejected("too ugly"))
+    send(harness, room, body="look", filename="a.bin")
+    await harness.until(lambda: bool(notices(harness, room)))
+    assert took(harness) == (["a.bin=ref1 look"] if limits.captions else ["a.bin=ref1", "look"])
+    assert "its file could not follow: too ugly" in notices(harness, room)[0]
+    await harness.settle(60)
+    deleted = [call.value.target for call in harness.network.done if call.deed == "delete"]
+    assert deleted == (["s1"] if can_delete and limits.delete_within is None else [])
+    assert harness.homeserver.redacted == []
+    assert len(notices(harness, room)) == 1
+    await nothing_is_left(harness)
+
+
+async def test_what_is_deleted_for_its_file_is_tried_again(start: Start) -> None:
     harness, room = await start(FakeNetwork(reserves=True))
     harness.network.upload_errors.append(Rejected("too ugly"))
+    harness.network.next_deeds("delete", Transient("not now"), ConnectionResetError())
     send(harness, room)
-    await harness.until(lambda: bool(notices(harness, room)))
-    assert took(harness) == ["a.bin=ref1"]
-    assert "its file could not follow: too ugly" in notices(harness, room)[0]
+    await harness.until(lambda: [call.deed for call in harness.network.done] == ["delete"])
+    await harness.settle(60)
+    assert len(notices(harness, room)) == 1
+    assert harness.network.upload_tries == ["a.bin"]
+    await nothing_is_left(harness)
+
+
+async def test_killed_while_what_has_no_file_is_deleted(start: Start) -> None:
+    harness, room = await start(FakeNetwork(reserves=True))
+    harness.network.upload_errors.append(Rejected("too ugly"))
+    harness.network.next_deeds("delete", Outcome(gate=asyncio.Event()))
+    send(harness, room)
+    await harness.until(lambda: bool(harness.network.deletes))
+    await harness.kill()
+    await harness.start()
+    await harness.until(lambda: len(harness.network.deletes) == 2)
+    await harness.settle(60)
+    assert len(notices(harness, room)) == 1
+    assert harness.homeserver.redacted == []
     await nothing_is_left(harness)
 
 

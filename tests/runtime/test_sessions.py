@@ -135,3 +135,23 @@ async def test_two_logins_see_the_same_chat() -> None:
     await harness.settle(60)
     assert harness.homeserver.bodies(room) == ["hello", *(f"told {number}" for number in range(5))]
     await harness.kill()
+
+
+async def test_a_new_login_outlives_the_refusal_of_the_old_one(harness: Harness) -> None:
+    """The person logs in again while they are being told that they have to."""
+    await harness.portal()
+    (record,) = harness.bridge.books.logins()
+    id, sessions = record.login.id, harness.bridge.sessions
+    old = sessions.session(id)
+    told = harness.homeserver.gate("send_event")
+    refusal = asyncio.create_task(sessions.refused(id, old, "expired"))
+    await harness.settle(1)
+    await harness.bridge.logins.add(record)
+    await harness.until(lambda: sessions.session(id) not in (None, old))
+    told.set()
+    await refusal
+    await harness.settle(1)
+    assert sessions.session(id) is not None
+    await sessions.refused(id, old, "expired")
+    assert sessions.session(id) is not None
+    assert [each.state for each in harness.bridge.books.logins()] == [LoginState.ACTIVE]

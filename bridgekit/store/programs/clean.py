@@ -36,6 +36,11 @@ def uncertain(before: int, limit: int, epoch: int) -> Program[int]:
     return len((yield Query("uncertain_forget", (before, limit))))
 
 
+def pictures(before: int, limit: int, epoch: int) -> Program[int]:
+    yield from lease.check(epoch)
+    return len((yield Query("pictures_forget", (before, limit))))
+
+
 def messages(before: int, limit: int, epoch: int) -> Program[int]:
     yield from lease.check(epoch)
     rows = yield Query("messages_old", (before, limit))

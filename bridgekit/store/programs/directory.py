@@ -25,6 +25,7 @@ from bridgekit.model.records import (
     MediaJob,
     Membership,
     MessageRecord,
+    Picture,
     Portal,
     PortalState,
     ReactionRecord,
@@ -173,9 +174,9 @@ def media_job(id: str) -> Program[MediaJob | None]:
     return _media_job(rows[0]) if rows else None
 
 
-def picture(key: str) -> Program[ContentURI | None]:
+def picture(key: str) -> Program[Picture | None]:
     rows = yield Query("picture_get", (digest(key),))
-    return ContentURI(dec(rows[0][0])) if rows else None
+    return Picture(ContentURI(dec(rows[0][0])), rows[0][1]) if rows else None
 
 
 def calls() -> Program[list[CallRecord]]:

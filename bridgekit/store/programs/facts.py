@@ -156,7 +156,11 @@ def _media_job_ended(fact: records.MediaJobEnded) -> Row:
 
 
 def _picture(fact: records.PictureSaved) -> Row:
-    return digest(fact.key), enc(fact.uri)
+    return digest(fact.key), enc(fact.uri), fact.at
+
+
+def _picture_used(fact: records.PictureUsed) -> Row:
+    return enc(fact.uri), fact.at
 
 
 def _call(fact: records.CallSaved) -> Row:
@@ -252,6 +256,7 @@ _STATEMENTS: dict[type[Any], tuple[tuple[str, Callable[[Any], Row]], ...]] = {
     records.MediaJobSaved: (("media_job_save", _media_job),),
     records.MediaJobEnded: (("media_job_end", _media_job_ended),),
     records.PictureSaved: (("picture_save", _picture),),
+    records.PictureUsed: (("picture_use", _picture_used),),
     records.CallSaved: (("call_save", _call),),
     records.CallForgotten: (("call_forget", _call_forgotten),),
     records.ReactionSaved: (("reaction_save", _reaction),),

@@ -49,6 +49,10 @@ WHERE id IN (SELECT id FROM dead_letter WHERE ended_at < $1 ORDER BY ended_at LI
 DELETE FROM uncertain
 WHERE digest IN (SELECT digest FROM uncertain WHERE at < $1 ORDER BY at LIMIT $2) RETURNING digest;
 
+-- pictures_forget --
+DELETE FROM picture
+WHERE digest IN (SELECT digest FROM picture WHERE used_at < $1 ORDER BY used_at LIMIT $2) RETURNING digest;
+
 -- messages_old --
 SELECT key, part FROM message WHERE timestamp < $1 ORDER BY timestamp LIMIT $2;
 

@@ -79,7 +79,7 @@ SELECT count(*) FROM (SELECT 1 FROM media_job ORDER BY created_at LIMIT $1) AS c
 SELECT (SELECT created_at FROM media_job ORDER BY created_at LIMIT 1);
 
 -- picture_get --
-SELECT uri FROM picture WHERE digest = $1;
+SELECT uri, used_at FROM picture WHERE digest = $1;
 
 -- calls --
 SELECT id, chat, receiver, login, memory, at FROM call ORDER BY at, id;

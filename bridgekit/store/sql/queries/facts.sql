@@ -92,8 +92,11 @@ ON CONFLICT (digest) DO UPDATE SET
 DELETE FROM media_job WHERE digest = $1;
 
 -- picture_save --
-INSERT INTO picture (digest, uri) VALUES ($1, $2)
-ON CONFLICT (digest) DO UPDATE SET uri = excluded.uri;
+INSERT INTO picture (digest, uri, used_at) VALUES ($1, $2, $3)
+ON CONFLICT (digest) DO UPDATE SET uri = excluded.uri, used_at = excluded.used_at;
+
+-- picture_use --
+UPDATE picture SET used_at = $2 WHERE uri = $1;
 
 -- call_save --
 INSERT INTO call (digest, id, chat, receiver, login, memory, at) VALUES ($1, $2, $3, $4, $5, $6, $7)

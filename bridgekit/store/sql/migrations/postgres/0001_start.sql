@@ -235,11 +235,14 @@ CREATE TABLE media_job (
 );
 CREATE INDEX media_job_by_age ON media_job (created_at);
 
--- digest: of a picture's bytes, or of the network's id of it.
+-- digest: of a picture's bytes, or of the network's id of it. used_at: forgotten when that is long ago.
 CREATE TABLE picture (
-    digest BYTEA PRIMARY KEY,
-    uri    BYTEA NOT NULL
+    digest  BYTEA PRIMARY KEY,
+    uri     BYTEA NOT NULL,
+    used_at BIGINT NOT NULL
 );
+CREATE INDEX picture_by_uri ON picture (uri);
+CREATE INDEX picture_by_age ON picture (used_at);
 
 -- Calls that go on.
 CREATE TABLE call (
