@@ -33,11 +33,12 @@ from bridgekit.model.entry import Retention
 from bridgekit.model.raw import Transaction
 from bridgekit.monitoring import WatchedBridge
 from bridgekit.ports import Store
-from bridgekit.runtime.bridge import Bridge, Times
+from bridgekit.runtime.bridge import Bridge
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.identity import Identity
 from bridgekit.runtime.media_rules import MediaRules
+from bridgekit.runtime.parts import Times
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.retrying import Delivery
 from bridgekit.runtime.status import StatusRules

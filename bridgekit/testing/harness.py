@@ -19,11 +19,12 @@ from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login
 from bridgekit.ports import Homeserver, Store
 from bridgekit.runtime import points
-from bridgekit.runtime.bridge import Bridge, Times
+from bridgekit.runtime.bridge import Bridge
 from bridgekit.runtime.catching_up import CatchUpRules
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.runtime.identity import Identity
 from bridgekit.runtime.media_rules import MediaRules
+from bridgekit.runtime.parts import Times
 from bridgekit.runtime.relay import RelaySettings
 from bridgekit.runtime.status import StatusRules
 from bridgekit.testing.clock import ManualClock, idle, until

@@ -7,7 +7,7 @@ import pytest
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import PortalKey
 from bridgekit.model.records import PortalLoginSaved
-from bridgekit.runtime.bridge import Times
+from bridgekit.runtime.parts import Times
 from bridgekit.testing.harness import ALICE, MINE, Harness
 from bridgekit.testing.network import FakeNetwork
 

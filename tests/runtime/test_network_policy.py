@@ -11,7 +11,7 @@ from bridgekit.errors import AuthFailed, NotSupported, Rejected, Transient, Unce
 from bridgekit.model.ids import LoginID, RemoteUserID, UserID
 from bridgekit.model.records import LoginRecord
 from bridgekit.model.remote import Login
-from bridgekit.runtime.bridge import Times
+from bridgekit.runtime.parts import Times
 from bridgekit.runtime.retrying import Delivery
 from bridgekit.testing.harness import ALICE, MINE, Harness
 from bridgekit.testing.network import FakeNetwork, FakeSession, Outcome, able
