@@ -19,8 +19,8 @@ from tests.support.postgres import PostgresServer, find_binaries
 SLOTS: Final = 16
 """How many application services a shared homeserver knows."""
 
-SLOTS_OF_A_MODULE: Final = 10
-"""How many of them the tests of one file may take together."""
+SLOTS_OF_A_FILE: Final = 8
+"""How many of them the tests of one file may take together, unless the file has a constant `SLOTS` that says more."""
 
 # How long an example takes says something of the machine, not of the product. CI tries the same examples each time, so
 # that what it says of a change is about that change. Everywhere else the search goes on.
@@ -49,10 +49,10 @@ async def homeservers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 
 @pytest.fixture(scope="module")
-async def homeserver(homeservers: Homeservers) -> Homeserver:
+async def homeserver(homeservers: Homeservers, request: pytest.FixtureRequest) -> Homeserver:
     """A Synapse that many tests share, all of one file the same. Never stop, restart or kill it: that is what
     `private_homeserver` is for. A bridge of a whole session (`shared`, `caller`) may have another one."""
-    return await homeservers.with_slots(SLOTS_OF_A_MODULE)
+    return await homeservers.with_slots(getattr(request.module, "SLOTS", SLOTS_OF_A_FILE))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from tests.support.filechat import KILL_AT, FileChat
 from tests.support.homeserver import AppserviceSlot, Homeserver
 
 MIB = 1024 * 1024
+SLOTS = 17  # of the shared homeserver: each test here has a bridge of its own
 
 
 def made(size: int, seed: int = 1) -> bytes:

@@ -109,9 +109,11 @@ async def test_files_go_out_with_their_words_and_are_seen(open_page: OpenPage, n
     await say(page, "Look at the sky")
     await expect(page.get_by_role("list", name="Files to send")).to_be_hidden()
     for one in (page, at_alice):
-        await shown(file(one, "Picture: sky.png").get_by_role("img"))
-        size = await file(one, "Picture: sky.png").get_by_role("img").bounding_box()
-        assert size is not None and (round(size["width"]), round(size["height"])) == (320, 200)
+        sky = file(one, "Picture: sky.png").get_by_role("img")
+        await shown(sky)
+        # Asked for until it is so: what the server says of the message takes the place of what the page showed before.
+        await expect(sky).to_have_js_property("clientWidth", 320)
+        await expect(sky).to_have_js_property("clientHeight", 200)
         await expect(message(one, "Look at the sky")).to_contain_text("notes.txt")
     await expect(page.locator(".file progress:visible, .file .link:visible")).to_have_count(0)
     ((text, (picture, notes)),) = await files_of(alice, chat)

@@ -21,6 +21,7 @@ from tests.support.homeserver import AppserviceSlot
 from tests.support.homeserver import Homeserver as Shared
 
 LISTEN = "127.0.0.1:1"
+SLOTS = 16  # of the shared homeserver: nearly every test here takes a fresh one
 
 
 class Bridge:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,14 @@ async def nobody_asks_what_a_killed_task_died_of() -> None:
             loop.default_exception_handler(context)
 
     asyncio.get_running_loop().set_exception_handler(handle)
+
+
+@pytest_asyncio.fixture(scope="module", autouse=True, loop_scope="session")
+async def what_was_killed_is_collected_here() -> AsyncIterator[None]:
+    """A bridge that was killed leaves tasks that nobody ends. Collected in another file's test, where perhaps no loop
+    runs, they would be taken for that one's."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

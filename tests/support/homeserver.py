@@ -102,7 +102,9 @@ class Homeserver:
     def take_slot(self) -> AppserviceSlot:
         """A slot that nobody had before."""
         if not self._unused:
-            raise LookupError(f"all {len(self.slots)} slots are used: raise SLOTS_OF_A_MODULE in tests/conftest.py")
+            raise LookupError(
+                f"all {len(self.slots)} slots are used: let SLOTS of this file of tests say how many it takes"
+            )
         return self._unused.pop(0)
 
     async def register_user(self, name: str = "user", *, admin: bool = False) -> MatrixUser:
@@ -122,7 +124,7 @@ class Homeservers:
     async def with_slots(self, wanted: int) -> Homeserver:
         """The last one, if that has so many slots left; else a new one."""
         if self._last is None or self._last.free_slots < wanted:
-            new = Homeserver(self._new_directory(), slots=self._slots)
+            new = Homeserver(self._new_directory(), slots=max(wanted, self._slots))
             await self._stack.enter_async_context(new.synapse)
             self._last = new
         return self._last
