@@ -177,8 +177,7 @@ class Book:
         refuse = self._refuse(place, kind)
         other = None if refuse else self._met(place.portal, Role.CALLER, seen.sender, place.remote)
         if other is not None:
-            # matrix-js-sdk: of two calls that met, the one with the smaller id counts. One that Matrix has not seen yet
-            # does not.
+            # The smaller id counts (`matrix_id_for`). A call that Matrix has not seen yet does not.
             if other.state is State.WAITING or invite.call_id < other.setup.matrix_id:
                 lost = self.tell(other, Replaced(), now)
                 setup = msgspec.structs.replace(setup, replaces=other.setup.call)
@@ -246,8 +245,13 @@ class Book:
 
 
 def matrix_id_for(portal: PortalKey, call: CallID) -> str:
-    """What a call of the network's is called on Matrix: the same, if Matrix allows that."""
-    return call if is_id(call) else f"bridged-{_digest(portal, call, 'call')[:32]}"
+    """What a call of the network's is called on Matrix: the same behind a hyphen, if Matrix allows that.
+
+    matrix-js-sdk: of two calls that meet, the one with the smaller id counts, and its own begin with a digit. The
+    network has decided for its call before we hear of it: it may have refused the other one already. So the network's
+    has to be the smaller one, and nothing sorts before a hyphen that an id may have in it.
+    """
+    return f"-{call}" if is_id(f"-{call}") else f"-{_digest(portal, call, 'call')[:32]}"
 
 
 def _digest(portal: PortalKey, call: str, what: str) -> str:

@@ -102,7 +102,7 @@ class Case:
         return self.answered().matrix("select_answer", selected_party_id=self.call.setup.party)
 
     def called(self) -> Case:
-        return self.offer().matrix("answer", call_id="r1", answer={"type": "answer", "sdp": full("AnSw")})
+        return self.offer().matrix("answer", call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")})
 
 
 def candidates(*lines: str, **more: Any) -> dict[str, Any]:

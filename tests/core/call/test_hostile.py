@@ -41,9 +41,9 @@ texts = st.sampled_from(
         *("v=0\r\n", "x", "v=0\nm=audio 9 x y\r", bare() + LARGE, bare() + "a\n" * 31_000),
     ]
 )
-ids = st.sampled_from(["m1", "r1", "c3"])
+ids = st.sampled_from(["m1", "r1", "-r1", "c3"])
 lines = st.sampled_from([host(), host(7), host(ufrag="NewU"), TCP, MDNS, "", "candidate:", "ä"])
-OURS = [Case().invite(call_id=call).call.setup.party for call in ("m1", "r1", "c3")]
+OURS = [Case().invite(call_id=call).call.setup.party for call in ("m1", "r1", "-r1", "c3")]
 optional: dict[Any, st.SearchStrategy[Any]] = {
     "party_id": st.sampled_from(["DEV", "TWO", OURS[0], "ä", 3, None]),
     "version": st.sampled_from([0, "1", 7, None]),

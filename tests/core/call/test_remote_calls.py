@@ -15,6 +15,7 @@ from bridgekit.model.calls import (
     CallKind,
     CallProgress,
     MatrixCallReject,
+    RemoteCallReject,
 )
 from bridgekit.model.ids import CallID, UserID
 from tests.core.call.case import Case
@@ -45,34 +46,34 @@ def test_the_first_device_that_answers_has_the_call() -> None:
     case = Case().called()
     assert case.sent[-1] == ("select_answer", {**case.call._us.content(), "selected_party_id": "DEV"})
     case.new()
-    case.matrix("answer", call_id="r1", party_id="TWO", answer={"type": "answer", "sdp": full("TwoA")})
-    case.matrix("reject", call_id="r1", party_id="TWO").matrix("hangup", call_id="r1", party_id="TWO")
+    case.matrix("answer", call_id="-r1", party_id="TWO", answer={"type": "answer", "sdp": full("TwoA")})
+    case.matrix("reject", call_id="-r1", party_id="TWO").matrix("hangup", call_id="-r1", party_id="TWO")
     assert case.new() == ([], [])
     assert case.call.state is State.CONNECTED
 
 
 def test_a_rejection_is_selected_and_told_with_its_reason() -> None:
-    case = Case().offer().matrix("reject", call_id="r1", reason="user_busy")
+    case = Case().offer().matrix("reject", call_id="-r1", reason="user_busy")
     assert case.sent[-1][0] == "select_answer"
     assert case.told[-1] == MatrixCallReject(portal=PORTAL, call=CallID("r1"), reason=CallEnd.BUSY)
-    case = Case().offer().matrix("reject", call_id="r1")
+    case = Case().offer().matrix("reject", call_id="-r1")
     assert case.call.reason is CallEnd.DECLINED
 
 
 def test_while_it_rings_only_version_0_declines_by_hanging_up() -> None:
-    case = Case().offer().matrix("hangup", call_id="r1")
+    case = Case().offer().matrix("hangup", call_id="-r1")
     assert not case.call.over
-    case.matrix("answer", call_id="r1", answer={"type": "answer", "sdp": full("AnSw")})
+    case.matrix("answer", call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")})
     assert case.call.over, "the device that had hung up"
-    case = Case().offer().matrix("hangup", call_id="r1", version=0, party_id=None)
+    case = Case().offer().matrix("hangup", call_id="-r1", version=0, party_id=None)
     assert case.call.reason is CallEnd.DECLINED
 
 
 def test_strangers_do_not_answer() -> None:
     eve = UserID("@eve:example.org")
     case = Case().offer()
-    case.matrix("answer", eve, call_id="r1", answer={"type": "answer", "sdp": full("AnSw")})
-    case.matrix("reject", eve, call_id="r1").matrix("hangup", eve, call_id="r1", version=0)
+    case.matrix("answer", eve, call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")})
+    case.matrix("reject", eve, call_id="-r1").matrix("hangup", eve, call_id="-r1", version=0)
     assert case.call.state is State.INVITED
 
 
@@ -146,50 +147,64 @@ def test_the_adapters_refusal_reaches_matrix() -> None:
     assert words.line(case.others[0]) == "Call: not reachable"
 
 
-def test_of_two_calls_that_meet_the_smaller_id_counts() -> None:
+def test_of_two_calls_that_meet_the_networks_counts() -> None:
     case = Case().offer(call=CallID("zz"))
     case.new()
-    case.invite(call_id="aa")
-    assert case.sent == [("hangup", {**case.book.by_matrix_id(PORTAL, "zz")._us.content(), "reason": "replaced"})]  # type: ignore[union-attr]
-    lost, offer = case.told
-    assert (lost.call, lost.reason) == ("zz", CallEnd.REPLACED)
-    assert (offer.call, offer.replaces) == ("aa", "zz")
-    case = Case().offer(call=CallID("aa"))
-    case.new()
-    case.invite(call_id="zz")
+    case.invite(call_id="1795846271971Na0b")
     assert [(kind, said["reason"]) for kind, said in case.sent] == [("reject", "replaced")]
     assert not case.told
 
 
-def test_the_same_when_matrix_was_first() -> None:
-    case = Case().invite(call_id="zz")
+@pytest.mark.parametrize("declined", [False, True], ids=["not said", "declined there"])
+def test_the_same_when_matrix_was_first(*, declined: bool) -> None:
+    case = Case().invite(call_id="1795846271971Na0b")
     case.new()
-    case.offer(call=CallID("aa"))
+    case.offer(call=CallID("zz"))
+    # matrix-js-sdk takes the new one in the place of its own, if that has the greater id, and is still calling.
     assert [kind for kind, _ in case.sent] == ["invite", "candidates", "reject"], "the new one is seen first"
+    assert case.sent[0][1]["call_id"] < "1795846271971Na0b"
     assert case.told[-1].reason is CallEnd.REPLACED
-    case = Case().invite(call_id="aa")
+    if declined:  # the network, which had its own call first, refuses the other one as well
+        case.remote(RemoteCallReject, call=CallID("1795846271971Na0b"), reason=CallEnd.REPLACED)
+    counts = case.book.by_matrix_id(PORTAL, "-zz")
+    assert counts is not None and not counts.over
+    assert [call.setup.matrix_id for call in case.book.live()] == ["-zz"]
+    case = Case().offer().matrix("hangup", call_id="-r1", reason="replaced")
+    assert case.call.over, "matrix-js-sdk hangs up the one that lost"
+
+
+def test_an_id_on_matrix_that_is_smaller_still_counts() -> None:
+    """As every client decides; none gives such ids by itself."""
+    case = Case().offer(call=CallID("zz"))
+    case.new()
+    case.invite(call_id="--")
+    call = case.book.by_matrix_id(PORTAL, "-zz")
+    assert call is not None and case.sent == [("hangup", {**call._us.content(), "reason": "replaced"})]
+    lost, offer = case.told
+    assert (lost.call, lost.reason) == ("zz", CallEnd.REPLACED)
+    assert (offer.call, offer.replaces) == ("--", "zz")
+    case = Case().invite(call_id="--")
     case.new()
     case.offer(call=CallID("zz"))
     assert not case.sent
     assert (case.told[0].call, case.told[0].reason) == ("zz", CallEnd.REPLACED)
-    case = Case().offer().matrix("hangup", call_id="r1", reason="replaced")
-    assert case.call.over, "matrix-js-sdk hangs up the one that lost"
 
 
 @pytest.mark.parametrize(
     "fields", [{"timestamp": START - 600_000}, {"expires_at": START + 1_000}, {"group": True}, {"sdp": "nonsense"}]
 )
 def test_an_offer_that_is_none_does_not_replace_a_call(fields: dict[str, Any]) -> None:
-    case = Case().invite(call_id="zz")
+    case = Case().invite(call_id="1795846271971Na0b")
     case.new()
     case.offer(call=CallID("aa"), **fields)
-    ours = case.book.by_matrix_id(PORTAL, "zz")
+    ours = case.book.by_matrix_id(PORTAL, "1795846271971Na0b")
     assert ours is not None and ours.state is State.RINGING
     assert not case.sent
 
 
 def test_ids_of_the_network_fit_matrix() -> None:
-    assert matrix_id_for(PORTAL, CallID("abc-1")) == "abc-1"
+    assert matrix_id_for(PORTAL, CallID("abc-1")) == "-abc-1"
+    assert len(matrix_id_for(PORTAL, CallID("x" * 255))) <= 255
     odd = matrix_id_for(PORTAL, CallID("a b/ä\ud800"))
     assert odd != matrix_id_for(PORTAL, CallID("a b/ö"))
     case = Case().offer(call=CallID("a b"))

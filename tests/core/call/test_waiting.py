@@ -66,14 +66,14 @@ def test_it_rings_before_the_offer_is_complete_where_the_network_can() -> None:
 
 
 def test_an_answer_is_selected_first_and_waits_for_a_moment_of_quiet() -> None:
-    case = Case().offer().matrix("answer", call_id="r1", answer={"type": "answer", "sdp": bare("AnSw")})
+    case = Case().offer().matrix("answer", call_id="-r1", answer={"type": "answer", "sdp": bare("AnSw")})
     assert case.new()[0] == ["invite", "candidates", "select_answer"]
-    case.matrix("candidates", call_id="r1", **candidates(host(ufrag="AnSw"))).wait(QUIET_MS - 1)
+    case.matrix("candidates", call_id="-r1", **candidates(host(ufrag="AnSw"))).wait(QUIET_MS - 1)
     assert not case.told
     case.wait(1)
     (answer,) = case.told
     assert isinstance(answer, MatrixCallAnswer) and sdp.facts(answer.sdp).complete
-    case = Case().offer().matrix("answer", call_id="r1", answer={"type": "answer", "sdp": bare("AnSw")})
+    case = Case().offer().matrix("answer", call_id="-r1", answer={"type": "answer", "sdp": bare("AnSw")})
     case.new()
     case.wait(ANSWER_MS)
     assert case.new() == (["hangup"], ["Reject"]), "never an answer without candidates"
@@ -94,7 +94,7 @@ def test_a_network_that_half_trickles_gets_its_offers_complete() -> None:
     assert sdp.facts(case.told[0].sdp).complete
     case.matrix("candidates", **candidates(host(), host(50009)))
     assert [one.candidate for one in case.told[1].candidates] == [host(50009)]
-    case = Case(trickle="half").offer().matrix("answer", call_id="r1", answer={"type": "answer", "sdp": bare("AnSw")})
+    case = Case(trickle="half").offer().matrix("answer", call_id="-r1", answer={"type": "answer", "sdp": bare("AnSw")})
     assert isinstance(case.told[-1], MatrixCallAnswer)
 
 
@@ -106,7 +106,7 @@ def test_the_networks_candidates_go_inside_or_after_the_answer(trickle: Trickle)
     assert ("a=candidate" in invite) is (trickle == "trickle")
     case.remote(RemoteCallCandidates, call=CallID("r1"), candidates=(Candidate(host(7), "0"),), complete=True).wait(300)
     assert [kind for kind, _ in case.sent] == ["invite"], "clients drop what comes before the answer"
-    case.matrix("answer", call_id="r1", answer={"type": "answer", "sdp": full("AnSw")}).wait(300)
+    case.matrix("answer", call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")}).wait(300)
     ((_, found),) = [one for one in case.sent if one[0] == "candidates"]
     assert found["candidates"][-1] == {"candidate": ""}
     assert {"candidate": host(7), "sdpMid": "0"} in found["candidates"]

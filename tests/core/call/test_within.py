@@ -96,11 +96,11 @@ def test_of_two_offers_that_meet_the_callers_counts() -> None:
     assert case.new() == (["negotiate", "negotiate"], ["Update"])
     case = Case().called()  # the network is the caller
     case.new()
-    case.matrix("negotiate", call_id="r1", **negotiate(full("AnSw")))
+    case.matrix("negotiate", call_id="-r1", **negotiate(full("AnSw")))
     case.remote(RemoteCallUpdate, call=CallID("r1"), sdp_type="offer", sdp=full("RmTe"))
-    case.matrix("negotiate", call_id="r1", **negotiate(full("AnSw")))
+    case.matrix("negotiate", call_id="-r1", **negotiate(full("AnSw")))
     assert case.new() == (["negotiate"], ["Update"])
-    case.matrix("negotiate", call_id="r1", **negotiate(full("AnSw"), "answer"))
+    case.matrix("negotiate", call_id="-r1", **negotiate(full("AnSw"), "answer"))
     assert case.new() == ([], ["Update"])
 
 
