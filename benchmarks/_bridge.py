@@ -42,6 +42,7 @@ from bridgekit.model.ids import ChatID, EventID, LoginID, PortalKey, RemoteMessa
 from bridgekit.model.matrix import MatrixMessage
 from bridgekit.model.raw import MessagesPage, Transaction
 from bridgekit.model.records import LoginRecord, LoginSaved, Portal, PortalLoginSaved, PortalSaved, PortalState
+from bridgekit.ports import Store
 from bridgekit.runtime.bridge import Bridge
 from bridgekit.runtime.identity import Identity
 from bridgekit.store.sqlite import SqliteStore
@@ -175,15 +176,16 @@ async def no_ping() -> None:
 
 
 @asynccontextmanager
-async def running(directory: Path, on_handled: OnHandled) -> AsyncIterator[int]:
-    """A bridge that listens; its port."""
-    await prepare(directory / "bridge.db")
+async def serving(
+    adapter: Adapter, store: Store, *, url: str = "http://127.0.0.1:9", client: type[Homeserver] = Homeserver
+) -> AsyncIterator[int]:
+    """A bridge between a network and the homeserver at `url`, which listens; its port."""
     clock = SystemClock()
     identity = Identity(
         server_name=SERVER_NAME, bot_localpart=BOT_LOCALPART, ghost_prefix="bench_", alias_prefix="bench_"
     )
-    homeserver = Offline(
-        url="http://127.0.0.1:9",
+    homeserver = client(
+        url=url,
         as_token="as_token",
         server_name=SERVER_NAME,
         bot=identity.bot,
@@ -192,8 +194,8 @@ async def running(directory: Path, on_handled: OnHandled) -> AsyncIterator[int]:
         random=random.random,
     )
     bridge = Bridge(
-        BenchAdapter(),
-        CountingStore(directory / "bridge.db", on_handled),
+        adapter,
+        store,
         homeserver,
         clock,
         identity,
@@ -212,3 +214,12 @@ async def running(directory: Path, on_handled: OnHandled) -> AsyncIterator[int]:
         await server.stop()
         await bridge.stop()
         await homeserver.close()
+
+
+@asynccontextmanager
+async def running(directory: Path, on_handled: OnHandled) -> AsyncIterator[int]:
+    """A bridge without a homeserver that listens; its port."""
+    await prepare(directory / "bridge.db")
+    store = CountingStore(directory / "bridge.db", on_handled)
+    async with serving(BenchAdapter(), store, client=Offline) as port:
+        yield port

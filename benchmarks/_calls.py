@@ -8,7 +8,6 @@ it did so in the same way. The moments are ns of the machine's monotonic clock, 
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -19,13 +18,9 @@ from typing import Any
 
 import uvloop
 
-from benchmarks._bridge import Handler, no_ping
-from benchmarks._messages import BOT_LOCALPART, ROOMS, SERVER_NAME, TOKEN, USER
+from benchmarks._bridge import serving
+from benchmarks._messages import ROOMS, SERVER_NAME, USER
 from bridgekit import adapter as bk
-from bridgekit.app import SystemClock
-from bridgekit.matrix.broken import CONNECTION_ERRORS
-from bridgekit.matrix.homeserver import Homeserver
-from bridgekit.matrix.server import AppserviceServer
 from bridgekit.model.ids import LegID, RoomID, UserID
 from bridgekit.model.records import (
     Fact,
@@ -40,8 +35,6 @@ from bridgekit.model.records import (
     PortalSaved,
     PortalState,
 )
-from bridgekit.runtime.bridge import Bridge
-from bridgekit.runtime.identity import Identity
 from bridgekit.store.sqlite import SqliteStore
 
 LOGIN = bk.LoginID("alice")
@@ -134,43 +127,13 @@ async def prepare(path: Path) -> None:
 async def serve(directory: Path, url: str) -> None:
     path = directory / "bridge.db"
     await prepare(path)
-    clock = SystemClock()
-    identity = Identity(
-        server_name=SERVER_NAME, bot_localpart=BOT_LOCALPART, ghost_prefix="bench_", alias_prefix="bench_"
-    )
-    homeserver = Homeserver(
-        url=url,
-        as_token="as_token",
-        server_name=SERVER_NAME,
-        bot=identity.bot,
-        appservice_id="bench",
-        clock=clock,
-        random=random.random,
-    )
     adapter = CallingAdapter()
-    bridge = Bridge(
-        adapter,
-        SqliteStore(path),
-        homeserver,
-        clock,
-        identity,
-        ping=no_ping,
-        random=random.random,
-        connection_errors=CONNECTION_ERRORS,
-    )
-    server = AppserviceServer(hs_token=TOKEN, handler=Handler(bridge))
-    await bridge.open()
-    await server.start("127.0.0.1", 0)
-    bridge.start()
-    await bridge.ready.wait()
-    print(server.port, flush=True)
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    while line := await lines.readline():
-        adapter.session.coming.put_nowait(event(*line.decode().rstrip("\n").split(" ", 2)))
-    await server.stop()
-    await bridge.stop()
-    await homeserver.close()
+    async with serving(adapter, SqliteStore(path), url=url) as port:
+        print(port, flush=True)
+        lines = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+        while line := await lines.readline():
+            adapter.session.coming.put_nowait(event(*line.decode().rstrip("\n").split(" ", 2)))
 
 
 def event(kind: str, id: str, rest: str) -> bk.RemoteEvent:
