@@ -15,6 +15,7 @@ from bridgekit.model.calls import (
     MatrixCallHangUp,
     MatrixCallOffer,
     MatrixCallReject,
+    RemoteCallAnswer,
     RemoteCallCandidates,
     RemoteCallHangUp,
 )
@@ -24,7 +25,7 @@ from bridgekit.runtime.calls import Calls
 from bridgekit.runtime.errands import OVERTAKEN_S
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeNetwork
-from tests.runtime.test_calls import Scene, connected_in, connected_out
+from tests.runtime.test_calls import COMPLETE, Scene, connected_in, connected_out
 from tests.runtime.test_upgrades import FRIEND, replaced
 
 
@@ -166,6 +167,19 @@ async def test_what_is_due_while_the_disk_is_away_is_said_when_it_is_back(scene:
     assert hangup["reason"] == "invite_timeout"
     await scene.harness.settle(5)
     assert len(scene.lines()) == 1
+
+
+async def test_after_a_crash_the_answer_waits_for_the_invite(scene: Scene) -> None:
+    """The network has the offer, and answered it, before the invite has ended on disk."""
+    scene.harness.door.refused = {"record"}
+    scene.alice.invite("c1")
+    await scene.told(MatrixCallOffer)
+    scene.remote(RemoteCallAnswer, "c1", sdp=COMPLETE)
+    await scene.harness.settle(0.1)
+    await scene.harness.kill()
+    scene.harness.door.refused = set()
+    await scene.harness.start()
+    await scene.alice.see("answer")
 
 
 # --- a room that is replaced ----------------------------------------------------------------------------------------

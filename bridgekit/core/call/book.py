@@ -14,9 +14,10 @@ from bridgekit.core.call.callee import Callee
 from bridgekit.core.call.caller import Caller
 from bridgekit.core.call.candidates import Stash
 from bridgekit.core.call.effects import Failed, Joined, Left, Replaced
-from bridgekit.core.call.events import MAX_LIFETIME_MS, Candidates, Hangup, Invite, Seen, is_id
+from bridgekit.core.call.events import MAX_LIFETIME_MS, Candidates, Hangup, Invite, Seen
 from bridgekit.core.call.machine import MIN_RING_MS, Call, Input
 from bridgekit.core.call.memory import Memory, Setup
+from bridgekit.core.call.route import matrix_id_for
 from bridgekit.core.call.states import Role, State
 from bridgekit.model.calls import CallEnd, CallKind, RemoteCall, RemoteCallOffer, Trickle
 from bridgekit.model.ids import CallID, PortalKey, RemoteUserID, RoomID, UserID
@@ -194,7 +195,7 @@ class Book:
     def _offered(self, event: RemoteCallOffer, place: Place, now: int) -> list[Call]:
         expires_at = event.expires_at if event.expires_at is not None else event.timestamp + RING_MS
         expires_at = min(expires_at, now + MAX_LIFETIME_MS)
-        matrix_id = matrix_id_for(event.portal, event.call)
+        matrix_id = matrix_id_for(event.call)
         setup = _setup(place, Role.CALLER, matrix_id, event.call, place.user, event.kind, now, expires_at)
         refuse = self._refuse(place, event.kind)
         other = None if refuse else self._met(place.portal, Role.CALLEE, place.user, place.remote)
@@ -242,16 +243,6 @@ class Book:
         call = self._calls.pop(key)
         self._by_matrix_id.pop((call.setup.portal, call.setup.matrix_id), None)
         self._over.pop(key, None)
-
-
-def matrix_id_for(portal: PortalKey, call: CallID) -> str:
-    """What a call of the network's is called on Matrix: the same behind a hyphen, if Matrix allows that.
-
-    matrix-js-sdk: of two calls that meet, the one with the smaller id counts, and its own begin with a digit. The
-    network has decided for its call before we hear of it: it may have refused the other one already. So the network's
-    has to be the smaller one, and nothing sorts before a hyphen that an id may have in it.
-    """
-    return f"-{call}" if is_id(f"-{call}") else f"-{_digest(portal, call, 'call')[:32]}"
 
 
 def _digest(portal: PortalKey, call: str, what: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bridgekit.core.call import words
-from bridgekit.core.call.book import matrix_id_for
 from bridgekit.core.call.effects import Failed, InviteToRoom
+from bridgekit.core.call.route import matrix_id_for, matrix_lane_of, remote_lane_of
 from bridgekit.core.call.states import State
 from bridgekit.model.calls import (
     CallEnd,
@@ -203,10 +203,14 @@ def test_an_offer_that_is_none_does_not_replace_a_call(fields: dict[str, Any]) -
 
 
 def test_ids_of_the_network_fit_matrix() -> None:
-    assert matrix_id_for(PORTAL, CallID("abc-1")) == "-abc-1"
-    assert len(matrix_id_for(PORTAL, CallID("x" * 255))) <= 255
-    odd = matrix_id_for(PORTAL, CallID("a b/ä\ud800"))
-    assert odd != matrix_id_for(PORTAL, CallID("a b/ö"))
+    assert matrix_id_for(CallID("abc-1")) == "-abc-1"
+    assert len(matrix_id_for(CallID("x" * 255))) <= 255
+    odd = matrix_id_for(CallID("a b/ä\ud800"))
+    assert odd != matrix_id_for(CallID("a b/ö"))
+    for call in ("abc", "-", "--abc", "x" * 255, "-" + "x" * 254, "a b"):
+        lane = remote_lane_of(CallID(call))
+        assert lane == matrix_lane_of(matrix_id_for(CallID(call))), "where the network began it"
+        assert call == "a b" or lane == matrix_lane_of(call), "where Matrix did"
     case = Case().offer(call=CallID("a b"))
     call_id = case.sent[0][1]["call_id"]
     case.matrix("answer", call_id=call_id, answer={"type": "answer", "sdp": full("AnSw")})
