@@ -170,7 +170,8 @@ class Book:
         except sdp.BadSDP:
             kind = CallKind.AUDIO  # refused below
         expires_at = ends if place.ring_for is None else min(ends, now + place.ring_for)
-        setup = _setup(place, Role.CALLEE, invite.call_id, CallID(invite.call_id), seen.sender, kind, now, expires_at)
+        call_id = self._free_call(place.portal, CallID(invite.call_id))
+        setup = _setup(place, Role.CALLEE, invite.call_id, call_id, seen.sender, kind, now, expires_at)
         lost: list[Call] = []
         if any(isinstance(one.event, Hangup) for one in early):
             remembered = Memory(setup=setup, peer=invite.party_id, version=invite.version)
@@ -195,7 +196,7 @@ class Book:
     def _offered(self, event: RemoteCallOffer, place: Place, now: int) -> list[Call]:
         expires_at = event.expires_at if event.expires_at is not None else event.timestamp + RING_MS
         expires_at = min(expires_at, now + MAX_LIFETIME_MS)
-        matrix_id = matrix_id_for(event.call)
+        matrix_id = self._free_matrix_id(event.portal, matrix_id_for(event.call))
         setup = _setup(place, Role.CALLER, matrix_id, event.call, place.user, event.kind, now, expires_at)
         refuse = self._refuse(place, event.kind)
         other = None if refuse else self._met(place.portal, Role.CALLEE, place.user, place.remote)
@@ -233,6 +234,18 @@ class Book:
         self._live[setup.portal, setup.call] = call
         self._sort(call)
         return call
+
+    def _free_call(self, portal: PortalKey, call: CallID) -> CallID:
+        """An id that no call of the network's has here: anybody on Matrix may give theirs that one."""
+        while self.get(portal, call) is not None:
+            call = CallID(_digest(portal, call, "call")[:32])
+        return call
+
+    def _free_matrix_id(self, portal: PortalKey, matrix_id: str) -> str:
+        """An id that no call has on Matrix here, still before all that clients give."""
+        while self.by_matrix_id(portal, matrix_id) is not None:
+            matrix_id = f"-{_digest(portal, matrix_id, 'call')[:32]}"
+        return matrix_id
 
     def _sort(self, call: Call) -> None:
         key = (call.setup.portal, call.setup.call)

@@ -14,13 +14,18 @@ from bridgekit.model.calls import (
     CallEnd,
     CallKind,
     CallProgress,
+    MatrixCallAnswer,
+    MatrixCallHangUp,
     MatrixCallReject,
+    RemoteCallHangUp,
     RemoteCallReject,
 )
 from bridgekit.model.ids import CallID, UserID
 from tests.core.call.case import Case
 from tests.core.call.ends import PORTAL, START, USER
 from tests.core.call.samples import full
+
+EVE = UserID("@eve:example.org")
 
 
 def test_an_offer_becomes_an_invite() -> None:
@@ -70,10 +75,9 @@ def test_while_it_rings_only_version_0_declines_by_hanging_up() -> None:
 
 
 def test_strangers_do_not_answer() -> None:
-    eve = UserID("@eve:example.org")
     case = Case().offer()
-    case.matrix("answer", eve, call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")})
-    case.matrix("reject", eve, call_id="-r1").matrix("hangup", eve, call_id="-r1", version=0)
+    case.matrix("answer", EVE, call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")})
+    case.matrix("reject", EVE, call_id="-r1").matrix("hangup", EVE, call_id="-r1", version=0)
     assert case.call.state is State.INVITED
 
 
@@ -200,6 +204,31 @@ def test_an_offer_that_is_none_does_not_replace_a_call(fields: dict[str, Any]) -
     ours = case.book.by_matrix_id(PORTAL, "1795846271971Na0b")
     assert ours is not None and ours.state is State.RINGING
     assert not case.sent
+
+
+@pytest.mark.parametrize("sender", [USER, EVE])
+def test_an_invite_with_the_id_of_a_call_of_the_networks_takes_nothing_away(sender: UserID) -> None:
+    """Everybody in the room has read that id, behind its hyphen."""
+    case = Case().offer(call=CallID("abc"))
+    for id in ("abc", "-abc"):
+        case.invite(sender=sender, call_id=id)
+    case.world.restart()
+    case.new()
+    case.remote(RemoteCallHangUp, call=CallID("abc"))
+    assert [(kind, said["call_id"]) for kind, said in case.sent] == [("hangup", "-abc")]
+
+
+def test_a_call_of_the_networks_whose_id_is_taken_on_matrix_has_another_there() -> None:
+    case = Case().invite(sender=EVE, call_id="-abc")
+    case.new()
+    case.offer(call=CallID("abc"))
+    id = case.sent[0][1]["call_id"]
+    assert id.startswith("-") and id != "-abc"
+    case.world.restart()
+    case.new()
+    case.matrix("hangup", EVE, call_id="-abc")
+    case.matrix("answer", call_id=id, answer={"type": "answer", "sdp": full("AnSw")})
+    assert [(type(one), one.call) for one in case.told] == [(MatrixCallHangUp, "-abc"), (MatrixCallAnswer, "abc")]
 
 
 def test_ids_of_the_network_fit_matrix() -> None:
