@@ -24,7 +24,7 @@ from bridgekit.ports import Clock
 from bridgekit.runtime import call_kept
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.call_deeds import CallDeeds
-from bridgekit.runtime.errands import CallKey, Errand, Errands, GiveUp, either
+from bridgekit.runtime.errands import CallKey, Errand, Errands, GiveUp, Refused, either
 from bridgekit.runtime.lease import LeaseKeeper
 
 log = logging.getLogger(__name__)
@@ -181,6 +181,8 @@ class CallSteps:
             left.remove(errand)
         self._errand_done.set()
         try:
+            if isinstance(ended, Refused):
+                await self._refused(errand.key, ended)
             call = self._book.get(*errand.key)
             if ended is not None:
                 log.warning("a call: %s", ended)
@@ -193,6 +195,12 @@ class CallSteps:
             log.warning("%s; what a call has done is not written down yet", error)
         except LeaseLost:
             self._lease.declare_lost()
+
+    async def _refused(self, key: CallKey, why: Refused) -> None:
+        try:
+            await self._deeds.refused(key, why)
+        except StoreUnavailable as error:
+            log.warning("%s; that a login was refused is not written down, until it is refused again", error)
 
     # --- what is kept ---------------------------------------------------------------------------------------------
     async def _save(self, key: CallKey) -> None:

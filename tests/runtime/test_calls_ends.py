@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from bridgekit.errors import AuthFailed
 from bridgekit.model.calls import (
     CallEnd,
     MatrixCallAnswer,
@@ -70,6 +71,49 @@ async def test_without_credentials_a_call_ends_on_matrix(scene: Scene) -> None:
     await scene.alice.see("hangup")
     await scene.harness.settle()
     assert scene.harness.bridge.calls.live == 0
+
+
+async def test_who_has_to_log_in_again_is_told_however_slow_the_homeserver(scene: Scene) -> None:
+    """What the refusal ends is over, and overtakes what was refused."""
+    await connected_out(scene)
+    scene.network.next_called("mute", AuthFailed("revoked"))
+    gate = scene.harness.homeserver.gate("create_room")
+    mutes(scene)
+    await scene.harness.settle(30)
+    gate.set()
+    await scene.harness.settle(5)
+    homeserver = scene.harness.homeserver
+    told = [body for room in homeserver.rooms for body in homeserver.bodies(room, notices=True)]
+    assert any("no longer valid (revoked)" in body for body in told)
+    await scene.alice.see("hangup")
+
+
+async def test_a_session_that_was_refused_does_not_end_the_next_one(scene: Scene) -> None:
+    await connected_out(scene)
+    gate = LateRefusal()
+    scene.network.next_called("mute", gate)
+    mutes(scene)
+    await scene.harness.until(lambda: scene.network.called_tries[-1].deed == "mute")
+    (record,) = scene.harness.bridge.books.logins()
+    await scene.harness.bridge.logins.add(record)
+    await scene.harness.settle(1)
+    gate.set()
+    await scene.harness.settle(10)
+    assert scene.harness.bridge.sessions.session(record.login.id) is not None
+    assert scene.harness.bridge.calls.live == 1
+
+
+class LateRefusal(asyncio.Event):
+    """What waits for it is refused then."""
+
+    async def wait(self) -> Literal[True]:
+        await super().wait()
+        raise AuthFailed("old token")
+
+
+def mutes(scene: Scene) -> None:
+    metadata = {"s": {"purpose": "m.usermedia", "audio_muted": True, "video_muted": False}}
+    scene.alice.send("sdp_stream_metadata_changed", "c1", sdp_stream_metadata=metadata)
 
 
 # --- the media gateway ----------------------------------------------------------------------------------------------
