@@ -16,7 +16,7 @@ import msgspec
 from bridgekit.core.call.book import Book
 from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Note
 from bridgekit.core.call.machine import Call
-from bridgekit.errors import LeaseLost, StoreError, StoreUnavailable
+from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.calls import MatrixCallAnswer, MatrixCallOffer
 from bridgekit.model.ids import LoginID, PortalKey
 from bridgekit.model.records import CallForgotten, CallRecord, CallSaved
@@ -64,7 +64,8 @@ class CallSteps:
         """Of that, what goes to Matrix and is not on disk yet. Sent before, it could use up a transaction id that after
         a crash belongs to another content, which the homeserver would then drop."""
         self._saved: set[CallKey] = set()
-        self._unsaved: set[CallKey] = set()
+        self._unsaved: dict[CallKey, None] = {}
+        """In the order in which they want something: of two that meet, one has to be seen first."""
         self._again_at = 0
         self._saving: dict[CallKey, asyncio.Lock] = {}
         self._timer: asyncio.Task[None] | None = None
@@ -117,7 +118,7 @@ class CallSteps:
         if not self._unsaved:
             self._again_at = self._clock.now() + int(STORE_AGAIN_S * 1000)
         for call in calls:
-            self._unsaved.add(key_of(call))
+            self._unsaved[key_of(call)] = None
             for effect in call.effects():
                 self._begin(call, effect)
         self._timer_changed.set()
@@ -207,12 +208,12 @@ class CallSteps:
         """Write down how a call stands now, then begin what had to wait for that. Raises `StoreError`."""
         async with self._saving.setdefault(key, asyncio.Lock()):
             held = self._held.pop(key, [])
-            self._unsaved.discard(key)
+            self._unsaved.pop(key, None)
             try:
                 await self._write(key)
-            except StoreError:
+            except BaseException:
                 self._held[key] = [*held, *self._held.get(key, [])]
-                self._unsaved.add(key)
+                self._unsaved = {key: None, **self._unsaved}
                 raise
             finally:
                 self._timer_changed.set()
@@ -225,12 +226,12 @@ class CallSteps:
         if call is None:
             if left:
                 return
-            self._saving.pop(key, None)
             self._open.pop(key, None)
             self._logins.pop(key, None)
             if key in self._saved:
-                self._saved.discard(key)
                 await self._books.save(CallForgotten(id))
+                self._saved.discard(key)
+            self._saving.pop(key, None)
             return
         login = self._logins.get(key, LoginID(""))
         memory = call_kept.dump(call.snapshot(), left)

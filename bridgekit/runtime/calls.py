@@ -126,7 +126,7 @@ class Calls:
         head = (entry.lane, entry.seq)
         try:
             # If the disk is away, the entry comes again, and the machine has heard of it.
-            calls = self._heard.get(head) or await (
+            calls = self._heard.pop(head, None) or await (
                 self._from_matrix(entry, behind) if event is None else self._from_network(entry, event)
             )
         except (HomeserverUnreachable, MatrixRequestError) as error:
@@ -141,7 +141,6 @@ class Calls:
         except StoreUnavailable:
             self._heard[head] = calls
             raise
-        self._heard.pop(head, None)
         return Handled()
 
     async def _from_matrix(self, entry: Entry, behind: Sequence[Entry]) -> list[Call]:
@@ -248,7 +247,8 @@ class Calls:
     async def _end_all(self, login: LoginID, reason: CallEnd) -> list[Call]:
         calls = [call for call in self._book.live() if self._logins.get(key_of(call)) == login]
         for call in calls:
-            await self._steps.step(self._book.tell(call, Failed(reason), self._clock.now()))
+            self._book.tell(call, Failed(reason), self._clock.now())
+        await self._steps.step(calls)
         return calls
 
     # --- rooms that are replaced ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bridgekit.errors import MatrixRequestError
+from bridgekit.errors import MatrixRequestError, StoreUnavailable
 from bridgekit.model.calls import (
     CallEnd,
     Candidate,
@@ -167,6 +167,50 @@ async def test_what_is_due_while_the_disk_is_away_is_said_when_it_is_back(scene:
     assert hangup["reason"] == "invite_timeout"
     await scene.harness.settle(5)
     assert len(scene.lines()) == 1
+
+
+async def test_of_two_calls_that_meet_the_new_one_is_seen_first_though_the_disk_was_away(scene: Scene) -> None:
+    """A client takes it in place of its own call, which it must not see end before."""
+    scene.alice.invite("c1")
+    await scene.told(MatrixCallOffer)
+    await scene.harness.settle(1)
+    scene.harness.door.refused = {"record"}
+    scene.ring("r1")
+    await scene.harness.settle(20)
+    scene.harness.door.refused = set()
+    await scene.harness.settle(5)
+    timeline = scene.harness.homeserver.rooms[scene.room].timeline
+    said = [each["type"] for each in timeline if each["type"] in ("m.call.invite", "m.call.reject")]
+    assert said == ["m.call.invite"] * 2 + ["m.call.reject"]
+
+
+async def test_nothing_is_left_of_a_call_that_was_to_be_forgotten_while_the_disk_was_away(scene: Scene) -> None:
+    scene.alice.invite("c1")
+    scene.alice.send("hangup", "c1")
+    await scene.harness.until(lambda: scene.harness.bridge.calls.begun == 1)
+    await scene.harness.settle(60)
+    assert len(await scene.harness.store.ongoing_calls()) == 1
+    scene.harness.door.refused = {"record"}
+    await scene.harness.settle(15 * 60)
+    scene.harness.door.refused = set()
+    await scene.harness.settle(60)
+    assert await scene.harness.store.ongoing_calls() == []
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["logging out", "logged out"])
+async def test_all_calls_of_a_login_end_though_the_disk_was_away(scene: Scene, asked: bool) -> None:
+    for call in ("r1", "r2"):
+        scene.ring(call)
+    await scene.alice.see("invite", 2)
+    await scene.harness.settle(5)
+    calls, (record,) = scene.harness.bridge.calls, scene.harness.bridge.books.logins()
+    scene.harness.door.refused = {"record"}
+    with pytest.raises(StoreUnavailable):
+        await (calls.logging_out if asked else calls.logged_out)(record.login.id)
+    assert calls.live == 0
+    scene.harness.door.refused = set()
+    await scene.harness.settle(5)
+    assert len(scene.alice.seen("hangup")) == 2
 
 
 async def test_after_a_crash_the_answer_waits_for_the_invite(scene: Scene) -> None:
