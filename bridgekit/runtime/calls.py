@@ -36,7 +36,7 @@ from bridgekit.ports import Clock, Homeserver, MediaGateway
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.call_deeds import CallDeeds
 from bridgekit.runtime.call_places import CallPlaces
-from bridgekit.runtime.call_steps import CallSteps, key_of
+from bridgekit.runtime.call_steps import STORE_AGAIN_S, CallSteps, key_of
 from bridgekit.runtime.errands import CallKey, GiveUp
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, WaitFor
@@ -260,15 +260,26 @@ class Calls:
         """Calls in rooms that their portals have left are over: clients do not take a call along, and in the old room
         people can say nothing of it any more. `portal`: of this one only."""
         try:
-            for call in self._book.live(portal):
-                now = await self._books.portal(call.setup.portal)
-                if now is None or now.room is None or call.setup.room in (None, now.room):
-                    continue
-                await self._steps.step(self._book.tell(call, Failed(CallEnd.CONNECTION_LOST), self._clock.now()))
-        except StoreUnavailable as error:
-            log.warning("%s; that a call's room was replaced is not on disk yet", error)
+            while not await self._left_replaced(portal):
+                await self._clock.sleep(STORE_AGAIN_S)
         except LeaseLost:
             self._lease.declare_lost()
+
+    async def _left_replaced(self, portal: PortalKey | None) -> bool:
+        """False if the disk was away: nobody comes again to say this."""
+        try:
+            gone = []
+            for call in self._book.live(portal):
+                now = await self._books.portal(call.setup.portal)
+                if now is not None and now.room is not None and call.setup.room not in (None, now.room):
+                    gone.append(call)
+            for call in gone:
+                self._book.tell(call, Failed(CallEnd.CONNECTION_LOST), self._clock.now())
+            await self._steps.step(gone)
+        except StoreUnavailable as error:
+            log.warning("%s; that a call's room was replaced is not on disk yet", error)
+            return False
+        return True
 
     # --- asked by the deeds ---------------------------------------------------------------------------------------
     def _setup_of(self, key: CallKey) -> Setup | None:

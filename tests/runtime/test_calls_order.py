@@ -21,6 +21,7 @@ from bridgekit.model.calls import (
 )
 from bridgekit.model.ids import RoomID, UserID
 from bridgekit.model.limits import Limits
+from bridgekit.model.records import Portal
 from bridgekit.runtime.calls import Calls
 from bridgekit.runtime.errands import OVERTAKEN_S
 from bridgekit.testing.harness import Harness
@@ -264,6 +265,30 @@ async def test_a_call_in_a_room_that_is_replaced_ends_at_both_ends(killed: bool,
     assert len(harness.homeserver.bodies(new, notices=True)) == 1
     assert harness.bridge.calls.live == 0
     await harness.stop()
+
+
+async def test_all_calls_in_a_room_that_is_replaced_end_though_the_disk_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace = Calls.room_replaced
+
+    def away(calls: Calls, portal: Portal) -> None:
+        here.harness.door.refused = {"record"}
+        replace(calls, portal)
+
+    monkeypatch.setattr(Calls, "room_replaced", away)
+    here = await started(FakeNetwork())
+    for call in ("r1", "r2"):
+        here.ring(call)
+    await here.alice.see("invite", 2)
+    replaced(here.harness, here.room)
+    await here.harness.until(lambda: bool(here.harness.door.refused))
+    await here.harness.settle(3)
+    here.harness.door.refused = set()
+    await here.told(MatrixCallReject, 2)
+    await here.harness.settle(3)
+    assert [reason for _, reason in hangups(here, here.room)] == ["ice_timeout"] * 2
+    await here.harness.stop()
 
 
 async def test_what_rings_in_a_room_that_is_replaced_stops(scene: Scene) -> None:
