@@ -66,7 +66,7 @@ class CallSteps:
         self._saved: set[CallKey] = set()
         self._unsaved: dict[CallKey, None] = {}
         """In the order in which they want something: of two that meet, one has to be seen first."""
-        self._again_at = 0
+        self._again_at = 0.0
         self._saving: dict[CallKey, asyncio.Lock] = {}
         self._timer: asyncio.Task[None] | None = None
         self._timer_changed = asyncio.Event()
@@ -116,7 +116,7 @@ class CallSteps:
         """What these calls want is begun, and is on disk afterwards. Raises `StoreError`."""
         calls = list(dict.fromkeys(calls))
         if not self._unsaved:
-            self._again_at = self._clock.now() + int(STORE_AGAIN_S * 1000)
+            self._again_at = self._clock.monotonic() + STORE_AGAIN_S
         for call in calls:
             self._unsaved[key_of(call)] = None
             for effect in call.effects():
@@ -128,10 +128,10 @@ class CallSteps:
     async def done(self, calls: Iterable[Call], *, within_s: float) -> None:
         """Wait, but not for longer, until nothing is left to do of these calls."""
         calls = list(calls)
-        until = self._clock.now() + within_s * 1000
-        while any(self._open.get(key_of(call)) for call in calls) and (left := until - self._clock.now()) > 0:
+        until = self._clock.monotonic() + within_s
+        while any(self._open.get(key_of(call)) for call in calls) and (left := until - self._clock.monotonic()) > 0:
             self._errand_done.clear()
-            await either(self._clock.sleep(left / 1000), self._errand_done.wait())
+            await either(self._clock.sleep(left), self._errand_done.wait())
 
     def _begin(self, call: Call, effect: Effect) -> None:
         key = key_of(call)
@@ -243,11 +243,14 @@ class CallSteps:
     async def _watch(self) -> None:
         while True:
             self._timer_changed.clear()
-            times = [self._book.next_timer(), self._again_at if self._unsaved else None]
-            due = min((time for time in times if time is not None), default=None)
-            if due is None:
+            now, waits = self._clock.now(), []
+            if (due := self._book.next_timer()) is not None:
+                waits.append((due - now) / 1000)
+            if self._unsaved:
+                waits.append(self._again_at - self._clock.monotonic())
+            if not waits:
                 await self._timer_changed.wait()
-            elif (wait := (due - self._clock.now()) / 1000) > 0:
+            elif (wait := min(waits)) > 0:
                 await either(self._clock.sleep(wait), self._timer_changed.wait())
             else:
                 await self._fire()

@@ -34,6 +34,7 @@ from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Portal
 from bridgekit.ports import Clock, Homeserver, MediaGateway
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.call_clock import CallClock
 from bridgekit.runtime.call_deeds import CallDeeds
 from bridgekit.runtime.call_places import CallPlaces
 from bridgekit.runtime.call_steps import STORE_AGAIN_S, CallSteps, key_of
@@ -80,10 +81,10 @@ class Calls:
         self._books = books
         self._sessions = sessions
         self._retrying = retrying
-        self._clock = clock
         self._lease = lease
         self._event = event
         self._book = Book()
+        self._clock = clock = CallClock(clock, self._book.set_back)
         self._logins: dict[CallKey, LoginID] = {}
         self._places = CallPlaces(books, homeserver, ghosts, portals, sessions, bot=bot)
         self._deeds = CallDeeds(

@@ -158,6 +158,12 @@ class Book:
             self._sort(call)
         return due
 
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so many ms: what rings and what waits does so for no longer. Call it before
+        anything that has such a time."""
+        for call in self._calls.values():
+            call.set_back(by)
+
     # --- how a call begins --------------------------------------------------------------------------------------
     def _invited(self, seen: Seen, invite: Invite, place: Place, now: int, early: list[Seen]) -> list[Call]:
         if seen.sender == place.ghost or invite.invitee not in (None, place.ghost):

@@ -126,6 +126,10 @@ class Call(ABC):
             m.offering = ""
             m.gathering = None if m.state is State.CONNECTED else m.gathering
 
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so many ms: nothing is due any later for that."""
+        memory.set_back(self._m, by)
+
     def effects(self) -> list[Effect]:
         """What is to be done now, and forgotten here."""
         out, self._out = self._out, []
