@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bridgekit.core.call import memory
 from bridgekit.core.call.book import Book
 from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Note
 from bridgekit.core.call.machine import Call
@@ -76,19 +77,22 @@ class CallSteps:
     # --- starting and stopping ------------------------------------------------------------------------------------
     async def open(self) -> None:
         """Read the calls that went on when the last process ended. Raises `StoreError`."""
+        snapshots = []
         for record in await self._books.directory.ongoing_calls():
             try:
                 snapshot = call_kept.snapshot_of(record.memory)
-                (call,) = self._book.restore([snapshot])
-                key = key_of(call)
+                setup = memory.load(snapshot).setup
+                key = (setup.portal, setup.call)
                 errands = call_kept.errands_of(record.memory, key, again_until=self._clock.now() + MATRIX_MS)
             except msgspec.DecodeError:
                 log.exception("what is kept of a call cannot be read; the call is forgotten")
                 await self._books.save(CallForgotten(record.id))
                 continue
+            snapshots.append(snapshot)
             self._saved.add(key)
             self._logins[key] = record.login
             self._open[key] = errands
+        self._book.restore(snapshots)
 
     def start(self) -> None:
         """Go on with them, and watch their times."""
@@ -234,9 +238,9 @@ class CallSteps:
             self._saving.pop(key, None)
             return
         login = self._logins.get(key, LoginID(""))
-        memory = call_kept.dump(call.snapshot(), left)
+        kept = call_kept.dump(call.snapshot(), left)
         self._saved.add(key)
-        record = CallRecord(id=id, portal=key[0], login=login, memory=memory, at=call.setup.began_at)
+        record = CallRecord(id=id, portal=key[0], login=login, memory=kept, at=call.setup.began_at)
         await self._books.save(CallSaved(record))
 
     # --- time -----------------------------------------------------------------------------------------------------
