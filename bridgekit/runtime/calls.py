@@ -24,15 +24,18 @@ from bridgekit.model.calls import (
     CallEnd,
     RemoteCall,
     RemoteCallAnswer,
+    RemoteCallHangUp,
     RemoteCallOffer,
+    RemoteCallReject,
     RemoteCallUpdate,
     SDPType,
 )
-from bridgekit.model.entry import Entry
+from bridgekit.model.entry import Direction, Entry
 from bridgekit.model.ids import LaneKey, LoginID, PortalKey, UserID
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Portal
 from bridgekit.ports import Clock, Homeserver, MediaGateway
+from bridgekit.runtime.addresses import decode_call
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.call_clock import CallClock
 from bridgekit.runtime.call_deeds import CallDeeds
@@ -128,7 +131,7 @@ class Calls:
         try:
             # If the disk is away, the entry comes again, and the machine has heard of it.
             calls = self._heard.pop(head, None) or await (
-                self._from_matrix(entry, behind) if event is None else self._from_network(entry, event)
+                self._from_matrix(entry, behind) if event is None else self._from_network(entry, event, behind)
             )
         except (HomeserverUnreachable, MatrixRequestError) as error:
             verdict = judge_homeserver(error)
@@ -172,7 +175,7 @@ class Calls:
         self._note_login(calls, login)
         return calls
 
-    async def _from_network(self, entry: Entry, event: RemoteCall) -> list[Call]:
+    async def _from_network(self, entry: Entry, event: RemoteCall, behind: Sequence[Entry]) -> list[Call]:
         record = self._books.login(entry.login) if entry.login is not None else None
         if record is None:
             return []
@@ -197,7 +200,8 @@ class Calls:
                 assert isinstance(event, RemoteCallOffer)
                 place, sdp = self._places.refused(event, record, error.reason), event.sdp
             event = event if sdp == event.sdp else msgspec.structs.replace(event, sdp=sdp)
-        calls = self._book.remote(event, self._clock.now(), lambda: _known(place))
+        over = _end_behind(event, behind, record.login.id) if call is None else None
+        calls = self._book.remote(event, self._clock.now(), lambda: _known(place), over=over)
         self._note_login(calls, record.login.id)
         return calls
 
@@ -291,6 +295,17 @@ class Calls:
 def _known(place: Place | None) -> Place:
     assert place is not None, "asked only where a call begins"
     return place
+
+
+def _end_behind(event: RemoteCall, behind: Sequence[Entry], login: LoginID) -> CallEnd | None:
+    """Why a call that the network begins has been ended by it by now; None if it has not."""
+    for later in behind:
+        if later.direction is Direction.REMOTE and later.login == login:
+            end = decode_call(later.payload)
+            mine = (end.portal, end.call) == (event.portal, event.call) and end.leg in ("", event.leg)
+            if mine and isinstance(end, RemoteCallHangUp | RemoteCallReject):
+                return end.reason
+    return None
 
 
 def _type(event: RemoteCallOffer | RemoteCallAnswer) -> SDPType:

@@ -15,12 +15,14 @@ from bridgekit.model.calls import (
     MatrixCallOffer,
     MatrixCallReject,
     RemoteCallAnswer,
+    RemoteCallHangUp,
     SDPType,
 )
-from bridgekit.model.ids import CallID, LegID, LoginID, PortalKey
+from bridgekit.model.ids import CallID, ChatID, LegID, LoginID, PortalKey
+from bridgekit.model.remote import Batch
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeAdapter, FakeNetwork
-from tests.runtime.test_calls import COMPLETE, Scene, connected_out
+from tests.runtime.test_calls import CHAT, COMPLETE, Scene, connected_out
 
 
 @pytest.fixture
@@ -114,6 +116,39 @@ class LateRefusal(asyncio.Event):
 def mutes(scene: Scene) -> None:
     metadata = {"s": {"purpose": "m.usermedia", "audio_muted": True, "video_muted": False}}
     scene.alice.send("sdp_stream_metadata_changed", "c1", sdp_stream_metadata=metadata)
+
+
+# --- an end that comes with the beginning --------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "end, line",
+    [
+        (RemoteCallHangUp(portal=CHAT, call=CallID("r1"), timestamp=0), "Missed call"),
+        (
+            RemoteCallHangUp(portal=CHAT, call=CallID("r1"), timestamp=0, reason=CallEnd.ANSWERED_ELSEWHERE),
+            "Call: answered on another device",
+        ),
+    ],
+)
+async def test_what_the_network_took_back_meanwhile_does_not_ring(
+    scene: Scene, end: RemoteCallHangUp, line: str
+) -> None:
+    offer = scene.offer("r1")
+    scene.network.emit(Batch(events=(offer, end)))
+    await scene.harness.settle(5)
+    assert scene.alice.seen("invite") == [] and scene.alice.seen("hangup") == []
+    assert scene.lines() == [line]
+    assert scene.network.called == []
+
+
+async def test_what_another_device_of_the_network_gave_up_meanwhile_rings(scene: Scene) -> None:
+    """Neither the end of a leg that does not have the call, nor that of another call, is this call's."""
+    others = (
+        RemoteCallHangUp(portal=CHAT, call=CallID("r1"), timestamp=0, leg=LegID("two")),
+        RemoteCallHangUp(portal=PortalKey(ChatID("else")), call=CallID("r1"), timestamp=0),
+    )
+    scene.network.emit(Batch(events=(scene.offer("r1"), *others)))
+    await scene.alice.see("invite")
+    assert scene.harness.bridge.calls.live == 1
 
 
 # --- the media gateway ----------------------------------------------------------------------------------------------

@@ -107,12 +107,15 @@ class Book:
             self._stash.put(key, seen, now, size=sum(len(one.candidate) for one in found))
         return []
 
-    def remote(self, event: RemoteCall, now: int, place: Callable[[], Place]) -> list[Call]:
-        """What the network tells. `place` is asked where a call may begin: `Place.remote` is who calls."""
+    def remote(
+        self, event: RemoteCall, now: int, place: Callable[[], Place], *, over: CallEnd | None = None
+    ) -> list[Call]:
+        """What the network tells. `place` is asked where a call may begin: `Place.remote` is who calls. `over`: why one
+        that begins has been ended there by now."""
         call = self.get(event.portal, event.call)
         if call is not None:
             return self.tell(call, event, now)
-        return self._offered(event, place(), now) if isinstance(event, RemoteCallOffer) else []
+        return self._offered(event, place(), now, over) if isinstance(event, RemoteCallOffer) else []
 
     def joined(self, portal: PortalKey, user: UserID, now: int) -> list[Call]:
         """Somebody came into a portal's room."""
@@ -199,11 +202,13 @@ class Book:
             self.tell(call, one, now)
         return [*lost, call]
 
-    def _offered(self, event: RemoteCallOffer, place: Place, now: int) -> list[Call]:
+    def _offered(self, event: RemoteCallOffer, place: Place, now: int, over: CallEnd | None) -> list[Call]:
         expires_at = event.expires_at if event.expires_at is not None else event.timestamp + RING_MS
         expires_at = min(expires_at, now + MAX_LIFETIME_MS)
         matrix_id = self._free_matrix_id(event.portal, matrix_id_for(event.call))
         setup = _setup(place, Role.CALLER, matrix_id, event.call, place.user, event.kind, now, expires_at)
+        if over is not None:
+            return [self._add(Caller.refused(Memory(setup=setup, leg=event.leg), over, now, by_remote=True))]
         refuse = self._refuse(place, event.kind)
         other = None if refuse else self._met(place.portal, Role.CALLEE, place.user, place.remote)
         if other is not None and matrix_id > other.setup.matrix_id:

@@ -166,11 +166,13 @@ class Call(ABC):
         """Candidates of the network's have waited for others long enough."""
 
     @classmethod
-    def refused(cls, remembered: Memory, reason: CallEnd, now: int, *, by_matrix: bool = False) -> Self:
-        """A call that is over as it begins, and says so, unless Matrix ended it (`by_matrix`)."""
+    def refused(
+        cls, remembered: Memory, reason: CallEnd, now: int, *, by_matrix: bool = False, by_remote: bool = False
+    ) -> Self:
+        """A call that is over as it begins, and says so, but not to whoever ended it (`by_matrix`, `by_remote`)."""
         call = cls(remembered)
         call._move(Cause.BEGUN, now)
-        call._end(Cause.FAILED, reason, now, by_matrix=by_matrix, tell_matrix=not by_matrix)
+        call._end(Cause.FAILED, reason, now, by_matrix=by_matrix, tell_matrix=not by_matrix, tell_remote=not by_remote)
         return call
 
     @abstractmethod
