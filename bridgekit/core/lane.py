@@ -26,8 +26,8 @@ def remote_lane(portal: PortalKey) -> LaneKey:
 
 
 def call_lane(call_id: str) -> LaneKey:
-    """The lane of a call, of both directions: by its id on Matrix alone, for whose it is may be unknown yet. Two calls
-    of one id share a lane, which does them no harm."""
+    """The lane of a call, of both directions: by its id alone (`core.call.route`), for whose it is may be unknown yet.
+    Two calls of one id share a lane, which does them no harm."""
     return LaneKey(f"k:{call_id}")
 
 

@@ -46,7 +46,8 @@ Nonce = NewType("Nonce", str)
 """Given to the network with each message we send, so that it can drop a repeat. Unique in the bridge."""
 
 CallID = NewType("CallID", str)
-"""A call, named by the network or by the Matrix client that began it. Unique in its portal."""
+"""A call, named by the network or by the Matrix client that began it (by the bridge, if a call of the network's has
+that name). Unique in its portal."""
 
 LegID = NewType("LegID", str)
 """One of the devices that a network rings for one call; ``""`` where it names none. Unique in its call."""

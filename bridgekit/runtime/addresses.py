@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from bridgekit.core.call.book import matrix_id_for
+from bridgekit.core.call.route import remote_lane_of
 from bridgekit.core.catch_up import OLD_CHANGE_KIND, OLD_KIND, is_old
 from bridgekit.core.lane import (
-    call_lane,
     copy_lane,
     delete_key,
     edit_key,
@@ -233,7 +232,7 @@ class Addresses:
 
     def _call_entry(self, event: RemoteCall, login: LoginID) -> NewEntry:
         payload = _encode(event)
-        lane = call_lane(matrix_id_for(event.portal, event.call))
+        lane = remote_lane_of(event.call)
         return self._entry(event, login, lane, self._stateful_key(event, login, payload), payload)
 
     async def source(self, portal: PortalKey, login: LoginID) -> LoginID:

@@ -36,7 +36,7 @@ from bridgekit.model.ids import LegID, LoginID, PortalKey, RoomID, TxnID
 from bridgekit.ports import Homeserver, MediaGateway
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
-from bridgekit.runtime.errands import CallKey, Errand, GiveUp, TryAgain
+from bridgekit.runtime.errands import CallKey, Errand, GiveUp, Refused, TryAgain
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.sessions import Sessions
 
@@ -159,8 +159,7 @@ class CallDeeds:
         except Exception as error:
             verdict = judge_network(error, connection_errors=(*self._connection_errors, TimeoutError), repeatable=True)
             if isinstance(verdict, Pause):
-                await self._sessions.auth_failed(record.login.id, verdict.reason)
-                raise GiveUp(CallEnd.UNREACHABLE, verdict.reason) from error
+                raise Refused(session, verdict.reason) from error
             if isinstance(verdict, End) and verdict.bug:
                 log.error("the adapter failed in a call", exc_info=error)
             if not must:
@@ -169,6 +168,12 @@ class CallDeeds:
             if isinstance(verdict, Retry):
                 raise TryAgain(verdict.reason, verdict.retry_after_s) from error
             raise GiveUp(_reason(verdict), verdict.reason) from error
+
+    async def refused(self, key: CallKey, why: Refused) -> None:
+        """The credentials of the call's login are no good any more. Raises `StoreError`."""
+        login = self._login_of(key)
+        if login is not None:
+            await self._sessions.refused(login, why.session, why.words)
 
     async def _through_gateway(self, value: MatrixCall) -> MatrixCall:
         match value:

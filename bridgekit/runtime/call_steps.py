@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from bridgekit.core.call import memory
 from bridgekit.core.call.book import Book
 from bridgekit.core.call.effects import CallRemote, Effect, Ended, Failed, Note
 from bridgekit.core.call.machine import Call
-from bridgekit.errors import LeaseLost, StoreError, StoreUnavailable
+from bridgekit.errors import LeaseLost, StoreUnavailable
 from bridgekit.model.calls import MatrixCallAnswer, MatrixCallOffer
 from bridgekit.model.ids import LoginID, PortalKey
 from bridgekit.model.records import CallForgotten, CallRecord, CallSaved
@@ -24,7 +25,7 @@ from bridgekit.ports import Clock
 from bridgekit.runtime import call_kept
 from bridgekit.runtime.books import Books
 from bridgekit.runtime.call_deeds import CallDeeds
-from bridgekit.runtime.errands import CallKey, Errand, Errands, GiveUp, either
+from bridgekit.runtime.errands import CallKey, Errand, Errands, GiveUp, Refused, either
 from bridgekit.runtime.lease import LeaseKeeper
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,9 @@ class CallSteps:
         """Of that, what goes to Matrix and is not on disk yet. Sent before, it could use up a transaction id that after
         a crash belongs to another content, which the homeserver would then drop."""
         self._saved: set[CallKey] = set()
-        self._unsaved: set[CallKey] = set()
-        self._again_at = 0
+        self._unsaved: dict[CallKey, None] = {}
+        """In the order in which they want something: of two that meet, one has to be seen first."""
+        self._again_at = 0.0
         self._saving: dict[CallKey, asyncio.Lock] = {}
         self._timer: asyncio.Task[None] | None = None
         self._timer_changed = asyncio.Event()
@@ -75,19 +77,22 @@ class CallSteps:
     # --- starting and stopping ------------------------------------------------------------------------------------
     async def open(self) -> None:
         """Read the calls that went on when the last process ended. Raises `StoreError`."""
+        snapshots = []
         for record in await self._books.directory.ongoing_calls():
             try:
                 snapshot = call_kept.snapshot_of(record.memory)
-                (call,) = self._book.restore([snapshot])
-                key = key_of(call)
+                setup = memory.load(snapshot).setup
+                key = (setup.portal, setup.call)
                 errands = call_kept.errands_of(record.memory, key, again_until=self._clock.now() + MATRIX_MS)
             except msgspec.DecodeError:
                 log.exception("what is kept of a call cannot be read; the call is forgotten")
                 await self._books.save(CallForgotten(record.id))
                 continue
+            snapshots.append(snapshot)
             self._saved.add(key)
             self._logins[key] = record.login
             self._open[key] = errands
+        self._book.restore(snapshots)
 
     def start(self) -> None:
         """Go on with them, and watch their times."""
@@ -115,9 +120,9 @@ class CallSteps:
         """What these calls want is begun, and is on disk afterwards. Raises `StoreError`."""
         calls = list(dict.fromkeys(calls))
         if not self._unsaved:
-            self._again_at = self._clock.now() + int(STORE_AGAIN_S * 1000)
+            self._again_at = self._clock.monotonic() + STORE_AGAIN_S
         for call in calls:
-            self._unsaved.add(key_of(call))
+            self._unsaved[key_of(call)] = None
             for effect in call.effects():
                 self._begin(call, effect)
         self._timer_changed.set()
@@ -127,10 +132,10 @@ class CallSteps:
     async def done(self, calls: Iterable[Call], *, within_s: float) -> None:
         """Wait, but not for longer, until nothing is left to do of these calls."""
         calls = list(calls)
-        until = self._clock.now() + within_s * 1000
-        while any(self._open.get(key_of(call)) for call in calls) and (left := until - self._clock.now()) > 0:
+        until = self._clock.monotonic() + within_s
+        while any(self._open.get(key_of(call)) for call in calls) and (left := until - self._clock.monotonic()) > 0:
             self._errand_done.clear()
-            await either(self._clock.sleep(left / 1000), self._errand_done.wait())
+            await either(self._clock.sleep(left), self._errand_done.wait())
 
     def _begin(self, call: Call, effect: Effect) -> None:
         key = key_of(call)
@@ -181,6 +186,8 @@ class CallSteps:
             left.remove(errand)
         self._errand_done.set()
         try:
+            if isinstance(ended, Refused):
+                await self._refused(errand.key, ended)
             call = self._book.get(*errand.key)
             if ended is not None:
                 log.warning("a call: %s", ended)
@@ -194,17 +201,23 @@ class CallSteps:
         except LeaseLost:
             self._lease.declare_lost()
 
+    async def _refused(self, key: CallKey, why: Refused) -> None:
+        try:
+            await self._deeds.refused(key, why)
+        except StoreUnavailable as error:
+            log.warning("%s; that a login was refused is not written down, until it is refused again", error)
+
     # --- what is kept ---------------------------------------------------------------------------------------------
     async def _save(self, key: CallKey) -> None:
         """Write down how a call stands now, then begin what had to wait for that. Raises `StoreError`."""
         async with self._saving.setdefault(key, asyncio.Lock()):
             held = self._held.pop(key, [])
-            self._unsaved.discard(key)
+            self._unsaved.pop(key, None)
             try:
                 await self._write(key)
-            except StoreError:
+            except BaseException:
                 self._held[key] = [*held, *self._held.get(key, [])]
-                self._unsaved.add(key)
+                self._unsaved = {key: None, **self._unsaved}
                 raise
             finally:
                 self._timer_changed.set()
@@ -217,28 +230,31 @@ class CallSteps:
         if call is None:
             if left:
                 return
-            self._saving.pop(key, None)
             self._open.pop(key, None)
             self._logins.pop(key, None)
             if key in self._saved:
-                self._saved.discard(key)
                 await self._books.save(CallForgotten(id))
+                self._saved.discard(key)
+            self._saving.pop(key, None)
             return
         login = self._logins.get(key, LoginID(""))
-        memory = call_kept.dump(call.snapshot(), left)
+        kept = call_kept.dump(call.snapshot(), left)
         self._saved.add(key)
-        record = CallRecord(id=id, portal=key[0], login=login, memory=memory, at=call.setup.began_at)
+        record = CallRecord(id=id, portal=key[0], login=login, memory=kept, at=call.setup.began_at)
         await self._books.save(CallSaved(record))
 
     # --- time -----------------------------------------------------------------------------------------------------
     async def _watch(self) -> None:
         while True:
             self._timer_changed.clear()
-            times = [self._book.next_timer(), self._again_at if self._unsaved else None]
-            due = min((time for time in times if time is not None), default=None)
-            if due is None:
+            now, waits = self._clock.now(), []
+            if (due := self._book.next_timer()) is not None:
+                waits.append((due - now) / 1000)
+            if self._unsaved:
+                waits.append(self._again_at - self._clock.monotonic())
+            if not waits:
                 await self._timer_changed.wait()
-            elif (wait := (due - self._clock.now()) / 1000) > 0:
+            elif (wait := min(waits)) > 0:
                 await either(self._clock.sleep(wait), self._timer_changed.wait())
             else:
                 await self._fire()

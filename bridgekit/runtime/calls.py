@@ -24,19 +24,23 @@ from bridgekit.model.calls import (
     CallEnd,
     RemoteCall,
     RemoteCallAnswer,
+    RemoteCallHangUp,
     RemoteCallOffer,
+    RemoteCallReject,
     RemoteCallUpdate,
     SDPType,
 )
-from bridgekit.model.entry import Entry
+from bridgekit.model.entry import Direction, Entry
 from bridgekit.model.ids import LaneKey, LoginID, PortalKey, UserID
 from bridgekit.model.raw import RawEvent
 from bridgekit.model.records import Portal
 from bridgekit.ports import Clock, Homeserver, MediaGateway
+from bridgekit.runtime.addresses import decode_call
 from bridgekit.runtime.books import Books
+from bridgekit.runtime.call_clock import CallClock
 from bridgekit.runtime.call_deeds import CallDeeds
 from bridgekit.runtime.call_places import CallPlaces
-from bridgekit.runtime.call_steps import CallSteps, key_of
+from bridgekit.runtime.call_steps import STORE_AGAIN_S, CallSteps, key_of
 from bridgekit.runtime.errands import CallKey, GiveUp
 from bridgekit.runtime.ghosts import Ghosts
 from bridgekit.runtime.lanes import Handled, WaitFor
@@ -80,10 +84,10 @@ class Calls:
         self._books = books
         self._sessions = sessions
         self._retrying = retrying
-        self._clock = clock
         self._lease = lease
         self._event = event
         self._book = Book()
+        self._clock = clock = CallClock(clock, self._book.set_back)
         self._logins: dict[CallKey, LoginID] = {}
         self._places = CallPlaces(books, homeserver, ghosts, portals, sessions, bot=bot)
         self._deeds = CallDeeds(
@@ -126,8 +130,8 @@ class Calls:
         head = (entry.lane, entry.seq)
         try:
             # If the disk is away, the entry comes again, and the machine has heard of it.
-            calls = self._heard.get(head) or await (
-                self._from_matrix(entry, behind) if event is None else self._from_network(entry, event)
+            calls = self._heard.pop(head, None) or await (
+                self._from_matrix(entry, behind) if event is None else self._from_network(entry, event, behind)
             )
         except (HomeserverUnreachable, MatrixRequestError) as error:
             verdict = judge_homeserver(error)
@@ -141,7 +145,6 @@ class Calls:
         except StoreUnavailable:
             self._heard[head] = calls
             raise
-        self._heard.pop(head, None)
         return Handled()
 
     async def _from_matrix(self, entry: Entry, behind: Sequence[Entry]) -> list[Call]:
@@ -172,7 +175,7 @@ class Calls:
         self._note_login(calls, login)
         return calls
 
-    async def _from_network(self, entry: Entry, event: RemoteCall) -> list[Call]:
+    async def _from_network(self, entry: Entry, event: RemoteCall, behind: Sequence[Entry]) -> list[Call]:
         record = self._books.login(entry.login) if entry.login is not None else None
         if record is None:
             return []
@@ -197,7 +200,8 @@ class Calls:
                 assert isinstance(event, RemoteCallOffer)
                 place, sdp = self._places.refused(event, record, error.reason), event.sdp
             event = event if sdp == event.sdp else msgspec.structs.replace(event, sdp=sdp)
-        calls = self._book.remote(event, self._clock.now(), lambda: _known(place))
+        over = _end_behind(event, behind, record.login.id) if call is None else None
+        calls = self._book.remote(event, self._clock.now(), lambda: _known(place), over=over)
         self._note_login(calls, record.login.id)
         return calls
 
@@ -248,7 +252,8 @@ class Calls:
     async def _end_all(self, login: LoginID, reason: CallEnd) -> list[Call]:
         calls = [call for call in self._book.live() if self._logins.get(key_of(call)) == login]
         for call in calls:
-            await self._steps.step(self._book.tell(call, Failed(reason), self._clock.now()))
+            self._book.tell(call, Failed(reason), self._clock.now())
+        await self._steps.step(calls)
         return calls
 
     # --- rooms that are replaced ----------------------------------------------------------------------------------
@@ -260,15 +265,26 @@ class Calls:
         """Calls in rooms that their portals have left are over: clients do not take a call along, and in the old room
         people can say nothing of it any more. `portal`: of this one only."""
         try:
-            for call in self._book.live(portal):
-                now = await self._books.portal(call.setup.portal)
-                if now is None or now.room is None or call.setup.room in (None, now.room):
-                    continue
-                await self._steps.step(self._book.tell(call, Failed(CallEnd.CONNECTION_LOST), self._clock.now()))
-        except StoreUnavailable as error:
-            log.warning("%s; that a call's room was replaced is not on disk yet", error)
+            while not await self._left_replaced(portal):
+                await self._clock.sleep(STORE_AGAIN_S)
         except LeaseLost:
             self._lease.declare_lost()
+
+    async def _left_replaced(self, portal: PortalKey | None) -> bool:
+        """False if the disk was away: nobody comes again to say this."""
+        try:
+            gone = []
+            for call in self._book.live(portal):
+                now = await self._books.portal(call.setup.portal)
+                if now is not None and now.room is not None and call.setup.room not in (None, now.room):
+                    gone.append(call)
+            for call in gone:
+                self._book.tell(call, Failed(CallEnd.CONNECTION_LOST), self._clock.now())
+            await self._steps.step(gone)
+        except StoreUnavailable as error:
+            log.warning("%s; that a call's room was replaced is not on disk yet", error)
+            return False
+        return True
 
     # --- asked by the deeds ---------------------------------------------------------------------------------------
     def _setup_of(self, key: CallKey) -> Setup | None:
@@ -279,6 +295,17 @@ class Calls:
 def _known(place: Place | None) -> Place:
     assert place is not None, "asked only where a call begins"
     return place
+
+
+def _end_behind(event: RemoteCall, behind: Sequence[Entry], login: LoginID) -> CallEnd | None:
+    """Why a call that the network begins has been ended by it by now; None if it has not."""
+    for later in behind:
+        if later.direction is Direction.REMOTE and later.login == login:
+            end = decode_call(later.payload)
+            mine = (end.portal, end.call) == (event.portal, event.call) and end.leg in ("", event.leg)
+            if mine and isinstance(end, RemoteCallHangUp | RemoteCallReject):
+                return end.reason
+    return None
 
 
 def _type(event: RemoteCallOffer | RemoteCallAnswer) -> SDPType:

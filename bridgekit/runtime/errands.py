@@ -84,6 +84,15 @@ class GiveUp(Exception):
         self.words = words
 
 
+class Refused(GiveUp):
+    """The network refused the login's credentials, through `session`. That is told beside the queue: it ends the call,
+    and whatever says that a call is over cuts short what hangs here."""
+
+    def __init__(self, session: object, words: str) -> None:
+        super().__init__(CallEnd.UNREACHABLE, words)
+        self.session = session
+
+
 class Errands:
     """A queue. `do` carries one out, and raises `TryAgain` or `GiveUp`; `done` is told of each that has ended, with the
     `GiveUp`, if that ended it."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from bridgekit.core import staging
-from bridgekit.core.call.route import CALL_TYPES, MARK, call_id_of
+from bridgekit.core.call.route import CALL_TYPES, MARK, call_id_of, matrix_lane_of
 from bridgekit.core.from_matrix import BRIDGED_STATE, BRIDGED_TYPES
-from bridgekit.core.lane import call_lane, event_key, is_call_lane, matrix_lane, room_of
+from bridgekit.core.lane import event_key, is_call_lane, matrix_lane, room_of
 from bridgekit.core.transaction import read_event, split_events
 from bridgekit.errors import LeaseLost, StoreError
 from bridgekit.model.entry import Append, Direction, Entry, NewDeadLetter, NewEntry
@@ -199,7 +199,7 @@ class Inbox:
             if event.type in CALL_TYPES:
                 if (call := call_id_of(event.raw)) is None:
                     return None  # no client could tell which call it is about
-                lane = call_lane(call)
+                lane = matrix_lane_of(call)
             elif event.type not in BRIDGED_TYPES:
                 return None
         elif event.type != "m.room.member" and (event.state_key or event.type not in BRIDGED_STATE):

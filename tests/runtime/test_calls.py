@@ -96,18 +96,18 @@ class Scene:
         self.network = harness.network
         self.alice = Caller(harness, room)
 
-    def ring(self, call: str = "r1", **more: Any) -> None:
-        now = self.harness.clock.now()
-        self.network.emit(
-            RemoteCallOffer(
-                portal=CHAT,
-                call=CallID(call),
-                sender=RemoteUserID("friend"),
-                timestamp=more.pop("timestamp", now),
-                sdp=more.pop("sdp", COMPLETE),
-                **more,
-            )
+    def offer(self, call: str, **more: Any) -> RemoteCallOffer:
+        return RemoteCallOffer(
+            portal=CHAT,
+            call=CallID(call),
+            sender=RemoteUserID("friend"),
+            timestamp=more.pop("timestamp", self.harness.clock.now()),
+            sdp=more.pop("sdp", COMPLETE),
+            **more,
         )
+
+    def ring(self, call: str = "r1", **more: Any) -> None:
+        self.network.emit(self.offer(call, **more))
 
     def remote(self, kind: type[Any], call: str, **more: Any) -> None:
         self.network.emit(kind(portal=CHAT, call=CallID(call), timestamp=self.harness.clock.now(), **more))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from bridgekit.errors import AuthFailed
 from bridgekit.model.calls import (
     CallEnd,
     MatrixCallAnswer,
@@ -14,12 +15,14 @@ from bridgekit.model.calls import (
     MatrixCallOffer,
     MatrixCallReject,
     RemoteCallAnswer,
+    RemoteCallHangUp,
     SDPType,
 )
-from bridgekit.model.ids import CallID, LegID, LoginID, PortalKey
+from bridgekit.model.ids import CallID, ChatID, LegID, LoginID, PortalKey
+from bridgekit.model.remote import Batch
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeAdapter, FakeNetwork
-from tests.runtime.test_calls import COMPLETE, Scene, connected_out
+from tests.runtime.test_calls import CHAT, COMPLETE, Scene, connected_out
 
 
 @pytest.fixture
@@ -70,6 +73,82 @@ async def test_without_credentials_a_call_ends_on_matrix(scene: Scene) -> None:
     await scene.alice.see("hangup")
     await scene.harness.settle()
     assert scene.harness.bridge.calls.live == 0
+
+
+async def test_who_has_to_log_in_again_is_told_however_slow_the_homeserver(scene: Scene) -> None:
+    """What the refusal ends is over, and overtakes what was refused."""
+    await connected_out(scene)
+    scene.network.next_called("mute", AuthFailed("revoked"))
+    gate = scene.harness.homeserver.gate("create_room")
+    mutes(scene)
+    await scene.harness.settle(30)
+    gate.set()
+    await scene.harness.settle(5)
+    homeserver = scene.harness.homeserver
+    told = [body for room in homeserver.rooms for body in homeserver.bodies(room, notices=True)]
+    assert any("no longer valid (revoked)" in body for body in told)
+    await scene.alice.see("hangup")
+
+
+async def test_a_session_that_was_refused_does_not_end_the_next_one(scene: Scene) -> None:
+    await connected_out(scene)
+    gate = LateRefusal()
+    scene.network.next_called("mute", gate)
+    mutes(scene)
+    await scene.harness.until(lambda: scene.network.called_tries[-1].deed == "mute")
+    (record,) = scene.harness.bridge.books.logins()
+    await scene.harness.bridge.logins.add(record)
+    await scene.harness.settle(1)
+    gate.set()
+    await scene.harness.settle(10)
+    assert scene.harness.bridge.sessions.session(record.login.id) is not None
+    assert scene.harness.bridge.calls.live == 1
+
+
+class LateRefusal(asyncio.Event):
+    """What waits for it is refused then."""
+
+    async def wait(self) -> Literal[True]:
+        await super().wait()
+        raise AuthFailed("old token")
+
+
+def mutes(scene: Scene) -> None:
+    metadata = {"s": {"purpose": "m.usermedia", "audio_muted": True, "video_muted": False}}
+    scene.alice.send("sdp_stream_metadata_changed", "c1", sdp_stream_metadata=metadata)
+
+
+# --- an end that comes with the beginning --------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "end, line",
+    [
+        (RemoteCallHangUp(portal=CHAT, call=CallID("r1"), timestamp=0), "Missed call"),
+        (
+            RemoteCallHangUp(portal=CHAT, call=CallID("r1"), timestamp=0, reason=CallEnd.ANSWERED_ELSEWHERE),
+            "Call: answered on another device",
+        ),
+    ],
+)
+async def test_what_the_network_took_back_meanwhile_does_not_ring(
+    scene: Scene, end: RemoteCallHangUp, line: str
+) -> None:
+    offer = scene.offer("r1")
+    scene.network.emit(Batch(events=(offer, end)))
+    await scene.harness.settle(5)
+    assert scene.alice.seen("invite") == [] and scene.alice.seen("hangup") == []
+    assert scene.lines() == [line]
+    assert scene.network.called == []
+
+
+async def test_what_another_device_of_the_network_gave_up_meanwhile_rings(scene: Scene) -> None:
+    """Neither the end of a leg that does not have the call, nor that of another call, is this call's."""
+    others = (
+        RemoteCallHangUp(portal=CHAT, call=CallID("r1"), timestamp=0, leg=LegID("two")),
+        RemoteCallHangUp(portal=PortalKey(ChatID("else")), call=CallID("r1"), timestamp=0),
+    )
+    scene.network.emit(Batch(events=(scene.offer("r1"), *others)))
+    await scene.alice.see("invite")
+    assert scene.harness.bridge.calls.live == 1
 
 
 # --- the media gateway ----------------------------------------------------------------------------------------------

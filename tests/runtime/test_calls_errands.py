@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from bridgekit.core.call import book
@@ -22,6 +23,7 @@ from bridgekit.model.calls import (
     RemoteCallMute,
 )
 from bridgekit.model.ids import LegID, RoomID
+from bridgekit.model.records import CallSaved
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeNetwork
 from tests.runtime.test_calls import COMPLETE, Scene, connected_in, connected_out
@@ -155,6 +157,32 @@ async def test_a_flood_of_calls_leaves_no_more_on_disk_than_is_remembered(
         await scene.harness.settle(0.5)
     assert scene.harness.bridge.calls.begun == 30
     assert len(await scene.harness.store.ongoing_calls()) == 5
+
+
+async def test_after_a_restart_the_longest_over_is_forgotten_first(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call in ("c1", "c2"):
+        scene.alice.invite(call)
+    await scene.told(MatrixCallOffer, 2)
+    for call in ("c2", "c1"):
+        scene.alice.send("hangup", call)
+        await scene.harness.settle(5)
+    monkeypatch.setattr(book, "MAX_OVER", 1)
+    await restarted(scene, after_s=1)
+    assert [record.id.split("\x1f")[-1] for record in await scene.harness.store.ongoing_calls()] == ["c1"]
+
+
+async def test_a_call_whose_record_cannot_be_read_is_gone_as_a_whole(scene: Scene) -> None:
+    await connected_out(scene)
+    await scene.harness.settle(5)
+    (record,) = await scene.harness.store.ongoing_calls()
+    kept = {**msgspec.json.decode(record.memory), "errands": [{"kind": "Unheard", "payload": 1, "until": 1}]}
+    broken = msgspec.structs.replace(record, memory=msgspec.json.encode(kept))
+    await scene.harness.bridge.books.save(CallSaved(broken))
+    await restarted(scene, after_s=1)
+    assert scene.harness.bridge.calls.live == 0
+    assert await scene.harness.store.ongoing_calls() == []
 
 
 async def test_a_call_with_a_bug_ends_and_holds_up_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,23 +8,25 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bridgekit.errors import MatrixRequestError
+from bridgekit.errors import MatrixRequestError, StoreUnavailable
 from bridgekit.model.calls import (
     CallEnd,
     Candidate,
     MatrixCallHangUp,
     MatrixCallOffer,
     MatrixCallReject,
+    RemoteCallAnswer,
     RemoteCallCandidates,
     RemoteCallHangUp,
 )
 from bridgekit.model.ids import RoomID, UserID
 from bridgekit.model.limits import Limits
+from bridgekit.model.records import Portal
 from bridgekit.runtime.calls import Calls
 from bridgekit.runtime.errands import OVERTAKEN_S
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeNetwork
-from tests.runtime.test_calls import Scene, connected_in, connected_out
+from tests.runtime.test_calls import COMPLETE, Scene, connected_in, connected_out
 from tests.runtime.test_upgrades import FRIEND, replaced
 
 
@@ -168,6 +170,63 @@ async def test_what_is_due_while_the_disk_is_away_is_said_when_it_is_back(scene:
     assert len(scene.lines()) == 1
 
 
+async def test_of_two_calls_that_meet_the_new_one_is_seen_first_though_the_disk_was_away(scene: Scene) -> None:
+    """A client takes it in place of its own call, which it must not see end before."""
+    scene.alice.invite("c1")
+    await scene.told(MatrixCallOffer)
+    await scene.harness.settle(1)
+    scene.harness.door.refused = {"record"}
+    scene.ring("r1")
+    await scene.harness.settle(20)
+    scene.harness.door.refused = set()
+    await scene.harness.settle(5)
+    timeline = scene.harness.homeserver.rooms[scene.room].timeline
+    said = [each["type"] for each in timeline if each["type"] in ("m.call.invite", "m.call.reject")]
+    assert said == ["m.call.invite"] * 2 + ["m.call.reject"]
+
+
+async def test_nothing_is_left_of_a_call_that_was_to_be_forgotten_while_the_disk_was_away(scene: Scene) -> None:
+    scene.alice.invite("c1")
+    scene.alice.send("hangup", "c1")
+    await scene.harness.until(lambda: scene.harness.bridge.calls.begun == 1)
+    await scene.harness.settle(60)
+    assert len(await scene.harness.store.ongoing_calls()) == 1
+    scene.harness.door.refused = {"record"}
+    await scene.harness.settle(15 * 60)
+    scene.harness.door.refused = set()
+    await scene.harness.settle(60)
+    assert await scene.harness.store.ongoing_calls() == []
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["logging out", "logged out"])
+async def test_all_calls_of_a_login_end_though_the_disk_was_away(scene: Scene, asked: bool) -> None:
+    for call in ("r1", "r2"):
+        scene.ring(call)
+    await scene.alice.see("invite", 2)
+    await scene.harness.settle(5)
+    calls, (record,) = scene.harness.bridge.calls, scene.harness.bridge.books.logins()
+    scene.harness.door.refused = {"record"}
+    with pytest.raises(StoreUnavailable):
+        await (calls.logging_out if asked else calls.logged_out)(record.login.id)
+    assert calls.live == 0
+    scene.harness.door.refused = set()
+    await scene.harness.settle(5)
+    assert len(scene.alice.seen("hangup")) == 2
+
+
+async def test_after_a_crash_the_answer_waits_for_the_invite(scene: Scene) -> None:
+    """The network has the offer, and answered it, before the invite has ended on disk."""
+    scene.harness.door.refused = {"record"}
+    scene.alice.invite("c1")
+    await scene.told(MatrixCallOffer)
+    scene.remote(RemoteCallAnswer, "c1", sdp=COMPLETE)
+    await scene.harness.settle(0.1)
+    await scene.harness.kill()
+    scene.harness.door.refused = set()
+    await scene.harness.start()
+    await scene.alice.see("answer")
+
+
 # --- a room that is replaced ----------------------------------------------------------------------------------------
 def hangups(scene: Scene, room: RoomID) -> list[tuple[UserID, str]]:
     """(by whom, the reason) of those in a room."""
@@ -206,6 +265,30 @@ async def test_a_call_in_a_room_that_is_replaced_ends_at_both_ends(killed: bool,
     assert len(harness.homeserver.bodies(new, notices=True)) == 1
     assert harness.bridge.calls.live == 0
     await harness.stop()
+
+
+async def test_all_calls_in_a_room_that_is_replaced_end_though_the_disk_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace = Calls.room_replaced
+
+    def away(calls: Calls, portal: Portal) -> None:
+        here.harness.door.refused = {"record"}
+        replace(calls, portal)
+
+    monkeypatch.setattr(Calls, "room_replaced", away)
+    here = await started(FakeNetwork())
+    for call in ("r1", "r2"):
+        here.ring(call)
+    await here.alice.see("invite", 2)
+    replaced(here.harness, here.room)
+    await here.harness.until(lambda: bool(here.harness.door.refused))
+    await here.harness.settle(3)
+    here.harness.door.refused = set()
+    await here.told(MatrixCallReject, 2)
+    await here.harness.settle(3)
+    assert [reason for _, reason in hangups(here, here.room)] == ["ice_timeout"] * 2
+    await here.harness.stop()
 
 
 async def test_what_rings_in_a_room_that_is_replaced_stops(scene: Scene) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bridgekit.errors import Transient
+from bridgekit.model.calls import CallEnd, MatrixCallHangUp, MatrixCallOffer, MatrixCallReject, RemoteCallAnswer
 from bridgekit.testing.harness import Harness
 from bridgekit.testing.network import FakeNetwork
 from tests.runtime.ends import Talk
+from tests.runtime.test_calls import COMPLETE, Scene
 
 
 def set_clock(harness: Harness, by_s: float) -> None:
@@ -58,4 +60,42 @@ async def test_set_forward_by_a_day_what_fails_again_is_given_up_and_told() -> N
     assert "was not sent: busy" in harness.homeserver.bodies(room, notices=True)[-1]
     (letter,) = await harness.store.dead_letters()
     assert letter.code == "transient"
+    await harness.kill()
+
+
+async def test_set_back_a_call_rings_no_longer() -> None:
+    harness = Harness(FakeNetwork())
+    await harness.start()
+    scene = Scene(harness, await harness.portal("chat"))
+    scene.ring()
+    await scene.alice.see("invite")
+    begun = harness.clock.monotonic()
+    await harness.settle(10)
+    set_clock(harness, -3600)
+    await harness.settle(1)
+    scene.alice.send("hangup", "-r1", reason="user_busy")  # of a device that is not asked: nothing of the call changes
+    reject = await scene.told(MatrixCallReject)
+    assert reject.reason is CallEnd.NO_ANSWER
+    assert 85 < harness.clock.monotonic() - begun < 95
+    await harness.kill()
+
+
+async def test_set_back_a_call_that_is_answered_goes_on() -> None:
+    """What happened since has the new time, and is not put back as well."""
+    harness = Harness(FakeNetwork())
+    await harness.start()
+    scene = Scene(harness, await harness.portal("chat"))
+    scene.alice.invite("c1")
+    await scene.told(MatrixCallOffer)
+    set_clock(harness, -3600)
+    scene.remote(RemoteCallAnswer, "c1", sdp=COMPLETE)
+    answer = await scene.alice.see("answer")
+    await harness.settle(5)
+    scene.alice.send("select_answer", "c1", selected_party_id=answer["party_id"])
+    await harness.settle(600)
+    assert harness.bridge.calls.live == 1
+    scene.alice.send("hangup", "c1", reason="user_hangup")
+    await scene.told(MatrixCallHangUp)
+    await harness.settle(1)
+    assert scene.lines()[0].startswith("Call ended after 10:0")
     await harness.kill()

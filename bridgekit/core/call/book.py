@@ -14,9 +14,10 @@ from bridgekit.core.call.callee import Callee
 from bridgekit.core.call.caller import Caller
 from bridgekit.core.call.candidates import Stash
 from bridgekit.core.call.effects import Failed, Joined, Left, Replaced
-from bridgekit.core.call.events import MAX_LIFETIME_MS, Candidates, Hangup, Invite, Seen, is_id
+from bridgekit.core.call.events import MAX_LIFETIME_MS, Candidates, Hangup, Invite, Seen
 from bridgekit.core.call.machine import MIN_RING_MS, Call, Input
 from bridgekit.core.call.memory import Memory, Setup
+from bridgekit.core.call.route import matrix_id_for
 from bridgekit.core.call.states import Role, State
 from bridgekit.model.calls import CallEnd, CallKind, RemoteCall, RemoteCallOffer, Trickle
 from bridgekit.model.ids import CallID, PortalKey, RemoteUserID, RoomID, UserID
@@ -106,12 +107,15 @@ class Book:
             self._stash.put(key, seen, now, size=sum(len(one.candidate) for one in found))
         return []
 
-    def remote(self, event: RemoteCall, now: int, place: Callable[[], Place]) -> list[Call]:
-        """What the network tells. `place` is asked where a call may begin: `Place.remote` is who calls."""
+    def remote(
+        self, event: RemoteCall, now: int, place: Callable[[], Place], *, over: CallEnd | None = None
+    ) -> list[Call]:
+        """What the network tells. `place` is asked where a call may begin: `Place.remote` is who calls. `over`: why one
+        that begins has been ended there by now."""
         call = self.get(event.portal, event.call)
         if call is not None:
             return self.tell(call, event, now)
-        return self._offered(event, place(), now) if isinstance(event, RemoteCallOffer) else []
+        return self._offered(event, place(), now, over) if isinstance(event, RemoteCallOffer) else []
 
     def joined(self, portal: PortalKey, user: UserID, now: int) -> list[Call]:
         """Somebody came into a portal's room."""
@@ -157,6 +161,12 @@ class Book:
             self._sort(call)
         return due
 
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so many ms: what rings and what waits does so for no longer. Call it before
+        anything that has such a time."""
+        for call in self._calls.values():
+            call.set_back(by)
+
     # --- how a call begins --------------------------------------------------------------------------------------
     def _invited(self, seen: Seen, invite: Invite, place: Place, now: int, early: list[Seen]) -> list[Call]:
         if seen.sender == place.ghost or invite.invitee not in (None, place.ghost):
@@ -169,7 +179,8 @@ class Book:
         except sdp.BadSDP:
             kind = CallKind.AUDIO  # refused below
         expires_at = ends if place.ring_for is None else min(ends, now + place.ring_for)
-        setup = _setup(place, Role.CALLEE, invite.call_id, CallID(invite.call_id), seen.sender, kind, now, expires_at)
+        call_id = self._free_call(place.portal, CallID(invite.call_id))
+        setup = _setup(place, Role.CALLEE, invite.call_id, call_id, seen.sender, kind, now, expires_at)
         lost: list[Call] = []
         if any(isinstance(one.event, Hangup) for one in early):
             remembered = Memory(setup=setup, peer=invite.party_id, version=invite.version)
@@ -191,11 +202,13 @@ class Book:
             self.tell(call, one, now)
         return [*lost, call]
 
-    def _offered(self, event: RemoteCallOffer, place: Place, now: int) -> list[Call]:
+    def _offered(self, event: RemoteCallOffer, place: Place, now: int, over: CallEnd | None) -> list[Call]:
         expires_at = event.expires_at if event.expires_at is not None else event.timestamp + RING_MS
         expires_at = min(expires_at, now + MAX_LIFETIME_MS)
-        matrix_id = matrix_id_for(event.portal, event.call)
+        matrix_id = self._free_matrix_id(event.portal, matrix_id_for(event.call))
         setup = _setup(place, Role.CALLER, matrix_id, event.call, place.user, event.kind, now, expires_at)
+        if over is not None:
+            return [self._add(Caller.refused(Memory(setup=setup, leg=event.leg), over, now, by_remote=True))]
         refuse = self._refuse(place, event.kind)
         other = None if refuse else self._met(place.portal, Role.CALLEE, place.user, place.remote)
         if other is not None and matrix_id > other.setup.matrix_id:
@@ -233,6 +246,18 @@ class Book:
         self._sort(call)
         return call
 
+    def _free_call(self, portal: PortalKey, call: CallID) -> CallID:
+        """An id that no call of the network's has here: anybody on Matrix may give theirs that one."""
+        while self.get(portal, call) is not None:
+            call = CallID(_digest(portal, call, "call")[:32])
+        return call
+
+    def _free_matrix_id(self, portal: PortalKey, matrix_id: str) -> str:
+        """An id that no call has on Matrix here, still before all that clients give."""
+        while self.by_matrix_id(portal, matrix_id) is not None:
+            matrix_id = f"-{_digest(portal, matrix_id, 'call')[:32]}"
+        return matrix_id
+
     def _sort(self, call: Call) -> None:
         key = (call.setup.portal, call.setup.call)
         if call.over and self._live.pop(key, None) is not None:
@@ -242,16 +267,6 @@ class Book:
         call = self._calls.pop(key)
         self._by_matrix_id.pop((call.setup.portal, call.setup.matrix_id), None)
         self._over.pop(key, None)
-
-
-def matrix_id_for(portal: PortalKey, call: CallID) -> str:
-    """What a call of the network's is called on Matrix: the same behind a hyphen, if Matrix allows that.
-
-    matrix-js-sdk: of two calls that meet, the one with the smaller id counts, and its own begin with a digit. The
-    network has decided for its call before we hear of it: it may have refused the other one already. So the network's
-    has to be the smaller one, and nothing sorts before a hyphen that an id may have in it.
-    """
-    return f"-{call}" if is_id(f"-{call}") else f"-{_digest(portal, call, 'call')[:32]}"
 
 
 def _digest(portal: PortalKey, call: str, what: str) -> str:

@@ -126,6 +126,10 @@ class Call(ABC):
             m.offering = ""
             m.gathering = None if m.state is State.CONNECTED else m.gathering
 
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so many ms: nothing is due any later for that."""
+        memory.set_back(self._m, by)
+
     def effects(self) -> list[Effect]:
         """What is to be done now, and forgotten here."""
         out, self._out = self._out, []
@@ -162,11 +166,13 @@ class Call(ABC):
         """Candidates of the network's have waited for others long enough."""
 
     @classmethod
-    def refused(cls, remembered: Memory, reason: CallEnd, now: int, *, by_matrix: bool = False) -> Self:
-        """A call that is over as it begins, and says so, unless Matrix ended it (`by_matrix`)."""
+    def refused(
+        cls, remembered: Memory, reason: CallEnd, now: int, *, by_matrix: bool = False, by_remote: bool = False
+    ) -> Self:
+        """A call that is over as it begins, and says so, but not to whoever ended it (`by_matrix`, `by_remote`)."""
         call = cls(remembered)
         call._move(Cause.BEGUN, now)
-        call._end(Cause.FAILED, reason, now, by_matrix=by_matrix, tell_matrix=not by_matrix)
+        call._end(Cause.FAILED, reason, now, by_matrix=by_matrix, tell_matrix=not by_matrix, tell_remote=not by_remote)
         return call
 
     @abstractmethod

@@ -97,6 +97,20 @@ class Memory(msgspec.Struct, kw_only=True):
     count: int = 0
 
 
+def set_back(memory: Memory, by: int) -> None:
+    """The clock was set back by so many ms, and says now what it said then: what was, was so much earlier by it, and so
+    is what is due."""
+    setup, gathering = memory.setup, memory.gathering
+    memory.setup = msgspec.structs.replace(setup, began_at=setup.began_at - by, expires_at=setup.expires_at - by)
+    if gathering is not None:
+        earlier = msgspec.structs.replace(gathering, since=gathering.since - by, last=gathering.last - by)
+        memory.gathering = earlier
+    memory.offering_until -= by
+    for name in ("batch_at", "answered_at", "connected_at", "ended_at"):
+        if (time := getattr(memory, name)) is not None:
+            setattr(memory, name, time - by)
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Memory).decode
 

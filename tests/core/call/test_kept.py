@@ -100,6 +100,30 @@ def test_candidates_of_a_call_are_bounded() -> None:
     assert len(case.call.snapshot()) < 100_000
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case().invite(bare()),
+        Case().invite(),
+        Case().answered(),
+        Case().connected(),
+        Case().connected().remote(RemoteCallUpdate, sdp_type="offer", sdp=full("RmTe", direction="sendonly")),
+        Case(trickle="trickle").offer(bare("RmTe")),
+        Case().offer(),
+        Case().called(),
+        Case().offer().matrix("reject", call_id="-r1"),
+    ],
+    ids=["gathering", "ringing", "answered", "connected", "renegotiating", "batch", "invited", "called", "over"],
+)
+def test_a_clock_that_is_set_back_puts_nothing_off(case: Case) -> None:
+    due = case.book.next_timer()
+    assert due is not None
+    case.book.set_back(3_600_000)
+    assert case.book.next_timer() == due - 3_600_000
+    case.world.restart()
+    assert case.book.next_timer() == due - 3_600_000
+
+
 @pytest.mark.parametrize("reason", CallEnd)
 def test_every_end_has_its_line(reason: CallEnd) -> None:
     note = Note(role=Role.CALLEE, kind=CallKind.VIDEO, reason=reason, by_matrix=False, connected_ms=None)

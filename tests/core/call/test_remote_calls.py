@@ -7,20 +7,25 @@ from typing import Any
 import pytest
 
 from bridgekit.core.call import words
-from bridgekit.core.call.book import matrix_id_for
 from bridgekit.core.call.effects import Failed, InviteToRoom
+from bridgekit.core.call.route import matrix_id_for, matrix_lane_of, remote_lane_of
 from bridgekit.core.call.states import State
 from bridgekit.model.calls import (
     CallEnd,
     CallKind,
     CallProgress,
+    MatrixCallAnswer,
+    MatrixCallHangUp,
     MatrixCallReject,
+    RemoteCallHangUp,
     RemoteCallReject,
 )
 from bridgekit.model.ids import CallID, UserID
 from tests.core.call.case import Case
 from tests.core.call.ends import PORTAL, START, USER
 from tests.core.call.samples import full
+
+EVE = UserID("@eve:example.org")
 
 
 def test_an_offer_becomes_an_invite() -> None:
@@ -70,10 +75,9 @@ def test_while_it_rings_only_version_0_declines_by_hanging_up() -> None:
 
 
 def test_strangers_do_not_answer() -> None:
-    eve = UserID("@eve:example.org")
     case = Case().offer()
-    case.matrix("answer", eve, call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")})
-    case.matrix("reject", eve, call_id="-r1").matrix("hangup", eve, call_id="-r1", version=0)
+    case.matrix("answer", EVE, call_id="-r1", answer={"type": "answer", "sdp": full("AnSw")})
+    case.matrix("reject", EVE, call_id="-r1").matrix("hangup", EVE, call_id="-r1", version=0)
     assert case.call.state is State.INVITED
 
 
@@ -202,11 +206,40 @@ def test_an_offer_that_is_none_does_not_replace_a_call(fields: dict[str, Any]) -
     assert not case.sent
 
 
+@pytest.mark.parametrize("sender", [USER, EVE])
+def test_an_invite_with_the_id_of_a_call_of_the_networks_takes_nothing_away(sender: UserID) -> None:
+    """Everybody in the room has read that id, behind its hyphen."""
+    case = Case().offer(call=CallID("abc"))
+    for id in ("abc", "-abc"):
+        case.invite(sender=sender, call_id=id)
+    case.world.restart()
+    case.new()
+    case.remote(RemoteCallHangUp, call=CallID("abc"))
+    assert [(kind, said["call_id"]) for kind, said in case.sent] == [("hangup", "-abc")]
+
+
+def test_a_call_of_the_networks_whose_id_is_taken_on_matrix_has_another_there() -> None:
+    case = Case().invite(sender=EVE, call_id="-abc")
+    case.new()
+    case.offer(call=CallID("abc"))
+    id = case.sent[0][1]["call_id"]
+    assert id.startswith("-") and id != "-abc"
+    case.world.restart()
+    case.new()
+    case.matrix("hangup", EVE, call_id="-abc")
+    case.matrix("answer", call_id=id, answer={"type": "answer", "sdp": full("AnSw")})
+    assert [(type(one), one.call) for one in case.told] == [(MatrixCallHangUp, "-abc"), (MatrixCallAnswer, "abc")]
+
+
 def test_ids_of_the_network_fit_matrix() -> None:
-    assert matrix_id_for(PORTAL, CallID("abc-1")) == "-abc-1"
-    assert len(matrix_id_for(PORTAL, CallID("x" * 255))) <= 255
-    odd = matrix_id_for(PORTAL, CallID("a b/ä\ud800"))
-    assert odd != matrix_id_for(PORTAL, CallID("a b/ö"))
+    assert matrix_id_for(CallID("abc-1")) == "-abc-1"
+    assert len(matrix_id_for(CallID("x" * 255))) <= 255
+    odd = matrix_id_for(CallID("a b/ä\ud800"))
+    assert odd != matrix_id_for(CallID("a b/ö"))
+    for call in ("abc", "-", "--abc", "x" * 255, "-" + "x" * 254, "a b"):
+        lane = remote_lane_of(CallID(call))
+        assert lane == matrix_lane_of(matrix_id_for(CallID(call))), "where the network began it"
+        assert call == "a b" or lane == matrix_lane_of(call), "where Matrix did"
     case = Case().offer(call=CallID("a b"))
     call_id = case.sent[0][1]["call_id"]
     case.matrix("answer", call_id=call_id, answer={"type": "answer", "sdp": full("AnSw")})
