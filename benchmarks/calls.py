@@ -29,11 +29,11 @@ from typing import Any
 import uvloop
 from aiohttp import ClientSession, web
 
-from benchmarks._calls import chat, ghost
+from benchmarks._calls import ghost
 from benchmarks._disk import fdatasync_ms
 from benchmarks._load import ROOT
 from benchmarks._messages import BOT_LOCALPART, ROOMS, SERVER_NAME, TOKEN, USER
-from bridgekit.core.call.book import matrix_id_for
+from bridgekit.core.call.route import matrix_id_for
 from bridgekit.model.ids import CallID
 
 CALLS = 300
@@ -223,7 +223,7 @@ async def measured(bridge: Bridge, homeserver: Homeserver) -> tuple[list[float],
         await asyncio.sleep(PAUSE_S)
         bridge.tell(f"ring in{number} {number % len(ROOMS)} {written}")
         yielded = await _seen(bridge.said, f"in{number}", bridge.changed)
-        matrix_id = matrix_id_for(chat(number % len(ROOMS)), CallID(f"in{number}"))
+        matrix_id = matrix_id_for(CallID(f"in{number}"))
         come.append((await _seen(homeserver.invites, matrix_id, homeserver.changed) - yielded) / 1e6)
         hangup = _call_event(number, "m.call.reject", {})
         hangup["content"]["call_id"] = matrix_id
