@@ -1,5 +1,5 @@
-"""A reaction of one person that comes both ways, while answers are lost: in the end the room shows what the network has,
-once."""
+"""A reaction of one person that comes both ways, while answers are lost: in the end the room shows what the network
+has, once."""
 
 from __future__ import annotations
 
