@@ -232,12 +232,12 @@ async def test_one_that_has_to_log_in_again_is_the_last_to_fetch_it(harness: Har
     file = harness.network.add_remote_file(DATA, stall_after=16)
     harness.network.say("chat", "friend", "", media=(file,))
     await harness.settle(1)
-    # At the moment nobody is connected.
-    harness.network.connect_errors.extend(ConnectionResetError() for _ in range(4))
+    # Nobody is connected when it is tried again.
+    harness.network.connect_errors.extend(ConnectionResetError() for _ in range(12))
     harness.network.drop_connections()
     await harness.bridge.logins.remove(LoginID(MINE))
     await harness.until(lambda: words(harness, room)[-1] is None and not harness.network.connect_errors)
-    await settled(harness, room, DATA)
+    await settled(harness, room, "all see it", DATA)
 
 
 # --- the homeserver's limits --------------------------------------------------------------------------------------
