@@ -64,15 +64,15 @@ class ReactionsIn:
         """Somebody reacted, or took that back. Raises `HomeserverError`, `StoreError`, `WaitFor`."""
         own = await self._echoes.reaction(reaction)
         if own is not None:
-            if reaction.added and not await self._echoes.has_more_to_come(
-                own, other_emoji=_limit(reaction, session) is not None
-            ):
+            facts = await self._mistaken(reaction, entry, lane, session)
+            one_counts = _limit(reaction, session) is not None
+            if reaction.added and not await self._echoes.has_more_to_come(own, other_emoji=one_counts):
                 # It is there, unless an echo before it passed for one from a phone, and took it away: that of a repeat
                 # after a crash, where the network drops none.
                 handled = await self._others(reaction, entry, lane, record, session)
             else:
-                handled = Handled(facts=await self._mistaken(reaction, entry, lane, session))
-            return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._echoes.done(own)))
+                handled = Handled()
+            return msgspec.structs.replace(handled, facts=(*facts, *handled.facts, *await self._echoes.done(own)))
         handled = await self._others(reaction, entry, lane, record, session)
         return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._echoes.elsewhere(reaction)))
 

@@ -95,3 +95,20 @@ async def test_a_repeat_that_the_network_shows_twice_brings_back_nothing_that_wa
         await harness.settle(1)
     assert shown(harness, room) == ([] if taken_back else [(MY_GHOST, UP)])
     await harness.kill()
+
+
+async def test_what_the_phone_left_before_is_replaced_by_what_was_told_meanwhile() -> None:
+    harness, room = await begun(FakeNetwork(echo="none", limits=able(reactions_per_person=1)))
+    harness.homeserver.gate("send_event")
+    harness.network.emit(from_me(react, PARTY, "1"))
+    await harness.settle(1)
+    mine = react_here(harness, room, UP)
+    await harness.settle(1)
+    harness.homeserver.gate("send_event").set()
+    harness.network.emit(from_me(react, UP, "2"))
+    await harness.settle(5)
+    assert shown(harness, room) == [(ALICE, UP)]
+    redact_here(harness, room, mine)
+    await harness.settle(5)
+    assert [each.emoji for each in harness.network.unreactions] == [UP] and shown(harness, room) == []
+    await harness.kill()
