@@ -1,4 +1,4 @@
-"""A reaction on its way to the network."""
+"""A reaction on its way to the network, and how it is taken back there."""
 
 from __future__ import annotations
 
@@ -75,6 +75,43 @@ async def react(a: Attempt) -> Handled:
         await a.o.status.withdraw(old.room, old.event_id, reason="another reaction has replaced it")
         facts.append(ReactionRemoved(old.portal, old.target, old.sender, old.emoji))
     facts.append(ReactionSaved(_record(a, target, emoji, emoji_id)))
+    return a.crossed((*facts, *await a.o.own_changes.reactions_saved(reaction.portal)))
+
+
+async def take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
+    """Through the login of whoever reacted, also if a moderator took the reaction away on Matrix."""
+    gone = ReactionRemoved(reaction.portal, reaction.target, reaction.sender, reaction.emoji)
+    if a.o.ghosts.namespace.is_ghost(reaction.sender):
+        return await a.end(a.ending("not_supported", "other people's reactions cannot be taken away on the network"))
+    voice = await a.o.relay.voice_of(reaction.sender, a.portal)
+    if voice is None:
+        return Handled(facts=(gone,))  # logged out meanwhile; what is left there is out of reach
+    to = await a.connected(voice)
+    if not isinstance(to, Connected):
+        return to
+    reactor = capability(to.session, CanReact)
+    if reactor is None:
+        return Handled(facts=(gone,))
+    back = MatrixReaction(
+        portal=reaction.portal,
+        target=reaction.target,
+        emoji=reaction.emoji,
+        emoji_id=reaction.emoji_id,
+        nonce=outgoing_nonce(a.o.books.secret, a.portal.key, a.event.event_id, 0),
+        timestamp=a.event.origin_server_ts,
+    )
+    outcome = await a.call(lambda: reactor.unreact(back), to)
+    if isinstance(outcome, Ending):
+        return await a.end(outcome, (gone,))
+    told = OwnReaction(reaction.portal, reaction.target, reaction.emoji, added=False)
+    await a.o.own_changes.reacted(told, back.nonce)
+    facts = [gone]
+    # What the same person had left on the phone is gone there with it: the network has one of the two.
+    ghost = a.o.ghosts.namespace.user_id(to.record.login.user)
+    for each in await a.o.books.reactions(reaction.portal, reaction.target):
+        if each.sender == ghost and _same(each, reaction.emoji, reaction.emoji_id):
+            await a.o.status.withdraw(each.room, each.event_id)
+            facts.append(ReactionRemoved(each.portal, each.target, each.sender, each.emoji))
     return a.crossed((*facts, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 

@@ -11,7 +11,7 @@ from bridgekit.errors import HomeserverUnreachable
 from bridgekit.model.ids import EventID, RoomID
 from bridgekit.model.remote import RemoteReaction
 from bridgekit.testing.harness import ALICE, MINE, Harness
-from bridgekit.testing.network import FakeNetwork, able
+from bridgekit.testing.network import Echo, FakeNetwork, able
 from tests.runtime.changes import event_of, react, reactions, unreact
 
 MY_GHOST = "@fake_mine:test"
@@ -111,4 +111,23 @@ async def test_what_the_phone_left_before_is_replaced_by_what_was_told_meanwhile
     redact_here(harness, room, mine)
     await harness.settle(5)
     assert [each.emoji for each in harness.network.unreactions] == [UP] and shown(harness, room) == []
+    await harness.kill()
+
+
+@pytest.mark.parametrize("echo", ["nonce", "none"])
+async def test_what_is_taken_back_here_was_left_on_the_phone_too(echo: Echo) -> None:
+    """The network has it once; left again here, it has to be told."""
+    harness, room = await begun()
+    harness.network.emit(from_me(react, PARTY, "1"))
+    await harness.settle(1)
+    mine = react_here(harness, room, PARTY)
+    await harness.settle(1)
+    assert harness.network.reactions == [] and len(shown(harness, room)) == 2
+    harness.network.echo = echo
+    redact_here(harness, room, mine)
+    await harness.settle(5)
+    assert len(harness.network.unreactions) == 1 and shown(harness, room) == []
+    react_here(harness, room, PARTY)
+    await harness.settle(5)
+    assert len(harness.network.reactions) == 1 and [who for who, _ in shown(harness, room)] == [ALICE]
     await harness.kill()
