@@ -50,12 +50,14 @@ async def react(a: Attempt) -> Handled:
     ghost = a.o.ghosts.namespace.user_id(to.record.login.user)
     mine = [each for each in there if each.sender in (a.event.sender, ghost)]
     same = [each for each in mine if _same(each, emoji, emoji_id)]
-    if same:
-        # It is there, and the network needs no word. What was left on the phone may be taken back there, too: then the
-        # room must not keep this one.
-        known = any(each.sender == a.event.sender for each in same)
-        return Handled() if known else a.crossed((ReactionSaved(_record(a, same[0].target, emoji, emoji_id)),))
+    if any(each.sender == a.event.sender for each in same):
+        return Handled()
     most = limits.reactions_per_person
+    told = OwnReaction(a.portal.key, target, emoji, added=True)
+    if same and not await a.o.own_changes.has_more_to_come(told, other_emoji=most is not None):
+        # It is there, and the network needs no word, if it has shown what it was told last. What was left on the phone
+        # may be taken back there, too: then the room must not keep this one.
+        return a.crossed((ReactionSaved(_record(a, same[0].target, emoji, emoji_id)),))
     if most is not None and most > 1 and len(mine) >= most:
         return await a.end(a.ending("not_supported", f"this network takes {most} reactions of one person to a message"))
     reaction = MatrixReaction(
@@ -69,7 +71,7 @@ async def react(a: Attempt) -> Handled:
     outcome = await a.call(lambda: reactor.react(reaction), to)
     if isinstance(outcome, Ending):
         return await a.end(outcome)
-    await a.o.own_changes.reacted(OwnReaction(reaction.portal, target, emoji, added=True), reaction.nonce)
+    await a.o.own_changes.reacted(told, reaction.nonce)
     facts: list[Fact] = []
     for old in mine if most == 1 else ():
         await a.o.status.withdraw(old.room, old.event_id, reason="another reaction has replaced it")

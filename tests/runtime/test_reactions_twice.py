@@ -131,3 +131,23 @@ async def test_what_is_taken_back_here_was_left_on_the_phone_too(echo: Echo) -> 
     await harness.settle(5)
     assert len(harness.network.reactions) == 1 and [who for who, _ in shown(harness, room)] == [ALICE]
     await harness.kill()
+
+
+async def test_what_the_room_shows_of_the_phone_is_not_believed_while_an_echo_is_due() -> None:
+    """The phone's came before what was told; the network has replaced it."""
+    harness, room = await begun(FakeNetwork(echo="none", limits=able(reactions_per_person=1)))
+    harness.homeserver.gate("send_event")
+    harness.network.emit(from_me(react, PARTY, "1"))
+    await harness.settle(1)
+    react_here(harness, room, UP)
+    await harness.settle(1)
+    harness.homeserver.gate("send_event").set()
+    await harness.settle(1)
+    react_here(harness, room, PARTY)
+    await harness.settle(5)
+    assert [each.emoji for each in harness.network.reactions] == [UP, PARTY]
+    for event in (from_me(react, UP, "2"), from_me(react, PARTY, "3")):
+        harness.network.emit(event)
+        await harness.settle(1)
+    assert [key for _, key in shown(harness, room)] == [PARTY]
+    await harness.kill()
