@@ -96,12 +96,16 @@ def power_levels(shape: RoomShape) -> JSON:
     }
 
 
+def bridge_state(shape: RoomShape) -> list[tuple[str, str, JSON]]:
+    """(type, state key, content) of what says which chat of which network the room is."""
+    info, state_key = bridge_info(shape), bridge_state_key(shape.network_id, shape.key)
+    return [("m.bridge", state_key, info), ("uk.half-shot.bridge", state_key, info)]
+
+
 def wanted_state(shape: RoomShape) -> list[tuple[str, str, JSON]]:
     """(type, state key, content) of everything that the bridge keeps true in the room."""
-    info, state_key = bridge_info(shape), bridge_state_key(shape.network_id, shape.key)
     state: list[tuple[str, str, JSON]] = [
-        ("m.bridge", state_key, info),
-        ("uk.half-shot.bridge", state_key, info),
+        *bridge_state(shape),
         # Clients leave the bot out where they name a room after its members.
         ("io.element.functional_members", "", {"service_members": [shape.bot]}),
     ]

@@ -9,25 +9,23 @@ from typing import Any
 
 import msgspec
 
-from bridgekit.adapter.capabilities import CanDelete, CanEdit, CanReact, CanSend, capability
+from bridgekit.adapter.capabilities import CanDelete, CanEdit, CanSend, capability
 from bridgekit.core.from_matrix import ReadEdit, ReadText, read_message
 from bridgekit.core.txnid import outgoing_nonce
 from bridgekit.model.content import MentionTarget, Text
 from bridgekit.model.entry import Ending
 from bridgekit.model.ids import EventID, RemoteMessageID, UserID
 from bridgekit.model.limits import Limits
-from bridgekit.model.matrix import MatrixDelete, MatrixEdit, MatrixMessage, MatrixReaction
+from bridgekit.model.matrix import MatrixDelete, MatrixEdit, MatrixMessage
 from bridgekit.model.records import (
     AliasSaved,
     Fact,
     MessageDeleted,
     MessageRecord,
-    ReactionRecord,
-    ReactionRemoved,
     ValueSaved,
 )
 from bridgekit.runtime.lanes import Handled
-from bridgekit.runtime.own_changes import OwnReaction
+from bridgekit.runtime.reacting import take_back
 from bridgekit.runtime.relay import Voice
 from bridgekit.runtime.sending import Attempt, Connected, checked
 from bridgekit.runtime.targets import Found, Missing
@@ -253,7 +251,7 @@ async def redact(a: Attempt) -> Handled | None:
         return await _delete(a, tuple({record.remote_id: record for record in records}.values()))
     reaction = await a.o.targets.reaction(target, a.portal, a.event.room_id)
     if reaction is not None:
-        return await _take_back(a, reaction)
+        return await take_back(a, reaction)
     if await a.o.books.directory.uncertain(outgoing_nonce(a.o.books.secret, a.portal.key, target, 0)) is not None:
         # It may be there, under a name that the bridge was never told.
         reason = "it is not known whether that message was sent; if it was, delete it in the network's own app"
@@ -306,36 +304,6 @@ async def _take_away(a: Attempt, deleted: RemoteMessageID) -> None:
     for record in records:
         if record.event_id != a.event.redacts:
             await a.o.status.withdraw(record.room, record.event_id)
-
-
-async def _take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
-    """Through the login of whoever reacted, also if a moderator took the reaction away on Matrix."""
-    gone = ReactionRemoved(reaction.portal, reaction.target, reaction.sender, reaction.emoji)
-    if a.o.ghosts.namespace.is_ghost(reaction.sender):
-        return await a.end(a.ending("not_supported", "other people's reactions cannot be taken away on the network"))
-    voice = await a.o.relay.voice_of(reaction.sender, a.portal)
-    if voice is None:
-        return Handled(facts=(gone,))  # logged out meanwhile; what is left there is out of reach
-    to = await a.connected(voice)
-    if not isinstance(to, Connected):
-        return to
-    reactor = capability(to.session, CanReact)
-    if reactor is None:
-        return Handled(facts=(gone,))
-    back = MatrixReaction(
-        portal=reaction.portal,
-        target=reaction.target,
-        emoji=reaction.emoji,
-        emoji_id=reaction.emoji_id,
-        nonce=outgoing_nonce(a.o.books.secret, a.portal.key, a.event.event_id, 0),
-        timestamp=a.event.origin_server_ts,
-    )
-    outcome = await a.call(lambda: reactor.unreact(back), to)
-    if isinstance(outcome, Ending):
-        return await a.end(outcome, (gone,))
-    told = OwnReaction(reaction.portal, reaction.target, reaction.emoji, added=False)
-    await a.o.own_changes.reacted(told, back.nonce)
-    return a.crossed((gone, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 
 class _Content(msgspec.Struct):

@@ -14,7 +14,7 @@ from bridgekit.core.reservation import MAX_LOST, Answer, Place, judge_create, re
 from bridgekit.errors import HomeserverUnreachable, MatrixRequestError
 from bridgekit.model.ids import ContentURI, UserID
 from bridgekit.model.media import MediaKind, MediaRef
-from bridgekit.model.records import Direction, MediaJob, MediaJobEnded, MediaJobSaved
+from bridgekit.model.records import Direction, LoginRecord, LoginState, MediaJob, MediaJobEnded, MediaJobSaved
 from bridgekit.ports import Clock, Homeserver
 from bridgekit.runtime import points
 from bridgekit.runtime.books import Books
@@ -121,10 +121,15 @@ class FileCarrier:
         `JobWaits` for its turn."""
         if self._books.login(job.login) is not None:
             return
-        logins = [record.login.id for record in await self._books.portal_logins(job.portal)]
-        if not logins:
+        seen = await self._books.portal_logins(job.portal)
+        if not seen:
             return
-        heir = next((login for login in logins if self._sessions.session(login) is not None), logins[0])
+
+        def is_further(record: LoginRecord) -> tuple[bool, bool]:
+            # Who has to log in again may never do so.
+            return self._sessions.session(record.login.id) is None, record.state is not LoginState.ACTIVE
+
+        heir = min(seen, key=is_further).login.id
         async with self._jobs.locked(job.portal, job.message):
             stored, _ = await self._events.stored(job)
             await self._books.save(MediaJobSaved(msgspec.structs.replace(stored, login=heir)))

@@ -185,6 +185,17 @@ class OwnChanges:
         """Whether this is the echo of one that we told."""
         return any(each.reaction == _bare(reaction) for each in await self._expected(reaction.portal))
 
+    async def has_more_to_come(self, reaction: OwnReaction, *, other_emoji: bool) -> bool:
+        """Whether something else that we told of this reaction (`other_emoji`: of any to that message) has still to
+        show itself: the room says what is there after that."""
+        shown = _bare(reaction)
+        of_it = [
+            each.reaction
+            for each in await self._expected(reaction.portal)
+            if each.reaction.target == shown.target and (other_emoji or each.reaction.emoji == shown.emoji)
+        ]
+        return len(of_it) > (shown in of_it)
+
     async def echoed(self, reaction: OwnReaction) -> tuple[Fact, ...]:
         """The echo of a reaction is done with: what to write down. Each has one echo, and they come in order."""
         expected = await self._expected(reaction.portal)

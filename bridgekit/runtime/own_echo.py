@@ -163,6 +163,10 @@ class OwnEchoes:
         own = OwnReaction(reaction.portal, await self._target(reaction), reaction.emoji, reaction.added)
         return own if await self._changes.is_own_reaction(own) else None
 
+    async def has_more_to_come(self, reaction: OwnReaction, *, other_emoji: bool) -> bool:
+        """See `OwnChanges.has_more_to_come`."""
+        return await self._changes.has_more_to_come(reaction, other_emoji=other_emoji)
+
     async def done(self, reaction: OwnReaction) -> tuple[Fact, ...]:
         """The echo of a reaction is carried out: what to write down."""
         return await self._changes.echoed(reaction)

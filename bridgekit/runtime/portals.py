@@ -13,7 +13,7 @@ from bridgekit.adapter.base import Network, Session
 from bridgekit.adapter.capabilities import CanDescribe, capability
 from bridgekit.core.namespace import portal_alias_localpart
 from bridgekit.core.policy import End, judge_homeserver
-from bridgekit.core.rooms import JSON, RoomShape, create_body, is_wanted, known_room, wanted_state
+from bridgekit.core.rooms import JSON, RoomShape, bridge_state, create_body, is_wanted, known_room, wanted_state
 from bridgekit.errors import HomeserverError, MatrixRequestError, StoreError
 from bridgekit.model.ids import PortalKey, RoomAlias, RoomID, UserID
 from bridgekit.model.records import Fact, LoginRecord, Portal, PortalLoginSaved, PortalSaved, PortalState
@@ -303,6 +303,26 @@ class Portals:
         portal = msgspec.structs.replace(portal, **changes)
         await self._books.save(PortalSaved(portal), *facts)
         return portal
+
+    async def now_says(self, key: PortalKey, *, unless: Callable[[Portal], bool], **changes: object) -> None:
+        """The network was told of a change of the room's, and says so now; not if `unless` is true of what is known by
+        then. The bridge state says it, too. Raises `HomeserverError`, `StoreError`."""
+        await self._flight.run(key, lambda: self._now_says(key, unless, changes))
+
+    async def _now_says(self, key: PortalKey, unless: Callable[[Portal], bool], changes: dict[str, object]) -> None:
+        portal = await self._books.portal(key)
+        if portal is None or portal.room is None or unless(portal):
+            return
+        portal = msgspec.structs.replace(portal, **changes)
+        await self._books.save(PortalSaved(portal))
+        await self.show_which(portal)
+
+    async def show_which(self, portal: Portal) -> None:
+        """The room says which chat it is, by the name and picture that the chat has. Raises `HomeserverError`."""
+        room = known_room(portal.room)
+        for type, state_key, content in bridge_state(await self._shape(portal)):
+            if not is_wanted(await self._homeserver.get_state(room, type, state_key), content):
+                await self._set_state(room, type, state_key, content)
 
     # --- keeping --------------------------------------------------------------------------------------------------
     async def update(self, chat: RemoteChat, record: LoginRecord, session: Session | None) -> Portal:

@@ -1,4 +1,4 @@
-"""A reaction on its way to the network."""
+"""A reaction on its way to the network, and how it is taken back there."""
 
 from __future__ import annotations
 
@@ -50,12 +50,14 @@ async def react(a: Attempt) -> Handled:
     ghost = a.o.ghosts.namespace.user_id(to.record.login.user)
     mine = [each for each in there if each.sender in (a.event.sender, ghost)]
     same = [each for each in mine if _same(each, emoji, emoji_id)]
-    if same:
-        # It is there, and the network needs no word. What was left on the phone may be taken back there, too: then the
-        # room must not keep this one.
-        known = any(each.sender == a.event.sender for each in same)
-        return Handled() if known else a.crossed((ReactionSaved(_record(a, same[0].target, emoji, emoji_id)),))
+    if any(each.sender == a.event.sender for each in same):
+        return Handled()
     most = limits.reactions_per_person
+    told = OwnReaction(a.portal.key, target, emoji, added=True)
+    if same and not await a.o.own_changes.has_more_to_come(told, other_emoji=most is not None):
+        # It is there, and the network needs no word, if it has shown what it was told last. What was left on the phone
+        # may be taken back there, too: then the room must not keep this one.
+        return a.crossed((ReactionSaved(_record(a, same[0].target, emoji, emoji_id)),))
     if most is not None and most > 1 and len(mine) >= most:
         return await a.end(a.ending("not_supported", f"this network takes {most} reactions of one person to a message"))
     reaction = MatrixReaction(
@@ -69,12 +71,49 @@ async def react(a: Attempt) -> Handled:
     outcome = await a.call(lambda: reactor.react(reaction), to)
     if isinstance(outcome, Ending):
         return await a.end(outcome)
-    await a.o.own_changes.reacted(OwnReaction(reaction.portal, target, emoji, added=True), reaction.nonce)
+    await a.o.own_changes.reacted(told, reaction.nonce)
     facts: list[Fact] = []
     for old in mine if most == 1 else ():
         await a.o.status.withdraw(old.room, old.event_id, reason="another reaction has replaced it")
         facts.append(ReactionRemoved(old.portal, old.target, old.sender, old.emoji))
     facts.append(ReactionSaved(_record(a, target, emoji, emoji_id)))
+    return a.crossed((*facts, *await a.o.own_changes.reactions_saved(reaction.portal)))
+
+
+async def take_back(a: Attempt, reaction: ReactionRecord) -> Handled:
+    """Through the login of whoever reacted, also if a moderator took the reaction away on Matrix."""
+    gone = ReactionRemoved(reaction.portal, reaction.target, reaction.sender, reaction.emoji)
+    if a.o.ghosts.namespace.is_ghost(reaction.sender):
+        return await a.end(a.ending("not_supported", "other people's reactions cannot be taken away on the network"))
+    voice = await a.o.relay.voice_of(reaction.sender, a.portal)
+    if voice is None:
+        return Handled(facts=(gone,))  # logged out meanwhile; what is left there is out of reach
+    to = await a.connected(voice)
+    if not isinstance(to, Connected):
+        return to
+    reactor = capability(to.session, CanReact)
+    if reactor is None:
+        return Handled(facts=(gone,))
+    back = MatrixReaction(
+        portal=reaction.portal,
+        target=reaction.target,
+        emoji=reaction.emoji,
+        emoji_id=reaction.emoji_id,
+        nonce=outgoing_nonce(a.o.books.secret, a.portal.key, a.event.event_id, 0),
+        timestamp=a.event.origin_server_ts,
+    )
+    outcome = await a.call(lambda: reactor.unreact(back), to)
+    if isinstance(outcome, Ending):
+        return await a.end(outcome, (gone,))
+    told = OwnReaction(reaction.portal, reaction.target, reaction.emoji, added=False)
+    await a.o.own_changes.reacted(told, back.nonce)
+    facts = [gone]
+    # What the same person had left on the phone is gone there with it: the network has one of the two.
+    ghost = a.o.ghosts.namespace.user_id(to.record.login.user)
+    for each in await a.o.books.reactions(reaction.portal, reaction.target):
+        if each.sender == ghost and _same(each, reaction.emoji, reaction.emoji_id):
+            await a.o.status.withdraw(each.room, each.event_id)
+            facts.append(ReactionRemoved(each.portal, each.target, each.sender, each.emoji))
     return a.crossed((*facts, *await a.o.own_changes.reactions_saved(reaction.portal)))
 
 

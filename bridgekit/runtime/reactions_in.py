@@ -14,7 +14,7 @@ from bridgekit.core.to_matrix import reaction_content
 from bridgekit.core.txnid import event_txn_id
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.entry import Entry
-from bridgekit.model.ids import EventID, UserID
+from bridgekit.model.ids import EventID, TxnID, UserID
 from bridgekit.model.records import (
     Fact,
     LoginRecord,
@@ -64,8 +64,15 @@ class ReactionsIn:
         """Somebody reacted, or took that back. Raises `HomeserverError`, `StoreError`, `WaitFor`."""
         own = await self._echoes.reaction(reaction)
         if own is not None:
-            facts = () if reaction.added else await self._mistaken(reaction, lane)
-            return Handled(facts=(*facts, *await self._echoes.done(own)))
+            facts = await self._mistaken(reaction, entry, lane, session)
+            one_counts = _limit(reaction, session) is not None
+            if reaction.added and not await self._echoes.has_more_to_come(own, other_emoji=one_counts):
+                # It is there, unless an echo before it passed for one from a phone, and took it away: that of a repeat
+                # after a crash, where the network drops none.
+                handled = await self._others(reaction, entry, lane, record, session)
+            else:
+                handled = Handled()
+            return msgspec.structs.replace(handled, facts=(*facts, *handled.facts, *await self._echoes.done(own)))
         handled = await self._others(reaction, entry, lane, record, session)
         return msgspec.structs.replace(handled, facts=(*handled.facts, *await self._echoes.elsewhere(reaction)))
 
@@ -94,22 +101,49 @@ class ReactionsIn:
             gone = same if reaction.emoji or reaction.emoji_id else theirs
             return Handled(facts=await self._remove(gone))
         if same:
+            await self._show_once(reaction, target, theirs, entry, lane)
             return Handled()
         if theirs and session is None and record.state is LoginState.ACTIVE and self._sessions.may_connect(record):
             # Whether the new one replaces those, only the session knows.
             raise WaitFor(functools.partial(self._sessions.until_connected, record.login.id))
-        limit = session.limits(reaction.portal).reactions_per_person if session is not None else None
+        limit = _limit(reaction, session)
         replaced = theirs[: max(0, len(theirs) - limit + 1)] if limit is not None else []
         facts = await self._remove(replaced)
         return Handled(facts=(*facts, *await self._add(reaction, target, entry, lane, session)))
 
-    async def _mistaken(self, reaction: RemoteReaction, lane: Lane) -> tuple[Fact, ...]:
-        """We took it back at the network: the echo of the reaction itself may have passed for one from a phone, after a
-        crash, and must not stay."""
+    async def _mistaken(
+        self, reaction: RemoteReaction, entry: Entry, lane: Lane, session: Session | None
+    ) -> tuple[Fact, ...]:
+        """What the room may not keep of ghosts now that this change of ours has shown itself: the echo of a reaction
+        may have passed for one from a phone, after a crash."""
         records = await self._targets.find(reaction.portal, reaction.target, lane, room=None)
-        theirs = await self._of_sender(reaction, records[0]) if records else []
-        same = [each for each in theirs if _is_same(each, reaction)]
-        return await self._remove([each for each in same if self._ghosts.namespace.is_ghost(each.sender)])
+        if not records:
+            return ()
+        theirs = await self._of_sender(reaction, records[0])
+        by_ghosts = [each for each in theirs if self._ghosts.namespace.is_ghost(each.sender)]
+        if not reaction.added:
+            return await self._remove([each for each in by_ghosts if _is_same(each, reaction)])
+        await self._show_once(reaction, records[0], theirs, entry, lane)
+        others, limit = [each for each in by_ghosts if not _is_same(each, reaction)], _limit(reaction, session)
+        return await self._remove(others[: max(0, len(others) + 1 - limit)] if limit is not None else [])
+
+    async def _show_once(
+        self,
+        reaction: RemoteReaction,
+        target: MessageRecord,
+        there: Sequence[ReactionRecord],
+        entry: Entry,
+        lane: Lane,
+    ) -> None:
+        """An attempt that was cut short may have shown the same before somebody left it on Matrix, too: nothing would
+        take that away again."""
+        if not (entry.attempts or lane.may_have_been_tried(entry)) or not self._books.is_own_account(reaction.sender):
+            return
+        ghost = self._ghosts.namespace.user_id(reaction.sender)
+        content = reaction_content(target.event_id, reaction.emoji, TxnID(""), emoji_id=reaction.emoji_id)
+        event_id = await self._posting.annotation(target.room, ghost, target.event_id, content)
+        if event_id is not None and all(each.event_id != event_id for each in there):
+            await self._posting.redact(reaction.portal, target.room, event_id, by=ghost)
 
     async def _of_sender(self, reaction: RemoteReaction, target: MessageRecord) -> list[ReactionRecord]:
         """What the sender has left on the message, oldest first: with the ghost or, if it is an account that is logged
@@ -158,6 +192,10 @@ class ReactionsIn:
         for each in gone:
             await self._posting.redact(each.portal, each.room, each.event_id, by=each.sender)
         return tuple(ReactionRemoved(each.portal, each.target, each.sender, each.emoji) for each in gone)
+
+
+def _limit(reaction: RemoteReaction, session: Session | None) -> int | None:
+    return session.limits(reaction.portal).reactions_per_person if session is not None else None
 
 
 def _is_same(there: ReactionRecord, reaction: RemoteReaction) -> bool:

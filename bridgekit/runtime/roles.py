@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from bridgekit.core.policy import End, judge_homeserver
-from bridgekit.core.power import with_roles
+from bridgekit.core.power import JSON, with_roles
 from bridgekit.errors import MatrixRequestError
 from bridgekit.model.ids import PortalKey, RemoteUserID, RoomID, UserID
 from bridgekit.model.records import ValueSaved
@@ -42,6 +42,16 @@ class Roles:
         self._is_ghost = is_ghost
         self._bot = bot
         self._flight = SingleFlight()
+        self._told: dict[tuple[RoomID, UserID], Role] = {}
+
+    def tells(self, room: RoomID, user: UserID, role: Role) -> None:
+        """The network is being told so, as the room says. Its echo may be quicker than its answer, and the room may say
+        something else by then, which is told next: that is not written over. In memory; said again before a repeat."""
+        self._told[room, user] = role
+
+    def has_told(self, room: RoomID, user: UserID) -> None:
+        """It has answered."""
+        self._told.pop((room, user), None)
 
     async def follow(
         self, key: PortalKey, room: RoomID, roles: Mapping[RemoteUserID, Role], *, anew: bool = False
@@ -62,11 +72,13 @@ class Roles:
         changed = None if anew else {user for user, _ in (await self.of(room)).items() ^ people.items()}
         if changed is not None and not changed:
             return
+        only = changed
+        if changed is not None:
+            only = {user for user in changed if self._told.get((room, user)) is not people.get(user, Role.MEMBER)}
         try:
-            before = await self._homeserver.get_state(room, "m.room.power_levels")
-            wanted = with_roles(before or {}, people, bot=self._bot, is_ghost=self._is_ghost, only=changed)
-            if wanted is not None:
-                await self._homeserver.send_state(room, "m.room.power_levels", "", wanted)
+            await self._change(
+                room, lambda now: with_roles(now, people, bot=self._bot, is_ghost=self._is_ghost, only=only)
+            )
         except MatrixRequestError as error:
             if not isinstance(judge_homeserver(error), End):
                 raise
@@ -74,6 +86,16 @@ class Roles:
             log.warning("a room's power levels could not be set: %s", error, extra={"room_id": room})
             return
         await self._save(room, people)
+
+    async def change(self, room: RoomID, wanted: Callable[[JSON], JSON | None]) -> None:
+        """Make the room's power levels what `wanted` makes of them, None: they stay. Nothing else that the bridge
+        writes there comes in between."""
+        await self._flight.run(room, lambda: self._change(room, wanted))
+
+    async def _change(self, room: RoomID, wanted: Callable[[JSON], JSON | None]) -> None:
+        levels = wanted(await self._homeserver.get_state(room, "m.room.power_levels") or {})
+        if levels is not None:
+            await self._homeserver.send_state(room, "m.room.power_levels", "", levels)
 
     async def of(self, room: RoomID) -> dict[UserID, Role]:
         """Who has a role, as far as the network has said; everybody else is a member. Raises `StoreError`."""

@@ -35,8 +35,11 @@ class _LookChange(Change):
 
     async def handle(self) -> Handled:
         a = self.a
-        if self.is_known() or await self._now() != self.content:
+        known = self.is_known()
+        if known or await self._now() != self.content:
             self.portals.told.end(a.portal.key, a.event.type)
+            if known:
+                await self.portals.show_which(a.portal)  # an earlier attempt may have been cut short before that
             return Handled()  # nothing new, or no longer so: the later change has its own turn
         if a.o.relay.ignores(a.event):
             return await self.put_back()
@@ -89,7 +92,7 @@ class NameChange(_LookChange):
 
     @property
     def _known(self) -> str:
-        return clean(self.a.portal.name if self._key == "name" else self.a.portal.topic)
+        return clean(self._of(self.a.portal))
 
     def before(self) -> dict[str, Any]:
         return {self._key: self._known}
@@ -105,8 +108,13 @@ class NameChange(_LookChange):
         outcome = await a.call(lambda: renamer.rename(a.portal.key, name=name, topic=topic), to)
         if not isinstance(outcome, Ending):
             # What the network then says is so already.
-            await self.portals.change(a.portal.key, **({"name": name} if name is not None else {"topic": topic}))
+            before = self._of(a.portal)
+            changed = {"name": name} if name is not None else {"topic": topic}
+            await self.portals.now_says(a.portal.key, unless=lambda portal: self._of(portal) != before, **changed)
         return await self.answered(outcome)
+
+    def _of(self, portal: Portal) -> str:
+        return portal.name if self._key == "name" else portal.topic
 
 
 class AvatarChange(_LookChange):
@@ -163,4 +171,4 @@ class AvatarChange(_LookChange):
             # It has shown the chat's picture meanwhile: this one, or a later one.
             return (portal.avatar, portal.avatar_mxc) != (before.avatar, before.avatar_mxc)
 
-        await self.portals.change(before.key, unless=has_spoken, avatar=id, avatar_mxc=uri)
+        await self.portals.now_says(before.key, unless=has_spoken, avatar=id, avatar_mxc=uri)

@@ -71,6 +71,7 @@ class RolesChange(Change):
     async def _tell(self, change: RoleChange, able: CanSetRole, to: Connected, *, last: bool) -> None:
         a, key = self.a, self.a.portal.key
         ending: Ending | None = None
+        self._roles.tells(a.event.room_id, change.user, change.role)
         for remote in await self._people(change.user):
             outcome = await a.call(functools.partial(able.set_role, key, remote, change.role), to)
             ending = outcome if isinstance(outcome, Ending) else ending
@@ -78,8 +79,10 @@ class RolesChange(Change):
         if ending is None:
             # What the network then says is so already.
             await self._roles.given(a.event.room_id, change.user, change.role)
+            self._roles.has_told(a.event.room_id, change.user)
             told = msgspec.structs.replace(told, upto=change.user, given=True)
         else:
+            self._roles.has_told(a.event.room_id, change.user)
             reason = ending.reason if len(told.refused) < MAX_NAMED else ""
             refused = (*told.refused, RefusedRole(change.user, ending.code, reason))
             told = msgspec.structs.replace(told, upto=change.user, refused=refused)
@@ -116,9 +119,7 @@ class RolesChange(Change):
         a, told = self.a, self.a.progress.roles
         refused = {each.user for each in told.refused}
         changes = [change for change in await self._changes() if change.user > told.upto or change.user in refused]
-        levels = undone(await self._now() or {}, changes, bot=a.o.status.bot)
-        if levels is not None:
-            await a.o.homeserver.send_state(a.event.room_id, POWER, "", levels)
+        await self._roles.change(a.event.room_id, lambda now: undone(now, changes, bot=a.o.status.bot))
 
     async def _words(self) -> str:
         told = self.a.progress.roles

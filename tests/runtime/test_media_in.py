@@ -219,6 +219,27 @@ async def test_another_login_fetches_what_one_that_is_gone_has_received(harness:
     await settled(harness, room, *(bytes([n]) * 40 for n in range(9)), DATA)
 
 
+async def test_one_that_has_to_log_in_again_is_the_last_to_fetch_it(harness: Harness) -> None:
+    room = await harness.portal()
+    for name in ("bad", "good"):
+        login = Login(id=LoginID(name), user=RemoteUserID(name))
+        await harness.bridge.logins.add(LoginRecord(login=login, user_id=UserID(f"@{name}:test")))
+    harness.network.say("chat", "friend", "all see it")
+    await harness.settle(1)
+    bad = harness.bridge.books.login(LoginID("bad"))
+    assert bad is not None
+    await harness.bridge.sessions.refused(bad.login.id, harness.bridge.sessions.session(bad.login.id), "expired")
+    file = harness.network.add_remote_file(DATA, stall_after=16)
+    harness.network.say("chat", "friend", "", media=(file,))
+    await harness.settle(1)
+    # Nobody is connected when it is tried again.
+    harness.network.connect_errors.extend(ConnectionResetError() for _ in range(12))
+    harness.network.drop_connections()
+    await harness.bridge.logins.remove(LoginID(MINE))
+    await harness.until(lambda: words(harness, room)[-1] is None and not harness.network.connect_errors)
+    await settled(harness, room, "all see it", DATA)
+
+
 # --- the homeserver's limits --------------------------------------------------------------------------------------
 async def test_a_file_that_is_too_large_is_not_even_opened(harness: Harness) -> None:
     room = await harness.portal()

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from bridgekit.adapter.capabilities import CanInvite, CanLeave, CanRemove, CanRename
-from bridgekit.errors import Rejected, Transient
+from bridgekit.errors import HomeserverUnreachable, Rejected, Transient
 from bridgekit.model.ids import ChatID, PortalKey, RemoteUserID, RoomID, UserID
 from bridgekit.model.matrix import MatrixMember
 from bridgekit.model.remote import ChatKind, RemoteChat
+from bridgekit.runtime import points
 from bridgekit.runtime.chats import ChatRules
 from bridgekit.testing.deeds import Deed, Outcome, Removal, Renaming
 from bridgekit.testing.harness import ALICE, MINE, Harness
@@ -186,11 +187,13 @@ async def test_a_new_name_and_topic(echo: str) -> None:
 
 async def test_an_echo_that_is_quicker_than_its_answer_undoes_no_later_name(harness: Harness) -> None:
     room = await harness.portal()
+    harness.network.echo = "none"
     answer = asyncio.Event()
     harness.network.next_deeds("rename", Outcome(gate=answer))
     harness.homeserver.set_state(room, ALICE, "m.room.name", {"name": "June"})
     await harness.settle()
     harness.homeserver.set_state(room, ALICE, "m.room.name", {"name": "July"})
+    harness.network.emit(RemoteChat(portal=CHAT, name="June"))
     await harness.settle(5)
     answer.set()
     await harness.settle(5)
@@ -199,6 +202,46 @@ async def test_an_echo_that_is_quicker_than_its_answer_undoes_no_later_name(harn
     harness.network.emit(RemoteChat(portal=CHAT, name="June"))
     await harness.settle(5)
     assert harness.homeserver.rooms[room].state["m.room.name", ""] == {"name": "June"}
+
+
+async def test_what_the_network_says_while_it_is_told_is_what_is_known_of_it(harness: Harness) -> None:
+    room = await harness.portal()
+    answer = asyncio.Event()
+    harness.network.next_deeds("rename", Outcome(gate=answer))
+    harness.homeserver.set_state(room, ALICE, "m.room.name", {"name": "June"})
+    await harness.settle()
+    harness.network.emit(RemoteChat(portal=CHAT, name="July"))
+    await harness.settle(5)
+    answer.set()
+    await harness.settle(5)
+    assert harness.homeserver.rooms[room].state["m.room.name", ""] == {"name": "July"}
+    # It is called July there: that it is to be June has to be told.
+    harness.homeserver.set_state(room, ALICE, "m.room.name", {"name": "June"})
+    await harness.settle(5)
+    assert [each.name for each in harness.network.renames] == ["June", "June"]
+
+
+@pytest.mark.parametrize("echo", ["nonce", "none"])
+@pytest.mark.parametrize("fault", ["", "away", "killed"])
+async def test_the_bridge_state_has_the_new_name(echo: str, fault: str) -> None:
+    harness, room = await begun()
+    harness.network.echo = "nonce" if echo == "nonce" else "none"
+    if fault == "away":
+        harness.homeserver.fail("send_state", HomeserverUnreachable("gone"), times=2)
+    dead = harness.kill_at(points.NETWORK_SENT) if fault == "killed" else None
+    harness.homeserver.set_state(room, ALICE, "m.room.name", {"name": "Plans"})
+    await harness.settle(5)
+    if dead is not None:
+        assert dead.is_set()
+        await harness.kill()
+        await harness.start()
+    await harness.settle(30)
+    state = harness.homeserver.rooms[room].state
+    bridges = ("m.bridge", "uk.half-shot.bridge")
+    channels = [content["channel"] for (type, _), content in state.items() if type in bridges]
+    assert [channel["displayname"] for channel in channels] == ["Plans"] * 2
+    assert state["m.room.name", ""] == {"name": "Plans"}
+    await harness.kill()
 
 
 @pytest.mark.parametrize("refused", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -107,6 +108,28 @@ async def test_what_the_network_says_meanwhile_undoes_no_other_change() -> None:
     await harness.settle(60)
     assert given(harness) == [("ada", Role.MODERATOR)]
     assert levels(harness, room) == {ADA: 50, BEN: 50, CLEO: 50}
+    await harness.kill()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_an_echo_that_is_quicker_than_its_answer_undoes_no_later_role(*, lost: bool) -> None:
+    harness, room = await begun(echo="none")
+    answer = asyncio.Event()
+    harness.network.next_deeds("set_role", Outcome(ConnectionResetError() if lost else None, taken=True, gate=answer))
+    change(harness, room, fake_ben=50)
+    await harness.settle()
+    change(harness, room, fake_ben=90)
+    harness.network.emit(RemoteChat(portal=CHAT, roles={RemoteUserID("ben"): Role.MODERATOR}))
+    await harness.settle(5)
+    assert levels(harness, room) == {BEN: 90}
+    answer.set()
+    await harness.settle(30)
+    assert given(harness)[0] == ("ben", Role.MODERATOR) and given(harness)[-1] == ("ben", Role.ADMIN)
+    assert levels(harness, room) == {BEN: 90}
+    # Once it has answered, its word counts.
+    harness.network.emit(RemoteChat(portal=CHAT, roles={RemoteUserID("ben"): Role.MODERATOR}))
+    await harness.settle(5)
+    assert levels(harness, room) == {BEN: 50}
     await harness.kill()
 
 

@@ -28,7 +28,7 @@ from example_bridge.webchat.client import (
 )
 from example_bridge.webchat.server.app import Server
 from example_bridge.webchat.server.media import overdue
-from example_bridge.webchat.server.protocol import FILES
+from example_bridge.webchat.server.protocol import FILES, Persona
 from tests.webchat.conftest import Join, StartServer
 from tests.webchat.helpers import DEADLINE, watching
 from tests.webchat.state import State
@@ -211,6 +211,31 @@ async def test_a_chats_picture_is_for_those_who_are_in_it(server: Server, join: 
     await ann.add_member(chat, "bob")
     with pytest.raises(Refused, match="forbidden"):
         await fetched(bob, file)
+
+
+async def test_a_persons_picture_is_no_file_of_the_networks(server: Server, join: Join) -> None:
+    """Whoever sees that person, and may have the file, as a bridge may, would show it to others."""
+    ann, bot = await join(server, "ann"), await join(server, "bot", "agent")
+    chat = await ann.create_chat("direct", ["bot"])
+    address = FILES + await given(ann, b"a secret")
+    with pytest.raises(Refused, match="can be a chat's picture only"):
+        await ann.change_me(avatar_url=address)
+    with pytest.raises(Refused, match="can be a chat's picture only"):
+        await ann.create_account("Eve", avatar_url=address)
+    with pytest.raises(Refused, match="can be a chat's picture only"):
+        await bot.send(chat.id, "hello", shown_as=Persona("Eve", address))
+    assert (await ann.me()).avatar_url is None
+
+
+async def test_a_chats_picture_stays_when_its_message_is_deleted(server: Server, join: Join) -> None:
+    ann, bob = await join(server, "ann"), await join(server, "bob")
+    chat = (await ann.create_chat("group", ["bob"])).id
+    file = await given(ann, b"a picture")
+    message = await ann.send(chat, "", files=(File(id=file),))
+    await ann.change_chat(chat, avatar_url=FILES + file)
+    await ann.delete(chat, message.id)
+    await asyncio.gather(*server.network.unfinished)
+    assert await fetched(bob, file) == b"a picture"
 
 
 async def test_a_reservation_is_its_owners(server: Server, join: Join) -> None:

@@ -7,6 +7,7 @@ import re
 from example_bridge.webchat.server.acts import Act, ChangeChat, Delete, Draft, Edit, React, Read, RemoveMember
 from example_bridge.webchat.server.protocol import (
     FILE_KINDS,
+    FILES,
     MAX_EMOJI_LENGTH,
     MAX_FILES,
     MAX_ID_LENGTH,
@@ -42,6 +43,14 @@ def check_short(value: str | None, what: str) -> None:
         raise Refusal("bad_request", f"{what}: longer than {MAX_NAME_LENGTH} code points")
 
 
+def check_persons_picture(address: str | None, what: str) -> None:
+    """A person's picture is on the web. A file of the network's is for those of its chat: whoever is asked to show it
+    as somebody's picture, as bridges are, would give it to others."""
+    check_short(address, what)
+    if address is not None and address.startswith(FILES):
+        raise Refusal("bad_request", f"{what}: a file of this network can be a chat's picture only")
+
+
 def check_topic(value: str | None) -> None:
     if value is not None and len(value) > MAX_TOPIC_LENGTH:
         raise Refusal("bad_request", f"topic: longer than {MAX_TOPIC_LENGTH} code points")
@@ -57,7 +66,7 @@ def check_draft(draft: Draft, max_text_length: int) -> None:
     _check_nonce(draft.nonce)
     if draft.shown_as is not None:
         check_short(draft.shown_as.name, "as.name")
-        check_short(draft.shown_as.avatar_url, "as.avatar_url")
+        check_persons_picture(draft.shown_as.avatar_url, "as.avatar_url")
 
 
 def check_act(act: Act, max_text_length: int) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from example_bridge.webchat.server import accounts, chats, history
 from example_bridge.webchat.server import protocol as p
 from example_bridge.webchat.server.acts import Act, AddMember, ChangeChat, Draft, RemoveMember, type_of
-from example_bridge.webchat.server.checks import check_id, check_short, check_topic
+from example_bridge.webchat.server.checks import check_id, check_persons_picture, check_short, check_topic
 from example_bridge.webchat.server.faults import Fate, Fault
 from example_bridge.webchat.server.network import Network
 
@@ -183,7 +183,7 @@ def _check_change(change: Change) -> None:
     if change.name is not None and not change.name.strip():
         raise p.Refusal("bad_request", "name: empty")
     check_short(change.name, "name")
-    check_short(change.avatar_url, "avatar_url")
+    check_persons_picture(change.avatar_url, "avatar_url")
 
 
 # -- chats ------------------------------------------------------------------------------------------------------------

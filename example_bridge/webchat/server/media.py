@@ -163,11 +163,12 @@ def expire(db: sqlite3.Connection, id: str, now: int) -> Written[None]:
 
 
 def release(db: sqlite3.Connection, message: str) -> None:
-    """The message is deleted: its files are, too, unless another message has them."""
+    """The message is deleted: its files are, too, unless another message has them, or a chat has one as its picture."""
     db.execute(
         "UPDATE media SET state = 'gone' WHERE id IN (SELECT media_id FROM attachment WHERE message_id = :message)"
-        " AND id NOT IN (SELECT media_id FROM attachment WHERE message_id != :message)",
-        {"message": message},
+        " AND id NOT IN (SELECT media_id FROM attachment WHERE message_id != :message)"
+        " AND :files || id NOT IN (SELECT avatar_url FROM chat WHERE avatar_url IS NOT NULL AND NOT deleted)",
+        {"message": message, "files": p.FILES},
     )
     db.execute("DELETE FROM attachment WHERE message_id = ?", (message,))
 
