@@ -8,8 +8,8 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from bridgekit.core.power import ADMIN_LEVEL
-from bridgekit.testing.client import ClientEvent
-from example_bridge.webchat.client import ChatEvent, MemberEvent, RoleEvent, WebchatClient
+from bridgekit.testing.client import ClientEvent, MatrixClient
+from example_bridge.webchat.client import ChatEvent, Credentials, MemberEvent, RoleEvent, WebchatClient
 from tests.support.scene import Scene, Talk
 from tests.support.world import until_said
 
@@ -48,16 +48,25 @@ async def until_role(client: WebchatClient, chat: str, account: str, role: str) 
     raise AssertionError("the stream ended")
 
 
-async def test_names_and_members_both_ways(shared: Scene) -> None:
-    alice = await shared.user()
-    agent, _ = await shared.webchat_user("Agent Alice", kind="agent")
-    (vera, visitor), (ben, _) = await shared.webchat_user("Vera"), await shared.webchat_user("Ben")
-    await shared.log_in(alice, agent)
+async def group(
+    scene: Scene,
+) -> tuple[MatrixClient, Credentials, Credentials, WebchatClient, Credentials, str, str]:
+    """Alice, in a group of the network with Vera and Ben, of which she is an admin there: (Alice, her account, Vera's
+    account, Vera, Ben's account, chat, room)."""
+    alice = await scene.user()
+    agent, _ = await scene.webchat_user("Agent Alice", kind="agent")
+    (vera, visitor), (ben, _) = await scene.webchat_user("Vera"), await scene.webchat_user("Ben")
+    await scene.log_in(alice, agent)
     chat = (await visitor.create_chat("group", [agent.id, ben.id], name="Plans")).id
     await visitor.send(chat, "hello")
     room = await alice.wait_for_invite()
     await alice.join(room)
     await visitor.set_role(chat, agent.id, "admin")
+    return alice, agent, vera, visitor, ben, chat, room
+
+
+async def test_names_and_members_both_ways(shared: Scene) -> None:
+    alice, agent, vera, visitor, ben, chat, room = await group(shared)
     levels = await alice.wait_for(
         lambda e: e.type == "m.room.power_levels" and alice.user_id in e.content["users"], room_id=room
     )
@@ -97,15 +106,7 @@ async def test_names_and_members_both_ways(shared: Scene) -> None:
 
 
 async def test_a_picture_and_roles_reach_the_network(shared: Scene) -> None:
-    alice = await shared.user()
-    agent, _ = await shared.webchat_user("Agent Alice", kind="agent")
-    (_, visitor), (ben, _) = await shared.webchat_user("Vera"), await shared.webchat_user("Ben")
-    await shared.log_in(alice, agent)
-    chat = (await visitor.create_chat("group", [agent.id, ben.id], name="Plans")).id
-    await visitor.send(chat, "hello")
-    room = await alice.wait_for_invite()
-    await alice.join(room)
-    await visitor.set_role(chat, agent.id, "admin")
+    alice, agent, _, visitor, ben, chat, room = await group(shared)
 
     def levels_with(user: str, level: int | None) -> Callable[[ClientEvent], bool]:
         return lambda e: e.type == "m.room.power_levels" and e.content["users"].get(user) == level

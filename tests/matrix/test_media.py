@@ -167,6 +167,10 @@ async def test_what_is_not_yet_uploaded_says_nothing_of_the_homeserver(world: Wo
     assert world.clock.slept == []
 
 
+TURNS = 20
+"""More turns of the loop than a piece takes from the socket to who reads it; else the pieces are one."""
+
+
 def in_pieces(status: int, *pieces_: bytes, endless: bool = False) -> Answer:
     """An answer of which each piece comes by itself."""
 
@@ -175,7 +179,8 @@ def in_pieces(status: int, *pieces_: bytes, endless: bool = False) -> Answer:
         await response.prepare(request)
         for piece in pieces_:
             await response.write(piece)
-            await asyncio.sleep(0.05)  # noqa: TID251 - or the pieces are one
+            for _ in range(TURNS):
+                await asyncio.sleep(0)  # noqa: TID251 - no time: the client, in this loop, reads the piece meanwhile
         while endless:
             await response.write(b"x" * 65536)
         return response

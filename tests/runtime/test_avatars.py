@@ -15,6 +15,10 @@ def pictured(harness: Harness, user: str) -> str | None:
     return found[0] if found else None
 
 
+async def until_pictured(harness: Harness, user: str) -> None:
+    await harness.until(lambda: pictured(harness, user) is not None)
+
+
 async def looks_like(harness: Harness, user: str, avatar: str) -> None:
     harness.network.emit(RemoteProfile(user=RemoteUserID(user), avatar=Avatar(avatar)))
 
@@ -46,13 +50,13 @@ async def test_a_restart_does_not_upload_it_again() -> None:
     await people(harness, "ann", "ben")
     harness.network.pictures["a"] = PNG
     await looks_like(harness, "ann", "a")
-    await harness.until(lambda: pictured(harness, "ann") is not None)
+    await until_pictured(harness, "ann")
     await harness.kill()
     await harness.start()
     del harness.network.pictures["a"]  # nobody asks for it again
     await looks_like(harness, "ben", "a")
     harness.network.emit(RemoteChat(portal=PortalKey(ChatID("chat")), avatar=Avatar("a")))
-    await harness.until(lambda: pictured(harness, "ben") is not None)
+    await until_pictured(harness, "ben")
     uri = pictured(harness, "ann")
     assert pictured(harness, "ben") == uri
     rooms = harness.homeserver.rooms.values()
@@ -84,7 +88,7 @@ async def test_what_is_used_is_kept_and_the_rest_is_forgotten() -> None:
         harness.clock.jump(days * day)
         await harness.start()
         await looks_like(harness, user, "a" if user == "cat" else "same bytes")
-        await harness.until(lambda user=user: pictured(harness, user) is not None)  # type: ignore[misc]
+        await until_pictured(harness, user)
         await harness.settle(3700)  # it is cleaned up each hour
         await harness.kill()
     assert pictured(harness, "dan") == pictured(harness, "cat") == pictured(harness, "ann")
